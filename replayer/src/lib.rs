@@ -1,1 +1,10 @@
-//! Skeleton.
+//! `kingtide`: capture → plan → schedule → drive → measure → report.
+//!
+//! A module per arrow: [`sessions`] groups a capture into users and finds what must be bound,
+//! [`plan`] amplifies them into intended instants, [`drive`] sends on time, [`measure`] keeps the four
+//! instants of every sample, [`report`] says what they mean. `sessions`, `plan` and the statistics are
+//! pure: no clock, no socket, no randomness but the seed.
+
+pub mod measure;
+pub mod plan;
+pub mod sessions;

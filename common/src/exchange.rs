@@ -1,0 +1,215 @@
+//! One request and its response as the proxy saw them: the row of a capture.
+//!
+//! Texts are already redacted: secret and personal values stand as fingerprint tokens
+//! (see [`crate::fingerprint`]). Bodies are described, not stored.
+
+use serde::{Deserialize, Serialize};
+
+use crate::stages::Instants;
+
+/// A header as sent, name in the case it had on the wire, value redacted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    pub name: String,
+    pub value: String,
+}
+
+/// What is kept of a body: enough to rebuild a like one, never the file itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Body {
+    #[default]
+    Empty,
+    /// Redacted JSON text.
+    Json(String),
+    /// Redacted `application/x-www-form-urlencoded` text.
+    Form(String),
+    Multipart(Multipart),
+    /// A type that is not looked into; only its size is known.
+    Opaque,
+    /// It should have been looked into and could not be; says why (too large, malformed, broken off).
+    Unread(String),
+}
+
+/// A `multipart/form-data` body, part by part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Multipart {
+    /// Bytes of the boundary parameter, so that a fresh one keeps the body's length.
+    pub boundary_bytes: u32,
+    pub parts: Vec<Part>,
+}
+
+/// One part of a multipart body.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// The part's header block as sent, without the blank line; lines end in CRLF. The stem of a file
+    /// name is masked by `x` at its own length.
+    pub head: String,
+    pub name: String,
+    #[serde(flatten)]
+    pub content: PartContent,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum PartContent {
+    Field { value: String },
+    File { file: FilePart },
+}
+
+/// A file part: what it was, not what was in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilePart {
+    pub content_type: Option<String>,
+    /// Extension of the file name, without the dot.
+    pub extension: Option<String>,
+    /// Exact size of the content.
+    pub bytes: u64,
+    /// Keyed hash of the size and the leading bytes; equal files have equal hashes within a capture.
+    pub hash: String,
+}
+
+/// A point of the upload's arrival curve: `bytes` of the body had arrived `at_us` after the headers.
+/// Both are cumulative and never decrease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PacingPoint {
+    pub at_us: u64,
+    pub bytes: u64,
+}
+
+/// An inner stage of the backend, from its `Server-Timing` header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerTiming {
+    pub name: String,
+    pub duration_us: u64,
+}
+
+/// Who produced the answer that the client got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AnsweredBy {
+    Upstream,
+    /// A limit of the edge refused the request.
+    EdgeLimit,
+    /// The edge could not get an answer (502, 504).
+    EdgeError,
+    #[default]
+    Nobody,
+}
+
+/// How an exchange ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    Complete,
+    /// The client went away.
+    ClientAbort,
+    /// The client was too slow for a timeout of the edge.
+    ClientTimeout,
+    /// The upstream refused or broke off the connection.
+    UpstreamReset,
+    /// The upstream was too slow for a timeout of the edge.
+    UpstreamTimeout,
+    /// The edge itself failed.
+    #[default]
+    EdgeFailure,
+}
+
+/// One request and its response.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Exchange {
+    /// Order of acceptance within the capture, from 1.
+    pub id: u64,
+    /// The client's connection, unique within the capture.
+    pub connection: u64,
+    /// First byte of the request, nanoseconds UTC.
+    pub started_ns: i64,
+    /// From the connection's accept to `started_ns`, microseconds.
+    pub connection_age_us: u64,
+    /// Duration of the TLS handshake, on the connection's first exchange.
+    pub tls_us: Option<u64>,
+    pub instants: Instants,
+    /// The upstream connection came from the pool.
+    pub upstream_reused: bool,
+    pub method: String,
+    pub host: String,
+    /// Path and query, redacted.
+    pub target: String,
+    /// Name of the route that served it.
+    pub route: String,
+    /// Fingerprint of the client's address.
+    pub client: String,
+    /// 10, 11 or 20.
+    pub http_version: u8,
+    pub request_headers: Vec<Header>,
+    pub request_body: Body,
+    /// Bytes of the body received, transfer coding removed.
+    pub request_body_bytes: u64,
+    pub pacing: Vec<PacingPoint>,
+    /// Status sent to the client; `None` when it got none.
+    pub status: Option<u16>,
+    pub response_headers: Vec<Header>,
+    pub response_body: Body,
+    pub response_body_bytes: u64,
+    pub server_timing: Vec<ServerTiming>,
+    pub answered_by: AnsweredBy,
+    pub ending: Ending,
+}
+
+/// Requests that were accepted and are not in the capture.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// When the first and the last of them began, nanoseconds UTC.
+    pub from_ns: i64,
+    pub to_ns: i64,
+    pub count: u64,
+    /// Bytes of their request bodies.
+    pub bytes: u64,
+    /// `queue`, `disk` or `budget`.
+    pub reason: String,
+}
+
+/// A row of a capture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Record {
+    Exchange(Box<Exchange>),
+    Gap(Gap),
+}
+
+impl Exchange {
+    /// When the exchange was over, nanoseconds UTC.
+    pub fn done_ns(&self) -> i64 {
+        let done_us = self.instants.done_us.unwrap_or_default();
+        self.started_ns.saturating_add_unsigned(done_us.saturating_mul(1000))
+    }
+
+    /// The path without its query.
+    pub fn path(&self) -> &str {
+        self.target.split(['?', '#']).next().unwrap_or_default()
+    }
+
+    /// Value of a request header; names compare without case.
+    pub fn request_header(&self, name: &str) -> Option<&str> {
+        find_header(&self.request_headers, name)
+    }
+
+    /// Value of a response header; names compare without case.
+    pub fn response_header(&self, name: &str) -> Option<&str> {
+        find_header(&self.response_headers, name)
+    }
+
+    /// The file parts of the request, empty when it is no multipart body.
+    pub fn files(&self) -> impl Iterator<Item = &FilePart> {
+        let parts = match &self.request_body {
+            Body::Multipart(multipart) => multipart.parts.as_slice(),
+            _ => &[],
+        };
+        parts.iter().filter_map(|part| match &part.content {
+            PartContent::File { file } => Some(file),
+            PartContent::Field { .. } => None,
+        })
+    }
+}
+
+fn find_header<'a>(headers: &'a [Header], name: &str) -> Option<&'a str> {
+    headers.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value.as_str())
+}

@@ -1,0 +1,146 @@
+//! The report of one run: the contract that scripts and the HTML page read.
+//!
+//! Times are milliseconds, sizes bytes, shares 0 to 1. A percentile that nothing was measured for is
+//! `null`, never 0.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// What a run may claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Verdict {
+    Pass,
+    /// The target failed its criteria.
+    Fail,
+    /// The run cannot speak about the target: the generator was late, or a fidelity gate failed.
+    Invalid,
+}
+
+/// Percentiles of one distribution, milliseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Percentiles {
+    pub count: u64,
+    pub p50: Option<f64>,
+    pub p95: Option<f64>,
+    pub p99: Option<f64>,
+    pub p999: Option<f64>,
+    pub max: Option<f64>,
+}
+
+/// Resolved and unresolved values of all sent requests.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BindingCounts {
+    pub resolved: u64,
+    pub unresolved: u64,
+}
+
+/// One check of the run against what it was meant to be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Gate {
+    pub value: f64,
+    pub limit: f64,
+    pub pass: bool,
+    /// What the value is and when it passes, in one line.
+    pub meaning: String,
+}
+
+/// Counts and distributions of one route (`POST /api/students/upload-recording`).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct RouteReport {
+    pub route: String,
+    pub planned: u64,
+    pub sent: u64,
+    pub done: u64,
+    pub failed: u64,
+    pub statuses: BTreeMap<String, u64>,
+    /// Request bodies and the file parts within them, bytes sent completely.
+    pub body_bytes: u64,
+    pub files: u64,
+    pub file_bytes: u64,
+    pub latency_ms: Percentiles,
+    pub service_ms: Percentiles,
+}
+
+/// One second of the run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Second {
+    /// Seconds since the start of the run.
+    pub at_s: u64,
+    pub planned: u64,
+    pub sent: u64,
+    pub done: u64,
+    pub failed: u64,
+    /// Requests in flight at the end of the second.
+    pub in_flight: u64,
+    pub latency_ms_p50: Option<f64>,
+    pub latency_ms_p95: Option<f64>,
+    pub sent_bytes: u64,
+}
+
+/// A point of a percentile curve: `share` of the samples took at most `ms`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct CurvePoint {
+    pub share: f64,
+    pub ms: f64,
+}
+
+/// The report of one run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunReport {
+    pub kingtide_version: String,
+    pub capture: String,
+    pub target: String,
+    pub multiple: f64,
+    pub mode: String,
+    /// `offsets` or `think`.
+    pub clock: String,
+    pub seed: u64,
+    /// Start of the run, RFC 3339 UTC.
+    pub started: String,
+    pub duration_s: f64,
+    pub sessions_captured: u64,
+    pub sessions_planned: u64,
+    /// Different identities that clones logged in with.
+    pub identities_distinct: u64,
+    pub planned: u64,
+    pub sent: u64,
+    /// Requests that got a complete answer.
+    pub done: u64,
+    /// Requests without an answer when the run ended; failures, whatever else they are.
+    pub unfinished: u64,
+    /// Age of the oldest unfinished request, seconds from its intended instant.
+    pub unfinished_oldest_s: Option<f64>,
+    /// Failures of any kind: errors, unfinished, and answers worse than the captured ones.
+    pub failed: u64,
+    pub errors: BTreeMap<String, u64>,
+    pub statuses: BTreeMap<String, u64>,
+    pub files: u64,
+    pub file_bytes: u64,
+    pub body_bytes: u64,
+    /// done − intended; unfinished requests count with the age they had reached.
+    pub latency_ms: Percentiles,
+    /// done − sent.
+    pub service_ms: Percentiles,
+    /// sent − intended, without what waiting for a value took.
+    pub lag_ms: Percentiles,
+    /// Share of the sends that waited for a late answer.
+    pub dependency_delayed_share: f64,
+    /// Client stages: connect, send, wait, receive.
+    pub stages_ms: BTreeMap<String, Percentiles>,
+    pub bindings: BindingCounts,
+    /// Index of dispersion of the planned releases by window in seconds, captured and amplified.
+    pub dispersion_captured: BTreeMap<String, f64>,
+    pub dispersion_planned: BTreeMap<String, f64>,
+    pub fidelity: BTreeMap<String, Gate>,
+    pub routes: Vec<RouteReport>,
+    pub series: Vec<Second>,
+    pub latency_curve: Vec<CurvePoint>,
+    pub service_curve: Vec<CurvePoint>,
+    /// The run was cut short (Ctrl-C, or the drain deadline).
+    pub interrupted: bool,
+    pub verdict: Verdict,
+    /// Why, in sentences a person can act on.
+    pub reasons: Vec<String>,
+}
