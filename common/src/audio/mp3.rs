@@ -39,5 +39,5 @@ fn variation_text(variation: u64) -> Vec<u8> {
 /// 28 bits in four bytes that never look like the start of a frame (ID3v2.4 section 6.2).
 fn syncsafe(value: u64) -> [u8; 4] {
     assert!(value < 1 << 28, "a tag holds no more than a few units of padding");
-    [21, 14, 7, 0].map(|shift| (value >> shift) as u8 & 0x7f)
+    [21, 14, 7, 0].map(|shift| (value >> shift).to_le_bytes()[0] & 0x7f)
 }

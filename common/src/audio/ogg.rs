@@ -12,7 +12,7 @@ use super::recording::{Recording, fit, variation_tag};
 
 const CLIP: &[u8] = include_bytes!("clips/tone.ogg");
 /// `OpusHead` and `OpusTags`.
-const HEAD_PAGES: usize = 2;
+const HEAD_PAGES: u32 = 2;
 const UNITS: usize = 20;
 /// Five frames of 20 ms at 48 kHz.
 const UNIT_SAMPLES: u64 = 5 * 960;
@@ -62,7 +62,7 @@ fn tags_page(mut packet: Vec<u8>, packet_bytes: usize) -> Vec<u8> {
     page[NUMBER_AT] = 1;
     page[SEGMENTS_AT] = u8::try_from(full_segments + 1).expect("the packet fits in one page");
     page.resize(PAGE_HEAD_BYTES + full_segments, 255);
-    page.push((packet_bytes % 255) as u8);
+    page.push(u8::try_from(packet_bytes % 255).expect("below 255"));
     page.extend(packet);
     let crc = crc(0, &page);
     page[CRC_AT..SEGMENTS_AT].copy_from_slice(&crc.to_le_bytes());
@@ -84,10 +84,11 @@ fn packet_bytes(wanted: u64) -> Option<usize> {
 
 impl Parts {
     fn read() -> Self {
-        let pages: Vec<_> = Pages { rest: CLIP }.collect();
-        let units: Vec<_> = pages[HEAD_PAGES..].iter().take(UNITS).map(|page| without_place(page)).collect();
+        let opus_head = Pages { rest: CLIP }.next().expect("the clip begins with OpusHead");
+        let pages = Pages { rest: CLIP }.skip(HEAD_PAGES as usize);
+        let units: Vec<_> = pages.take(UNITS).map(without_place).collect();
         let checksums = units.iter().map(|page| Checksum::of(page)).collect();
-        Self { opus_head: pages[0], pages: Cycle::new(&units, PagePlace { checksums }) }
+        Self { opus_head, pages: Cycle::new(&units, PagePlace { checksums }) }
     }
 }
 
@@ -107,7 +108,7 @@ impl Stamp for PagePlace {
     fn stamp(&self, place: Place, put: &mut dyn FnMut(usize, &[u8])) {
         let mut fields = [0; CRC_AT - KIND_AT];
         let position = (place.index + 1) * UNIT_SAMPLES;
-        let number = u32::try_from(place.index).expect("no recording has so many pages") + HEAD_PAGES as u32;
+        let number = u32::try_from(place.index).expect("no recording has so many pages") + HEAD_PAGES;
         fields[0] = if place.last { END_OF_STREAM } else { 0 };
         fields[POSITION_AT - KIND_AT..][..8].copy_from_slice(&position.to_le_bytes());
         fields[NUMBER_AT - KIND_AT..].copy_from_slice(&number.to_le_bytes());
@@ -147,15 +148,15 @@ static CRC_TABLE: [u32; 256] = crc_table();
 
 const fn crc_table() -> [u32; 256] {
     let mut table = [0; 256];
-    let mut index = 0;
-    while index < table.len() {
-        let mut value = (index as u32) << 24;
+    let mut index = 0_u32;
+    while index < 256 {
+        let mut value = index << 24;
         let mut bit = 0;
         while bit < 8 {
             value = if value & 1 << 31 == 0 { value << 1 } else { value << 1 ^ 0x04c1_1db7 };
             bit += 1;
         }
-        table[index] = value;
+        table[index as usize] = value;
         index += 1;
     }
     table

@@ -41,7 +41,7 @@ impl Recording {
         let mut window = Window { offset, out };
         window.section(self.head.len() as u64, |from, out| copy_slice(&self.head, from, out));
         window.section(self.frames.bytes_of(self.units), |from, out| {
-            self.frames.copy_at(self.units, from, out)
+            self.frames.copy_at(self.units, from, out);
         });
         window.section(self.tail.len() as u64, |from, out| copy_slice(&self.tail, from, out));
     }
