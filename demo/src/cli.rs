@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -11,7 +10,7 @@ use url::Url;
 
 use crate::accounts;
 use crate::faults::{FAULT_FORMS, Fault, Faults};
-use crate::law::{ServiceLaw, StoreLatency, capacity, number};
+use crate::law::{NUMBER_MAX, ServiceLaw, StoreLatency, capacity, number};
 use crate::serve::{self, ServeConfig, UploadLimits};
 use crate::students::{self, PlanConfig, StudentsConfig};
 
@@ -61,30 +60,35 @@ const CAPACITY_EXAMPLES: &str = "Examples:
   classroom capacity --slots 20 --store-ms 3000      6.67 uploads/s, limited by the store slots
   classroom capacity --fault held-transaction        5.48 uploads/s, limited by the pool";
 
+/// Most uploads one student can be asked for.
+const UPLOADS_MAX: u32 = 250;
+/// Fastest slow uplink, kbit/s.
+const SLOW_KBIT_PER_S_MAX: u32 = 10_000_000;
+
 /// A range `A..B`, or one number for both ends.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Span(f64, f64);
+struct Span<T>(T, T);
 
-impl FromStr for Span {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
+impl<T: PartialOrd + Copy> Span<T> {
+    fn parse(text: &str, number: impl Fn(&str) -> Option<T>) -> Result<Self, String> {
         let (low, high) = text.split_once("..").unwrap_or((text, text));
         match (number(low), number(high)) {
             (Some(low), Some(high)) if low <= high => Ok(Self(low, high)),
-            _ => Err(format!("`{text}` is not a range; write `A..B` with A not above B, or one number")),
+            _ => Err(format!("`{text}` is not a range here; write `A..B` with A not above B, or one number")),
         }
     }
 }
 
-impl Span {
-    fn seconds(self) -> (Duration, Duration) {
-        (seconds(self.0), seconds(self.1))
-    }
+fn seconds_span(text: &str) -> Result<Span<f64>, String> {
+    Span::parse(text, number)
+}
 
-    fn counts(self) -> (u32, u32) {
-        (self.0 as u32, self.1 as u32)
-    }
+fn uploads_span(text: &str) -> Result<Span<u32>, String> {
+    Span::parse(text, |text| text.parse().ok().filter(|count| *count <= UPLOADS_MAX))
+}
+
+fn speed_span(text: &str) -> Result<Span<u32>, String> {
+    Span::parse(text, |text| text.parse().ok().filter(|speed| (1..=SLOW_KBIT_PER_S_MAX).contains(speed)))
 }
 
 fn seconds(value: f64) -> Duration {
@@ -92,7 +96,7 @@ fn seconds(value: f64) -> Duration {
 }
 
 fn non_negative(text: &str) -> Result<f64, String> {
-    number(text).ok_or_else(|| format!("`{text}` is not a number from 0 up"))
+    number(text).ok_or_else(|| format!("`{text}` is not a number from 0 to {NUMBER_MAX}"))
 }
 
 fn share(text: &str) -> Result<f64, String> {
@@ -201,17 +205,17 @@ struct StudentsArgs {
     #[arg(long, value_name = "K", default_value_t = 0)]
     offset: u64,
     /// Think time between uploads, seconds
-    #[arg(long, value_name = "A..B", default_value = "1..5")]
-    think: Span,
+    #[arg(long, value_name = "A..B", default_value = "1..5", value_parser = seconds_span)]
+    think: Span<f64>,
     /// Uploads per student
-    #[arg(long, value_name = "A..B", default_value = "1..4")]
-    uploads: Span,
+    #[arg(long, value_name = "A..B", default_value = "1..4", value_parser = uploads_span)]
+    uploads: Span<u32>,
     /// Share of students on slow uplinks
     #[arg(long, value_name = "SHARE", default_value_t = 0.15, value_parser = share)]
     slow_share: f64,
     /// Speed of slow uplinks, kbit/s
-    #[arg(long, value_name = "A..B", default_value = "1000..4000")]
-    slow_kbps: Span,
+    #[arg(long, value_name = "A..B", default_value = "1000..4000", value_parser = speed_span)]
+    slow_kbps: Span<u32>,
     /// A class uploads at once every so many seconds ("the teacher says: upload now")
     #[arg(long, value_name = "S", value_parser = non_negative)]
     burst_every: Option<f64>,
@@ -241,10 +245,10 @@ impl StudentsArgs {
                 offset: self.offset,
                 seed: self.seed,
                 duration: seconds(self.duration),
-                think: self.think.seconds(),
-                uploads: self.uploads.counts(),
+                think: (seconds(self.think.0), seconds(self.think.1)),
+                uploads: (self.uploads.0, self.uploads.1),
                 slow_share: self.slow_share,
-                slow_kbit_per_s: self.slow_kbps.counts(),
+                slow_kbit_per_s: (self.slow_kbps.0, self.slow_kbps.1),
                 burst_every: burst_every_s.map(seconds),
                 burst_share: self.burst_share,
             },
@@ -344,10 +348,13 @@ mod tests {
 
     #[test]
     fn a_span_is_a_range_or_one_number() {
-        assert_eq!("1..5".parse(), Ok(Span(1.0, 5.0)));
-        assert_eq!("0.2".parse(), Ok(Span(0.2, 0.2)));
-        for wrong in ["5..1", "a..b", "-1", ""] {
-            assert!(wrong.parse::<Span>().is_err(), "{wrong}");
+        assert_eq!(seconds_span("1..5"), Ok(Span(1.0, 5.0)));
+        assert_eq!(seconds_span("0.2"), Ok(Span(0.2, 0.2)));
+        assert_eq!(uploads_span("0..250"), Ok(Span(0, 250)));
+        for wrong in ["5..1", "a..b", "-1", "", "1..1e12", "nan"] {
+            assert!(seconds_span(wrong).is_err(), "{wrong}");
         }
+        assert!(uploads_span("1..251").is_err());
+        assert!(speed_span("0..5").is_err());
     }
 }

@@ -13,7 +13,7 @@ pub const FAULT_FORMS: &str = "hang-after:UPLOADS, held-transaction, leak:BYTES,
                                shed:IN_FLIGHT[:429|503], slow-db:FACTOR, truncate:PROBABILITY";
 
 /// Idle time after which a cold start comes again, when none is given.
-const COLD_AFTER_IDLE: Duration = Duration::from_secs(60);
+const COLD_AFTER_IDLE: Duration = Duration::from_mins(1);
 /// Upper bound of `leak`, bytes per upload.
 const LEAK_BYTES_MAX: usize = 1 << 30;
 

@@ -99,9 +99,12 @@ impl fmt::Display for StoreLatency {
     }
 }
 
-/// A non-negative, finite number of milliseconds (or factor) as typed by a user.
+/// Largest number a flag takes, whatever its unit: 31 years of seconds.
+pub(crate) const NUMBER_MAX: f64 = 1e9;
+
+/// A number from 0 to [`NUMBER_MAX`] as typed by a user.
 pub(crate) fn number(text: &str) -> Option<f64> {
-    text.parse().ok().filter(|value: &f64| value.is_finite() && *value >= 0.0)
+    text.parse().ok().filter(|value| (0.0..=NUMBER_MAX).contains(value))
 }
 
 /// Milliseconds as a duration; what no duration can hold becomes zero.

@@ -40,7 +40,7 @@ const ACTIVITIES: [(&str, &str); 4] = [
     ("4. Free speech", "speech"),
 ];
 /// Students per batch of SQL.
-const BATCH_STUDENTS: u64 = 100;
+const BATCH_STUDENTS: usize = 100;
 
 /// Which accounts exist.
 #[derive(Debug, Clone, Copy)]
@@ -58,8 +58,8 @@ pub(crate) fn password_digest(student_id: &str, password: &str) -> String {
 impl School {
     /// SQL that adds the accounts from number `present` on; none when all are there.
     pub(crate) fn statements(self, present: u64) -> impl Iterator<Item = String> {
-        let starts = (present..self.students).step_by(BATCH_STUDENTS as usize);
-        starts.map(move |start| self.batch(start, self.students.min(start + BATCH_STUDENTS)))
+        let starts = (present..self.students).step_by(BATCH_STUDENTS);
+        starts.map(move |start| self.batch(start, self.students.min(start + BATCH_STUDENTS as u64)))
     }
 
     fn batch(self, start: u64, end: u64) -> String {

@@ -25,10 +25,10 @@ impl StageTimes {
     /// The answer with these times on it, granted or refused.
     pub(crate) fn stamp(self, answer: Result<Response, Refusal>) -> Response {
         let mut response = answer.unwrap_or_else(IntoResponse::into_response);
-        if let Ok(value) = HeaderValue::from_str(&self.header()) {
-            if !value.is_empty() {
-                response.headers_mut().insert(HEADER, value);
-            }
+        if let Ok(value) = HeaderValue::from_str(&self.header())
+            && !value.is_empty()
+        {
+            response.headers_mut().insert(HEADER, value);
         }
         response
     }

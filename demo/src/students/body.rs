@@ -25,8 +25,8 @@ const WEBM_HEAD: &[u8] =
 \x42\x82\x84webm\x42\x87\x81\x04\x42\x85\x81\x02\x18\x53\x80\x67\x01\xff\xff\xff\xff\xff\xff\xff";
 /// Piece of a body on a fast uplink, bytes.
 const FAST_PIECE_BYTES: u64 = 64 * 1024;
-/// Time between two pieces on a slow uplink.
-const SLOW_PIECE_INTERVAL: Duration = Duration::from_millis(50);
+/// Time between two pieces on a slow uplink, milliseconds.
+const SLOW_PIECE_INTERVAL_MS: u64 = 50;
 
 /// The bytes of one audio file in order.
 #[derive(Debug)]
@@ -97,7 +97,7 @@ struct Pace {
 impl Pace {
     fn new(kbit_per_s: u32) -> Self {
         let bytes_per_s = u64::from(kbit_per_s.max(1)) * 125;
-        let piece_bytes = (bytes_per_s * SLOW_PIECE_INTERVAL.as_millis() as u64 / 1000).max(1);
+        let piece_bytes = (bytes_per_s * SLOW_PIECE_INTERVAL_MS / 1000).max(1);
         let interval = Duration::from_secs_f64(piece_bytes as f64 / bytes_per_s as f64);
         Self { piece_bytes, interval, next: Box::pin(sleep_until(Instant::now() + interval)) }
     }

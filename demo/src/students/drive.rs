@@ -144,7 +144,7 @@ impl Visitor {
     }
 
     fn choose(&self, of: usize) -> usize {
-        (self.planned.choice % of.max(1) as u64) as usize
+        self.planned.choice as usize % of.max(1)
     }
 
     async fn login(&mut self) -> Option<HeaderValue> {
@@ -185,9 +185,8 @@ impl Visitor {
         let request = self.request(Method::POST, path, Some(&content_type), body.boxed_unsync());
         let file_bytes = upload.file_bytes;
         self.tally.start_upload(file_bytes, body_bytes);
-        let kept = self
-            .ask(Route::Upload, request, |answer| check_upload(answer, file_bytes, digest.get().cloned()))
-            .await;
+        let kept =
+            self.ask(Route::Upload, request, |answer| check_upload(answer, file_bytes, digest.get())).await;
         if kept.is_some() {
             self.tally.keep_upload(file_bytes, body_bytes);
         }
@@ -259,12 +258,12 @@ fn ids(list: &Value) -> Option<Vec<String>> {
     ids.filter(|ids| !ids.is_empty() && ids.iter().all(clean))
 }
 
-fn check_upload(answer: &Answer, file_bytes: u64, digest: Option<String>) -> Result<(), &'static str> {
+fn check_upload(answer: &Answer, file_bytes: u64, digest: Option<&String>) -> Result<(), &'static str> {
     let body: Value = serde_json::from_slice(&answer.body).map_err(|_| "bad_answer")?;
     if body["bytes"].as_u64() != Some(file_bytes) {
         return Err("wrong_bytes");
     }
-    if digest.is_none() || body["digest"].as_str() != digest.as_deref() {
+    if digest.is_none() || body["digest"].as_str() != digest.map(String::as_str) {
         return Err("wrong_digest");
     }
     Ok(())

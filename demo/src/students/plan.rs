@@ -21,8 +21,10 @@ const BELL_SPREAD: Duration = Duration::from_secs(2);
 const BELL_LEAD_S: RangeInclusive<f64> = 3.0..=6.0;
 /// Sizes of recordings with their shares: 50 KB 26 %, 200 KB 53 %, 500 KB 16 %, 2 MB 5 % (1 KB is 1,000 bytes).
 const SIZES: [(f64, u64); 4] = [(0.26, 50_000), (0.53, 200_000), (0.16, 500_000), (0.05, 2_000_000)];
-/// Relative spread of a size around its class.
-const SIZE_JITTER: f64 = 0.1;
+/// A size is within one such part of its class, above or below.
+const SIZE_JITTER_PART: u64 = 10;
+/// Most bells of one run.
+const BELLS_MAX: u32 = 100_000;
 /// What the service accepts at most and least, bytes.
 const FILE_BYTES: RangeInclusive<u64> = 5_000..=2_000_000;
 /// Pauses between login and the lists, as a share of the think time: pages load, nobody thinks.
@@ -59,7 +61,7 @@ impl Default for PlanConfig {
             count: 50,
             offset: 0,
             seed: 1,
-            duration: Duration::from_secs(60),
+            duration: Duration::from_mins(1),
             think: (Duration::from_secs(1), Duration::from_secs(5)),
             uploads: (1, 4),
             slow_share: 0.15,
@@ -84,7 +86,7 @@ pub struct PlannedStudent {
     /// Uploads in order.
     pub uploads: Vec<PlannedUpload>,
     /// Picks among the assignments and activities the service lists.
-    pub choice: u64,
+    pub choice: u32,
 }
 
 /// One upload.
@@ -133,8 +135,10 @@ fn arrival_window(config: &PlanConfig) -> Duration {
 fn bells(config: &PlanConfig) -> Vec<Duration> {
     let Some(every) = config.burst_every.filter(|every| !every.is_zero()) else { return Vec::new() };
     let window = arrival_window(config);
-    let regular: Vec<Duration> =
-        (1..).map(|number| every.saturating_mul(number)).take_while(|bell| *bell <= window).collect();
+    let regular: Vec<Duration> = (1..=BELLS_MAX)
+        .map(|number| every.saturating_mul(number))
+        .take_while(|bell| *bell <= window)
+        .collect();
     if regular.is_empty() { vec![window] } else { regular }
 }
 
@@ -188,7 +192,7 @@ fn uploads(
 
 fn file_bytes(rng: &mut ChaCha8Rng) -> u64 {
     let class = size_class(rng.random());
-    let jitter = (class as f64 * SIZE_JITTER) as u64;
+    let jitter = class / SIZE_JITTER_PART;
     let bytes = rng.random_range(class - jitter..=class + jitter);
     bytes.clamp(*FILE_BYTES.start(), *FILE_BYTES.end())
 }
