@@ -1,6 +1,6 @@
 //! The students: users of the service who draw their load themselves, so that they can judge the replayer.
 //!
-//! `plan → drive → report`. The plan is a pure function of a seed; each planned student then runs as one task with
+//! `plan → drive → tally → report`. The plan is a pure function of a seed; each planned student then runs as one task with
 //! one kept-alive connection of its own and reports every request to the tally.
 
 pub(crate) mod body;
@@ -8,6 +8,7 @@ mod client;
 mod drive;
 mod plan;
 mod report;
+mod tally;
 
 use std::fs;
 use std::io::Write as _;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use url::Url;
 
 pub use plan::{Cue, PlanConfig, PlannedStudent, PlannedUpload, Uplink, plan};
-pub use report::{Outcome, Report, Route, RouteReport, UploadReport};
+pub use report::{LatencyMs, Outcome, Report, Route, RouteReport, UploadReport};
 
 /// Everything one visit of the students needs.
 #[derive(Debug, Clone)]

@@ -20,7 +20,8 @@ use url::Url;
 use super::body::UploadForm;
 use super::client::{Answer, Client, OutBody};
 use super::plan::{Cue, PlannedStudent, PlannedUpload};
-use super::report::{Outcome, Report, Route, Tally};
+use super::report::{Outcome, Report, Route};
+use super::tally::Tally;
 use super::{StudentsConfig, StudentsError};
 use crate::accounts::{Account, account};
 
