@@ -46,6 +46,7 @@ pub(crate) fn write_answer(stream: &mut TcpStream, json: &str) {
 }
 
 fn serve(stream: TcpStream, script: &impl Fn(&mut TcpStream), received: &Sender<Received>) {
+    stream.set_nodelay(true).unwrap();
     let mut reader = BufReader::new(stream);
     while let Some(request) = request(&mut reader) {
         let _ = received.send(request);
