@@ -4,8 +4,11 @@
 //! the units that configuration and reports speak in ([`units`]) and the latency recorder ([`latency`]).
 //! Nothing here opens a socket.
 
+pub mod capture;
+pub mod config;
 pub mod exchange;
 pub mod fingerprint;
+pub mod json;
 pub mod latency;
 pub mod ledger;
 pub mod stages;
