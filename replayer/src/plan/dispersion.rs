@@ -9,6 +9,8 @@
 //! sessions would call for volleys that no crowd makes: ten requests in a row from each of many independent
 //! users have I = C = 10 at any multiple.
 
+#![allow(clippy::similar_names)] // units end the names: `window_s`, `window_us`
+
 use std::collections::BTreeMap;
 
 use super::Captured;

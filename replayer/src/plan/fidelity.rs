@@ -195,7 +195,7 @@ fn allow_for_chance(plan: &Plan, sessions: &[Session], checks: &mut [DispersionC
 fn surrogate(plan: &Plan, sessions: &[Session], other: u64) -> Vec<u64> {
     let seed = Seed(plan.seed.0.wrapping_add(other.wrapping_mul(0x9E37_79B9_7F4A_7C15)));
     let clones = starts::crowd_with_shift(&Captured::new(sessions), plan.multiple, seed, plan.shift_s);
-    Plan { clones, seed, ..plan.clone() }.instants_us(sessions)
+    Plan { seed, clones, ..plan.clone() }.instants_us(sessions)
 }
 
 fn inter_arrival_distance(plan: &Plan, sessions: &[Session]) -> f64 {

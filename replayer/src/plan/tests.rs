@@ -16,8 +16,13 @@ fn session(start_us: u64, offsets_us: &[u64]) -> Session {
         connection: 0,
         holes: Vec::new(),
     };
-    let start_ns = i64::try_from(start_us * 1000).unwrap();
-    Session { key: String::new(), start_ns, steps: offsets_us.iter().map(step).collect(), orphan: false }
+    let nanoseconds = i64::try_from(start_us * 1000).unwrap();
+    Session {
+        key: String::new(),
+        start_ns: nanoseconds,
+        steps: offsets_us.iter().map(step).collect(),
+        orphan: false,
+    }
 }
 
 /// A school's hour: a slow cycle, and every 5 minutes or so "upload now". `users` scales the rate.
@@ -189,7 +194,9 @@ fn any_sessions() -> impl Strategy<Value = Vec<Session>> {
     let session =
         (0..20_000_000_u64, prop::collection::vec(0..3_000_000_u64, 0..5)).prop_map(|(start, gaps)| {
             let mut offsets_us = vec![0];
-            gaps.iter().for_each(|gap_us| offsets_us.push(offsets_us[offsets_us.len() - 1] + gap_us));
+            for gap_us in gaps {
+                offsets_us.push(offsets_us[offsets_us.len() - 1] + gap_us);
+            }
             session(start, &offsets_us)
         });
     prop::collection::vec(session, 1..20)
