@@ -1,0 +1,3 @@
+//! The commands of `kingtide`: arguments in, exit code out.
+
+pub mod plan;
