@@ -1,9 +1,10 @@
 //! What `kingtide-proxy` and `kingtide` must agree on.
 //!
 //! The capture format ([`exchange`], [`fingerprint`], [`ledger`]), the stages of an exchange ([`stages`]),
-//! the units that configuration and reports speak in ([`units`]) and the latency recorder ([`latency`]).
-//! Nothing here opens a socket.
+//! the units that configuration and reports speak in ([`units`]), the latency recorder ([`latency`]) and
+//! file bodies of an exact size ([`audio`]). Nothing here opens a socket.
 
+pub mod audio;
 pub mod exchange;
 pub mod fingerprint;
 pub mod latency;
