@@ -5,6 +5,8 @@
 //! instants of every sample, [`report`] says what they mean. `sessions`, `plan` and the statistics are
 //! pure: no clock, no socket, no randomness but the seed.
 
+pub mod drive;
+pub mod identities;
 pub mod measure;
 pub mod plan;
 pub mod sessions;

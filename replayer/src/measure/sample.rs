@@ -46,6 +46,10 @@ pub enum ErrorClass {
     Unfinished,
     /// Still waiting for its turn when the run ended.
     NotSent,
+    /// In flight when the user stopped the run at once.
+    CutOff,
+    /// Dropped by the late policy: the generator was too late for it.
+    DroppedLate,
 }
 
 /// Whose doing a failure is.
@@ -135,24 +139,26 @@ impl ErrorClass {
             Self::LocalExhausted => "local_exhausted",
             Self::Unfinished => "unfinished",
             Self::NotSent => "not_sent",
+            Self::CutOff => "cut_off",
+            Self::DroppedLate => "dropped_late",
         }
     }
 
     pub fn side(self) -> Side {
         match self {
-            Self::Unbuildable | Self::LocalExhausted => Side::Generator,
+            Self::Unbuildable | Self::LocalExhausted | Self::CutOff | Self::DroppedLate => Side::Generator,
             _ => Side::Target,
         }
     }
 
     /// The run ended before the request did.
     pub fn is_unfinished(self) -> bool {
-        matches!(self, Self::Unfinished | Self::NotSent)
+        matches!(self, Self::Unfinished | Self::NotSent | Self::CutOff)
     }
 
     /// The target took the request, or its turn, and never answered: a hang, whoever gave up first.
     pub fn is_hang(self) -> bool {
-        self.is_unfinished() || self == Self::Timeout
+        matches!(self, Self::Unfinished | Self::NotSent | Self::Timeout)
     }
 }
 
