@@ -171,7 +171,9 @@ fn play(shared: &Shared<'_>) -> io::Result<Recorder> {
     std::thread::scope(|scope| {
         let spawn = |share| {
             let name = format!("drive-{share}");
-            std::thread::Builder::new().name(name).spawn_scoped(scope, move || worker::play(shared, share, workers))
+            std::thread::Builder::new()
+                .name(name)
+                .spawn_scoped(scope, move || worker::play(shared, share, workers))
         };
         let threads = (0..workers).map(spawn).collect::<io::Result<Vec<_>>>()?;
         let mut whole = Recorder::new(shared.routes.labels().len());

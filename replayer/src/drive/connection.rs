@@ -91,9 +91,14 @@ where
 
 fn connect_class(error: &io::Error) -> ErrorClass {
     /// Descriptors per process and per system, buffers, memory.
-    const EXHAUSTED: [rustix::io::Errno; 4] =
-        [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE, rustix::io::Errno::NOBUFS, rustix::io::Errno::NOMEM];
-    let is_exhausted = error.raw_os_error().is_some_and(|code| EXHAUSTED.iter().any(|errno| errno.raw_os_error() == code));
+    const EXHAUSTED: [rustix::io::Errno; 4] = [
+        rustix::io::Errno::MFILE,
+        rustix::io::Errno::NFILE,
+        rustix::io::Errno::NOBUFS,
+        rustix::io::Errno::NOMEM,
+    ];
+    let is_exhausted =
+        error.raw_os_error().is_some_and(|code| EXHAUSTED.iter().any(|errno| errno.raw_os_error() == code));
     match error.kind() {
         _ if is_exhausted => ErrorClass::LocalExhausted,
         io::ErrorKind::AddrNotAvailable => ErrorClass::LocalExhausted,
@@ -111,8 +116,9 @@ mod tests {
     #[test]
     fn what_this_machine_lacks_is_not_the_targets_fault() {
         use rustix::io::Errno;
-        let classes = [Errno::MFILE, Errno::ADDRNOTAVAIL, Errno::CONNREFUSED, Errno::TIMEDOUT, Errno::HOSTUNREACH]
-            .map(|errno| connect_class(&errno.into()));
+        let classes =
+            [Errno::MFILE, Errno::ADDRNOTAVAIL, Errno::CONNREFUSED, Errno::TIMEDOUT, Errno::HOSTUNREACH]
+                .map(|errno| connect_class(&errno.into()));
         assert_eq!(
             classes,
             [

@@ -95,15 +95,22 @@ fn class_of(error: &hyper::Error, marks: &Marks) -> ErrorClass {
         // The socket had said so when the request was written; reading then only found the end.
         (Some(kind), _) if is_reset(kind) => ErrorClass::Reset,
         (_, Some(io::ErrorKind::UnexpectedEof)) => ErrorClass::ClosedEarly,
-        _ if error.is_incomplete_message() || error.is_canceled() || error.is_closed() => ErrorClass::ClosedEarly,
+        _ if error.is_incomplete_message() || error.is_canceled() || error.is_closed() => {
+            ErrorClass::ClosedEarly
+        }
         _ if error.is_user() => ErrorClass::Unbuildable,
-        (_, Some(kind)) if kind != io::ErrorKind::InvalidData && kind != io::ErrorKind::InvalidInput => ErrorClass::Reset,
+        (_, Some(kind)) if kind != io::ErrorKind::InvalidData && kind != io::ErrorKind::InvalidInput => {
+            ErrorClass::Reset
+        }
         _ => ErrorClass::Protocol,
     }
 }
 
 fn is_reset(kind: io::ErrorKind) -> bool {
-    matches!(kind, io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted)
+    matches!(
+        kind,
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted
+    )
 }
 
 fn io_kind(error: &hyper::Error) -> Option<io::ErrorKind> {

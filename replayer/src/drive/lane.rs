@@ -235,7 +235,14 @@ impl<'a> Lane<'a> {
         Ended { sample: self.sample(step, under_way, &marks, at, outcome), at, found }
     }
 
-    fn sample(&self, step: usize, under_way: &UnderWay, marks: &Marks, at: Instant, outcome: Outcome) -> Sample {
+    fn sample(
+        &self,
+        step: usize,
+        under_way: &UnderWay,
+        marks: &Marks,
+        at: Instant,
+        outcome: Outcome,
+    ) -> Sample {
         let clock = self.user.worker.tally.clock;
         let is_sent = marks.written_bytes >= under_way.wire_bytes;
         Sample {
@@ -286,7 +293,8 @@ impl<'a> Lane<'a> {
             return self.user.worker.tally.withheld(rest.len());
         }
         for &step in rest {
-            let intended = self.user.worker.tally.clock.at_us(self.user.planned.start_us + self.user.offset_us(step));
+            let intended =
+                self.user.worker.tally.clock.at_us(self.user.planned.start_us + self.user.offset_us(step));
             let ended = self.not_sent(step, Due { intended, freed: None }, ErrorClass::NotSent);
             self.user.worker.tally.ended(&ended.sample);
         }

@@ -205,7 +205,11 @@ mod tests {
 
     #[test]
     fn boundaries_are_fresh_and_of_the_same_make() {
-        for captured in ["----WebKitFormBoundary7MA4YWxkTrZu0gW", "------------------------d74496d66958873e", "-----------------------------9051914041544843365972754266"] {
+        for captured in [
+            "----WebKitFormBoundary7MA4YWxkTrZu0gW",
+            "------------------------d74496d66958873e",
+            "-----------------------------9051914041544843365972754266",
+        ] {
             let fresh = fresh_boundary(captured, &mut random());
             assert_ne!(fresh, captured);
             assert_eq!(fresh.len(), captured.len());
@@ -227,7 +231,9 @@ mod tests {
 
     #[test]
     fn only_masked_stems_are_replaced() {
-        let stems = |head: &str| masked_stems(head).into_iter().map(|range| head[range].to_owned()).collect::<Vec<_>>();
+        let stems = |head: &str| {
+            masked_stems(head).into_iter().map(|range| head[range].to_owned()).collect::<Vec<_>>()
+        };
         assert_eq!(stems("form-data; name=\"x\"; filename=\"xxx.webm\""), ["xxx"]);
         assert_eq!(stems("filename=\"xx.m4a\"; filename*=UTF-8''xxxx.m4a"), ["xx", "xxxx"]);
         assert_eq!(stems("filename=\"a.txt\"; name=\"x\""), Vec::<String>::new());

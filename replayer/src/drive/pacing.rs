@@ -16,14 +16,14 @@ const QUANTUM_US_MIN: u64 = 1_000;
 
 /// The curve of one body, scaled to the bytes that will be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pacing {
+pub(super) struct Pacing {
     points: Vec<PacingPoint>,
     quantum_bytes: u64,
 }
 
 impl Pacing {
     /// `None` when the body may go out as fast as the target takes it.
-    pub fn new(recorded: &[PacingPoint], body_bytes: u64) -> Option<Self> {
+    pub(super) fn new(recorded: &[PacingPoint], body_bytes: u64) -> Option<Self> {
         let last = recorded.last().filter(|last| last.at_us > UNPACED_US && last.bytes > 0)?;
         let scale = |point: &PacingPoint| PacingPoint {
             at_us: point.at_us,
@@ -34,7 +34,7 @@ impl Pacing {
     }
 
     /// Bytes that may have gone out `at_us` after the body's start.
-    pub fn allowed_bytes(&self, at_us: u64) -> u64 {
+    pub(super) fn allowed_bytes(&self, at_us: u64) -> u64 {
         let next = self.points.partition_point(|point| point.at_us <= at_us);
         let from = self.point_before(next);
         self.points.get(next).map_or(u64::MAX, |to| {
@@ -44,7 +44,7 @@ impl Pacing {
     }
 
     /// When it is worth waking up after `sent_bytes` have gone out at `now_us`.
-    pub fn wake_us(&self, sent_bytes: u64, now_us: u64) -> u64 {
+    pub(super) fn wake_us(&self, sent_bytes: u64, now_us: u64) -> u64 {
         self.due_us(sent_bytes + self.quantum_bytes).max(now_us + QUANTUM_US_MIN)
     }
 
@@ -93,7 +93,10 @@ mod tests {
         let allowed = [0, 5_000, 10_000, 15_000, 19_999].map(|at_us| pacing.allowed_bytes(at_us));
         assert_eq!(allowed, [100, 100, 100, 600, 1099]);
         assert!(pacing.allowed_bytes(20_000) >= 1100);
-        assert_eq!([1, 100, 600, 1100, 5000].map(|bytes| pacing.due_us(bytes)), [0, 0, 15_000, 20_000, 20_000]);
+        assert_eq!(
+            [1, 100, 600, 1100, 5000].map(|bytes| pacing.due_us(bytes)),
+            [0, 0, 15_000, 20_000, 20_000]
+        );
     }
 
     #[test]

@@ -68,7 +68,8 @@ impl Prepared {
     pub(super) fn wire_bytes(&self) -> u64 {
         let target = self.uri.path_and_query().map_or(1, |target| target.as_str().len());
         let line = self.method.as_str().len() + target + "  HTTP/1.1\r\n".len();
-        let header = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + ": \r\n".len();
+        let header =
+            |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + ": \r\n".len();
         let headers: usize = self.headers.iter().map(header).sum();
         (line + headers + "\r\n".len()) as u64 + self.body.bytes
     }
@@ -199,7 +200,11 @@ fn body(
             multipart::segments(multipart, boundary, exchange.request_body_bytes, random, field)
         }
         Body::Opaque | Body::Unread(_) => {
-            vec![Segment::File(AudioBody::new(None, exchange.request_body_bytes, rand::RngExt::random(random)))]
+            vec![Segment::File(AudioBody::new(
+                None,
+                exchange.request_body_bytes,
+                rand::RngExt::random(random),
+            ))]
         }
     };
     let source = BodySource::new(segments);

@@ -92,12 +92,8 @@ mod tests {
             step: *step,
             from: ResponsePlace::Json { pointer: "/token".to_owned() },
         };
-        let hole = |needed| Hole {
-            place: Place::Target,
-            range: 0..0,
-            escape: Escape::Raw,
-            source: source(needed),
-        };
+        let hole =
+            |needed| Hole { place: Place::Target, range: 0..0, escape: Escape::Raw, source: source(needed) };
         let holes = needs.iter().map(hole).collect();
         Step { exchange: Exchange { instants, ..Exchange::default() }, offset_us, connection, holes }
     }

@@ -51,8 +51,7 @@ pub enum TargetError {
 impl Target {
     /// Reads a URL and resolves its host.
     pub fn resolve(text: &str) -> Result<Self, TargetError> {
-        let url =
-            Url::parse(text).map_err(|source| TargetError::NotUrl { url: text.to_owned(), source })?;
+        let url = Url::parse(text).map_err(|source| TargetError::NotUrl { url: text.to_owned(), source })?;
         check_origin(&url, text)?;
         let no_host = || TargetError::NoHost { url: text.to_owned() };
         let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(no_host)?.to_owned();
@@ -168,7 +167,10 @@ mod tests {
     #[test]
     fn origins_are_targets() {
         let target = Target::resolve("http://127.0.0.1:8080/").unwrap();
-        assert_eq!((target.authority(), target.origin().as_str()), ("127.0.0.1:8080", "http://127.0.0.1:8080"));
+        assert_eq!(
+            (target.authority(), target.origin().as_str()),
+            ("127.0.0.1:8080", "http://127.0.0.1:8080")
+        );
         assert_eq!(Target::resolve("http://127.0.0.1").unwrap().authority(), "127.0.0.1");
         assert_eq!(Target::resolve("http://[::1]:9").unwrap().address().to_string(), "[::1]:9");
         assert!(Target::resolve("https://127.0.0.1:1").unwrap().tls().is_some());
@@ -203,7 +205,16 @@ mod tests {
 
     #[test]
     fn private_addresses_are_known() {
-        for private in ["127.0.0.1", "10.1.2.3", "172.31.0.1", "192.168.1.1", "100.64.0.1", "::1", "fd00::1", "::ffff:10.0.0.1"] {
+        for private in [
+            "127.0.0.1",
+            "10.1.2.3",
+            "172.31.0.1",
+            "192.168.1.1",
+            "100.64.0.1",
+            "::1",
+            "fd00::1",
+            "::ffff:10.0.0.1",
+        ] {
             assert!(is_private(private.parse().unwrap()), "{private}");
         }
         for public in ["8.8.8.8", "172.32.0.1", "100.128.0.1", "2001:4860::1", "::ffff:8.8.8.8"] {

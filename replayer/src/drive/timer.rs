@@ -59,7 +59,7 @@ impl PreciseTimer {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let fd = timerfd_create(TimerfdClockId::Monotonic, flags)?;
         let inner = Inner {
-            fd: AsyncFd::with_interest(fd, Interest::READABLE)?,
+            fd: registered(fd)?,
             origin: (Instant::now(), monotonic_now()),
             waiters: RefCell::default(),
             armed: Cell::default(),
@@ -190,6 +190,14 @@ impl fmt::Debug for Sleep {
     }
 }
 
+#[expect(
+    deprecated,
+    reason = "unsound for what only lends a descriptor; an OwnedFd owns it until it is dropped"
+)]
+fn registered(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::with_interest(fd, Interest::READABLE)
+}
+
 fn monotonic_now() -> Duration {
     let now = clock_gettime(ClockId::Monotonic);
     Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or_default())
@@ -256,6 +264,9 @@ mod tests {
             }
         });
         late_us.sort_unstable();
-        eprintln!("late by µs: p50 {} p90 {} p99 {} max {}", late_us[500], late_us[900], late_us[990], late_us[999]);
+        eprintln!(
+            "late by µs: p50 {} p90 {} p99 {} max {}",
+            late_us[500], late_us[900], late_us[990], late_us[999]
+        );
     }
 }

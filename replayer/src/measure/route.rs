@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use kingtide_common::exchange::Exchange;
 
 use crate::sessions::Session;
+use crate::sessions::route::template;
 
 /// More different routes than this are counted as one: each has its own histograms.
 const ROUTES_MAX: usize = 64;
@@ -39,7 +40,7 @@ impl Routes {
     }
 
     fn number(&mut self, known: &mut HashMap<String, usize>, exchange: &Exchange) -> usize {
-        let label = label(exchange);
+        let label = template(&exchange.method, &exchange.target);
         if let Some(number) = known.get(&label) {
             return *number;
         }
@@ -52,48 +53,15 @@ impl Routes {
     }
 }
 
-/// `POST /api/students/{id}/recordings`: method and path, with `{id}` where a segment is an id.
-pub fn label(exchange: &Exchange) -> String {
-    let segments: Vec<&str> =
-        exchange.path().split('/').map(|segment| if is_id(segment) { "{id}" } else { segment }).collect();
-    format!("{} {}", exchange.method, segments.join("/"))
-}
-
-/// Numbers, UUIDs and other long hexadecimal words, fingerprints.
-fn is_id(segment: &str) -> bool {
-    const HEX_ID_BYTES_MIN: usize = 16;
-    let is_number = !segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_digit());
-    let is_hex = segment.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
-    is_number || (segment.len() >= HEX_ID_BYTES_MIN && is_hex) || segment.contains("{fp:")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::sessions::Step;
 
-    fn exchange(method: &str, target: &str) -> Exchange {
-        Exchange { method: method.to_owned(), target: target.to_owned(), ..Exchange::default() }
-    }
-
     fn session(targets: impl Iterator<Item = String>) -> Session {
-        let step =
-            |target: String| Step { exchange: exchange("GET", &target), offset_us: 0, connection: 0, holes: vec![] };
+        let exchange = |target| Exchange { method: "GET".to_owned(), target, ..Exchange::default() };
+        let step = |target| Step { exchange: exchange(target), offset_us: 0, connection: 0, holes: vec![] };
         Session { key: String::new(), start_ns: 0, steps: targets.map(step).collect(), orphan: false }
-    }
-
-    #[test]
-    fn ids_are_taken_out_of_paths() {
-        let labels = [
-            ("/api/activities/17?page=2", "GET /api/activities/{id}"),
-            ("/u/6f9619ff-8b86-d011-b42d-00cf4fc964ff/x", "GET /u/{id}/x"),
-            ("/t/{fp:0123456789abcdef.40}", "GET /t/{id}"),
-            ("/", "GET /"),
-            ("/api/v1/feed", "GET /api/v1/feed"),
-        ];
-        for (target, expected) in labels {
-            assert_eq!(label(&exchange("GET", target)), expected);
-        }
     }
 
     #[test]

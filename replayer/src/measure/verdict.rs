@@ -76,12 +76,17 @@ fn failure_reason(evidence: &Evidence<'_>, max_failed_share: f64) -> Option<Stri
 }
 
 fn invalid_reasons(evidence: &Evidence<'_>, gates: &BTreeMap<String, Gate>) -> Vec<String> {
-    let interrupted = evidence
-        .interrupted
-        .then(|| "stopped before the plan was sent; what was not released says nothing about the target".into());
+    let interrupted = evidence.interrupted.then(|| {
+        "stopped before the plan was sent; what was not released says nothing about the target".into()
+    });
     let failed = gates.iter().filter(|(_, gate)| !gate.pass);
     let gates = failed.map(|(name, gate)| {
-        format!("gate {name}: {} against a limit of {} ({})", round(gate.value), round(gate.limit), gate.meaning)
+        format!(
+            "gate {name}: {} against a limit of {} ({})",
+            round(gate.value),
+            round(gate.limit),
+            gate.meaning
+        )
     });
     interrupted.into_iter().chain(gates).collect()
 }
@@ -147,6 +152,8 @@ mod tests {
                 "gate lag_p99: 23.4 against a limit of 10 (ms of lag at p99)",
             ]
         );
-        assert!(judge(&Evidence { planned: 5, ..Evidence::default() }, &gates(true), 0.01).reasons.is_empty());
+        assert!(
+            judge(&Evidence { planned: 5, ..Evidence::default() }, &gates(true), 0.01).reasons.is_empty()
+        );
     }
 }

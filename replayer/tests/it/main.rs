@@ -1,0 +1,3 @@
+//! Integration tests of the replayer, one binary.
+
+mod drive;
