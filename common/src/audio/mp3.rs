@@ -9,7 +9,7 @@ use super::recording::{Recording, fit, pad_to, variation_tag};
 const CLIP: &[u8] = include_bytes!("clips/tone.mp3");
 /// Five frames of 24 ms.
 const UNIT_BYTES: usize = 5 * 192;
-const TAG_HEAD_BYTES: u64 = 10;
+const TAG_HEAD_BYTES: usize = 10;
 
 static FRAMES: LazyLock<Cycle> = LazyLock::new(|| {
     let units: Vec<_> = CLIP.chunks_exact(UNIT_BYTES).collect();
@@ -18,9 +18,9 @@ static FRAMES: LazyLock<Cycle> = LazyLock::new(|| {
 
 pub(super) fn recording(bytes: u64, variation: u64) -> Option<Recording> {
     let text = variation_text(variation);
-    let (units, tag_bytes) = fit(&FRAMES, bytes, text.len() + usize::try_from(TAG_HEAD_BYTES).ok()?)?;
+    let (units, tag_bytes) = fit(&FRAMES, bytes, text.len() + TAG_HEAD_BYTES)?;
     let mut head = b"ID3\x04\0\0".to_vec();
-    head.extend(syncsafe(tag_bytes - TAG_HEAD_BYTES));
+    head.extend(syncsafe(tag_bytes - TAG_HEAD_BYTES as u64));
     head.extend(text);
     pad_to(&mut head, tag_bytes);
     Some(Recording::with_head(head, &FRAMES, units))
