@@ -5,6 +5,7 @@
 //! instants of every sample, [`report`] says what they mean. `sessions`, `plan` and the statistics are
 //! pure: no clock, no socket, no randomness but the seed.
 
+pub mod cli;
 pub mod measure;
 pub mod plan;
 pub mod sessions;
