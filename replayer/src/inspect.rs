@@ -1,0 +1,168 @@
+//! What a capture holds, as one summary for people (`inspect/text.rs`) and for scripts (JSON, schema:
+//! `replayer/schemas/inspect.json`).
+//!
+//! Pure: exchanges, sessions and the ledger in, numbers out. Percentiles are exact (nearest rank over
+//! all values, see [`distribution`]). What cannot be known from this capture is `null`, never 0.
+
+use std::collections::BTreeMap;
+
+use kingtide_common::exchange::{Body, Exchange, Gap};
+use kingtide_common::ledger::Ledger;
+use serde::Serialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::sessions::Session;
+
+pub mod distribution;
+mod awaited;
+mod routes;
+mod stages;
+pub mod text;
+mod uploads;
+
+pub use distribution::{Sizes, StageTimes};
+pub use routes::RouteSummary;
+pub use uploads::SizeBin;
+
+/// Windows in which the dispersion of request starts is told, seconds, by their names in JSON.
+pub const DISPERSION_WINDOWS: [(&str, f64); 4] = [("0.1", 0.1), ("1", 1.0), ("10", 10.0), ("60", 60.0)];
+
+/// What a summary is made of.
+#[derive(Debug, Clone)]
+pub struct Material<'a> {
+    /// What the capture is called in the report.
+    pub capture: &'a str,
+    /// In any order.
+    pub exchanges: &'a [Exchange],
+    pub sessions: &'a [Session],
+    pub ledger: Ledger,
+    pub gaps: &'a [Gap],
+    pub damage: Vec<DamageEntry>,
+}
+
+/// A place where the capture could not be read.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DamageEntry {
+    /// What is wrong and what it costs, for people.
+    pub text: String,
+    /// The same for programs.
+    pub detail: serde_json::Value,
+}
+
+/// How many, and how much together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Amount {
+    pub count: u64,
+    /// Bytes.
+    pub sum: u64,
+}
+
+/// What a capture holds. Times in milliseconds, sizes in bytes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Summary {
+    pub capture: String,
+    /// First byte of the first request, RFC 3339 UTC; `null` for an empty capture.
+    pub started: Option<String>,
+    /// From there to the end of the last exchange.
+    pub duration_s: f64,
+    pub exchanges: u64,
+    pub sessions: u64,
+    /// Sessions that use a credential whose login the capture does not hold.
+    pub orphans: u64,
+    /// Request bodies that should have been looked into and could not be.
+    pub unread_bodies: u64,
+    /// By status; `none` for exchanges that got no answer.
+    pub statuses: BTreeMap<String, u64>,
+    pub routes: Vec<RouteSummary>,
+    pub ledger: Ledger,
+    /// File parts of multipart requests.
+    pub upload_bytes: Sizes,
+    /// The same as a histogram from the smallest to the largest, without holes.
+    pub upload_histogram: Vec<SizeBin>,
+    /// Request bodies that are not empty, transfer coding removed.
+    pub body_bytes: Amount,
+    pub stages: BTreeMap<String, StageTimes>,
+    /// From the backend's `Server-Timing`; within `upstream_wait`.
+    pub stages_inner: BTreeMap<String, StageTimes>,
+    /// Index of dispersion of request starts by window in seconds; `null` when the capture is too short.
+    pub dispersion: BTreeMap<String, Option<f64>>,
+    pub gaps: Vec<Gap>,
+    pub damage: Vec<DamageEntry>,
+}
+
+/// Sums up a capture.
+pub fn summarise(material: Material<'_>) -> Summary {
+    let exchanges = material.exchanges;
+    let tables = stages::collect(exchanges);
+    let uploads = uploads::sizes(exchanges);
+    Summary {
+        capture: material.capture.to_owned(),
+        started: first_start_ns(exchanges).and_then(rfc3339),
+        duration_s: duration_s(exchanges),
+        exchanges: exchanges.len() as u64,
+        sessions: material.sessions.len() as u64,
+        orphans: count_where(material.sessions, |session| session.orphan),
+        unread_bodies: count_where(exchanges, |one| matches!(one.request_body, Body::Unread(_))),
+        statuses: statuses_of(exchanges),
+        upload_histogram: uploads::histogram(uploads.values()),
+        upload_bytes: uploads.sizes(),
+        body_bytes: body_bytes(exchanges),
+        stages: tables.outer_times(),
+        stages_inner: tables.inner_times(),
+        routes: routes::summarise(tables),
+        ledger: material.ledger,
+        dispersion: dispersion(exchanges),
+        gaps: material.gaps.to_vec(),
+        damage: material.damage,
+    }
+}
+
+fn count_where<T>(items: &[T], is: impl Fn(&T) -> bool) -> u64 {
+    items.iter().filter(|item| is(item)).count() as u64
+}
+
+fn first_start_ns(exchanges: &[Exchange]) -> Option<i64> {
+    exchanges.iter().map(|exchange| exchange.started_ns).min()
+}
+
+fn duration_s(exchanges: &[Exchange]) -> f64 {
+    let end_ns = exchanges.iter().map(Exchange::done_ns).max().unwrap_or_default();
+    let start_ns = first_start_ns(exchanges).unwrap_or_default();
+    end_ns.saturating_sub(start_ns) as f64 / 1e9
+}
+
+/// To the millisecond: `2026-11-23T18:53:44.120Z`.
+fn rfc3339(utc_ns: i64) -> Option<String> {
+    let whole_ms = i128::from(utc_ns).div_euclid(1_000_000) * 1_000_000;
+    OffsetDateTime::from_unix_timestamp_nanos(whole_ms).ok()?.format(&Rfc3339).ok()
+}
+
+fn statuses_of<'a>(exchanges: impl IntoIterator<Item = &'a Exchange>) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    for exchange in exchanges {
+        *counts.entry(exchange.status).or_insert(0) += 1;
+    }
+    counts.into_iter().map(|(status, count)| (status_name(status), count)).collect()
+}
+
+fn status_name(status: Option<u16>) -> String {
+    status.map_or_else(|| "none".to_owned(), |status| status.to_string())
+}
+
+fn body_bytes(exchanges: &[Exchange]) -> Amount {
+    let sizes = exchanges.iter().map(|exchange| exchange.request_body_bytes).filter(|bytes| *bytes > 0);
+    sizes.fold(Amount::default(), |all, bytes| Amount { count: all.count + 1, sum: all.sum + bytes })
+}
+
+fn dispersion(exchanges: &[Exchange]) -> BTreeMap<String, Option<f64>> {
+    let first_ns = first_start_ns(exchanges).unwrap_or_default();
+    let start_us = |exchange: &Exchange| exchange.started_ns.saturating_sub(first_ns).unsigned_abs() / 1000;
+    let mut starts_us: Vec<u64> = exchanges.iter().map(start_us).collect();
+    starts_us.sort_unstable();
+    let told = |(name, window_s): (&str, f64)| (name.to_owned(), awaited::dispersion(&starts_us, window_s));
+    DISPERSION_WINDOWS.into_iter().map(told).collect()
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,143 @@
+//! A small classroom by hand, and what its summary must say.
+
+use kingtide_common::exchange::{AnsweredBy, Ending, FilePart, Multipart, Part, PartContent, ServerTiming};
+use kingtide_common::stages::Instants;
+
+use super::*;
+
+const START_NS: i64 = 1_763_924_024_120_000_000;
+
+/// An exchange that began `at_ms` after the capture's start and took `total_ms`.
+pub(crate) fn exchange(at_ms: i64, method: &str, target: &str, total_ms: u64) -> Exchange {
+    let total_us = total_ms * 1000;
+    let instants = Instants {
+        head_done_us: Some(300),
+        body_done_us: Some(300),
+        upstream_pick_us: Some(350),
+        upstream_connected_us: Some(350),
+        upstream_send_first_us: Some(400),
+        upstream_send_last_us: Some(450),
+        response_head_us: Some(total_us - 200),
+        response_last_us: Some(total_us - 100),
+        client_send_first_us: Some(total_us - 150),
+        client_send_last_us: Some(total_us - 50),
+        done_us: Some(total_us),
+        ..Instants::default()
+    };
+    Exchange {
+        started_ns: START_NS + at_ms * 1_000_000,
+        instants,
+        method: method.to_owned(),
+        target: target.to_owned(),
+        status: Some(200),
+        answered_by: AnsweredBy::Upstream,
+        ending: Ending::Complete,
+        ..Exchange::default()
+    }
+}
+
+/// An upload of one file, stored within `store_ms`.
+pub(crate) fn upload(at_ms: i64, bytes: u64, store_ms: u64) -> Exchange {
+    let file = FilePart {
+        content_type: Some("audio/webm".to_owned()),
+        extension: Some("webm".to_owned()),
+        bytes,
+        hash: "00".to_owned(),
+    };
+    let part = Part { head: String::new(), name: "file".to_owned(), content: PartContent::File { file } };
+    let mut exchange = exchange(at_ms, "POST", "/api/students/upload-recording", store_ms + 160);
+    exchange.request_body = Body::Multipart(Multipart { boundary_bytes: 30, parts: vec![part] });
+    exchange.request_body_bytes = bytes + 400;
+    exchange.instants.body_done_us = Some(90_300);
+    exchange.instants.upstream_send_last_us = Some(90_400);
+    let timing = |name: &str, ms: u64| ServerTiming { name: name.to_owned(), duration_us: ms * 1000 };
+    exchange.server_timing = vec![timing("auth", 48), timing("store", store_ms)];
+    exchange
+}
+
+pub(crate) fn session(steps: u64, orphan: bool) -> Session {
+    Session { key: format!("connection {steps}"), start_ns: START_NS, steps: Vec::new(), orphan }
+}
+
+/// 20 students: each looks at the assignments and uploads; one upload is answered 503.
+pub(crate) fn classroom() -> Vec<Exchange> {
+    let sizes = [50_000, 200_000, 200_000, 500_000, 2_000_000];
+    let student = |n: i64| {
+        let look = exchange(n * 500, "GET", "/api/assignments?page=1", 12);
+        let size = sizes[usize::try_from(n).unwrap() % sizes.len()];
+        [look, upload(n * 500 + 150, size, 2_000 + 100 * n.unsigned_abs())]
+    };
+    let mut exchanges: Vec<Exchange> = (0..20).flat_map(student).collect();
+    exchanges[39].status = Some(503);
+    exchanges
+}
+
+pub(crate) fn material<'a>(exchanges: &'a [Exchange], sessions: &'a [Session]) -> Material<'a> {
+    let all = exchanges.len() as u64;
+    let ledger = Ledger { accepted: all, recorded: all, ..Ledger::default() };
+    Material { capture: "captures/monday", exchanges, sessions, ledger, gaps: &[], damage: Vec::new() }
+}
+
+pub(crate) fn classroom_summary() -> Summary {
+    let exchanges = classroom();
+    let sessions: Vec<Session> = (0..20).map(|n| session(n, n == 3)).collect();
+    summarise(material(&exchanges, &sessions))
+}
+
+fn damaged_summary() -> Summary {
+    let exchanges = classroom();
+    let gap = Gap { from_ns: START_NS, to_ns: START_NS + 1_500_000_000, count: 7, bytes: 1_400_000, reason: "queue".into() };
+    let gaps = vec![gap; 7];
+    let text = "exchanges-000002.arrows: torn after 41 rows".to_owned();
+    let damage = vec![DamageEntry { text, detail: serde_json::json!({"segment": 2}) }];
+    let mut material = Material { gaps: &gaps, damage, ..material(&exchanges, &[]) };
+    material.ledger = Ledger { accepted: 92, recorded: 40, shed_queue: 49, ..Ledger::default() };
+    summarise(material)
+}
+
+#[test]
+fn uploads_are_counted_with_their_exact_sizes() {
+    let summary = classroom_summary();
+    let sizes = summary.upload_bytes;
+    assert_eq!((sizes.count, sizes.sum), (20, 4 * 2_950_000));
+    assert_eq!([sizes.p50, sizes.p95, sizes.max], [Some(200_000), Some(2_000_000), Some(2_000_000)]);
+    assert_eq!(summary.body_bytes, Amount { count: 20, sum: 4 * 2_950_000 + 20 * 400 });
+}
+
+#[test]
+fn inner_stages_stand_beside_the_outer_ones() {
+    let summary = classroom_summary();
+    assert_eq!(summary.stages_inner["store"].p50, Some(2_900.0));
+    assert_eq!(summary.stages["total"].count, 40);
+    assert_eq!(summary.stages["tls"], StageTimes::default());
+    let upload = summary.routes.iter().find(|route| route.route.starts_with("POST")).unwrap();
+    assert_eq!(upload.stages["request_body"].p50, Some(90.0));
+    assert_eq!(upload.statuses, BTreeMap::from([("200".to_owned(), 19), ("503".to_owned(), 1)]));
+}
+
+#[test]
+fn an_empty_capture_knows_nothing_and_says_so() {
+    let summary = summarise(material(&[], &[]));
+    assert_eq!((summary.started, summary.exchanges), (None, 0));
+    assert!(summary.dispersion.values().all(Option::is_none));
+    assert_eq!(summary.upload_bytes, Sizes::default());
+}
+
+#[test]
+fn a_short_capture_has_no_long_dispersion() {
+    let summary = classroom_summary();
+    assert_eq!(summary.dispersion["60"], None);
+    assert!(summary.dispersion["0.1"].is_some());
+}
+
+#[test]
+fn the_text_of_a_whole_capture() {
+    insta::assert_snapshot!(text::render(&classroom_summary()));
+}
+
+#[test]
+fn the_text_says_damage_first() {
+    let text = text::render(&damaged_summary());
+    assert!(text.starts_with("!! DAMAGED: exchanges-000002.arrows"), "{text}");
+    insta::assert_snapshot!(text.lines().take(12).collect::<Vec<_>>().join("\n"));
+}
