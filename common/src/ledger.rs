@@ -2,6 +2,8 @@
 //!
 //! Invariant: `accepted` = the sum of all other states + requests still in flight.
 
+use std::ops::Add;
+
 use serde::{Deserialize, Serialize};
 
 /// Counts of accepted requests by the one state each ended in.
@@ -39,6 +41,23 @@ impl Ledger {
     /// Accepted, but in no state yet: still in flight (or lost by a crash).
     pub fn in_flight(&self) -> u64 {
         self.accepted.saturating_sub(self.settled())
+    }
+}
+
+impl Add for Ledger {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            accepted: self.accepted + other.accepted,
+            recorded: self.recorded + other.recorded,
+            sampled_out: self.sampled_out + other.sampled_out,
+            filtered: self.filtered + other.filtered,
+            shed_queue: self.shed_queue + other.shed_queue,
+            shed_disk: self.shed_disk + other.shed_disk,
+            shed_budget: self.shed_budget + other.shed_budget,
+            too_late: self.too_late + other.too_late,
+        }
     }
 }
 

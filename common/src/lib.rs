@@ -4,6 +4,7 @@
 //! the units that configuration and reports speak in ([`units`]) and the latency recorder ([`latency`]).
 //! Nothing here opens a socket.
 
+pub mod capture;
 pub mod exchange;
 pub mod fingerprint;
 pub mod latency;

@@ -1,0 +1,236 @@
+//! Records → Arrow batch → bytes.
+
+use std::sync::Arc;
+
+use arrow_array::builder::{
+    ListBuilder, StringBuilder, StringDictionaryBuilder, StructBuilder, UInt64Builder,
+};
+use arrow_array::types::{Int32Type, UInt8Type, UInt16Type, UInt64Type};
+use arrow_array::{
+    ArrayRef, BooleanArray, PrimitiveArray, RecordBatch, StringArray, TimestampNanosecondArray,
+};
+use arrow_ipc::CompressionType;
+use arrow_ipc::writer::{IpcWriteOptions, StreamWriter};
+use arrow_schema::{ArrowError, SchemaRef};
+use serde::Serialize;
+
+use super::columns::{INSTANTS, KIND_EXCHANGE, KIND_GAP, SCHEMA, header_fields, timing_fields};
+use crate::exchange::{Body, Exchange, Gap, Header, PacingPoint, Record, ServerTiming};
+use crate::stages::Instants;
+
+const ZSTD_LEVEL: i32 = 1;
+
+/// A batch in bytes, self-contained but for the schema.
+pub(super) fn batch_bytes(records: &[Record], schema: &SchemaRef) -> Result<Vec<u8>, ArrowError> {
+    let batch = batch(records)?.with_schema(Arc::clone(schema))?;
+    let mut writer = StreamWriter::try_new_with_options(Vec::new(), schema, options()?)?;
+    let schema_bytes = writer.get_ref().len();
+    writer.write(&batch)?;
+    writer.flush()?;
+    Ok(writer.get_ref()[schema_bytes..].to_vec())
+}
+
+/// The schema message that every segment begins with.
+pub(super) fn schema_bytes(schema: &SchemaRef) -> Result<Vec<u8>, ArrowError> {
+    Ok(StreamWriter::try_new_with_options(Vec::new(), schema, options()?)?.get_ref().clone())
+}
+
+fn options() -> Result<IpcWriteOptions, ArrowError> {
+    IpcWriteOptions::default()
+        .try_with_compression(Some(CompressionType::ZSTD))?
+        .try_with_compression_level(Some(ZSTD_LEVEL))
+}
+
+/// A record as columns see it: a gap is a row whose exchange is empty.
+struct Row<'a> {
+    exchange: &'a Exchange,
+    gap: Option<&'a Gap>,
+}
+
+fn batch(records: &[Record]) -> Result<RecordBatch, ArrowError> {
+    let empty = Exchange::default();
+    let rows: Vec<Row<'_>> = records.iter().map(|record| row(record, &empty)).collect();
+    let mut columns = identity_columns(&rows);
+    columns.extend((0..INSTANTS.len()).map(|which| optional_u64s(&rows, |row| instant(row, which))));
+    columns.extend(request_columns(&rows));
+    columns.extend(response_columns(&rows));
+    columns.extend(gap_columns(&rows));
+    RecordBatch::try_new(Arc::clone(&SCHEMA), columns)
+}
+
+fn row<'a>(record: &'a Record, empty: &'a Exchange) -> Row<'a> {
+    match record {
+        Record::Exchange(exchange) => Row { exchange, gap: None },
+        Record::Gap(gap) => Row { exchange: empty, gap: Some(gap) },
+    }
+}
+
+fn identity_columns(rows: &[Row<'_>]) -> Vec<ArrayRef> {
+    let kind = |row: &Row<'_>| Some(if row.gap.is_some() { KIND_GAP } else { KIND_EXCHANGE }.to_owned());
+    vec![
+        texts(rows, kind),
+        u64s(rows, |x| x.id),
+        u64s(rows, |x| x.connection),
+        timestamps(rows, |row| Some(row.gap.map_or(row.exchange.started_ns, |gap| gap.from_ns))),
+        u64s(rows, |x| x.connection_age_us),
+        optional_u64s(rows, |row| row.exchange.tls_us),
+    ]
+}
+
+fn request_columns(rows: &[Row<'_>]) -> Vec<ArrayRef> {
+    vec![
+        Arc::new(rows.iter().map(|row| Some(row.exchange.upstream_reused)).collect::<BooleanArray>()),
+        texts(rows, |row| Some(row.exchange.method.clone())),
+        texts(rows, |row| Some(row.exchange.host.clone())),
+        Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.exchange.target))),
+        texts(rows, |row| Some(row.exchange.route.clone())),
+        texts(rows, |row| Some(row.exchange.client.clone())),
+        Arc::new(PrimitiveArray::<UInt8Type>::from_iter_values(
+            rows.iter().map(|row| row.exchange.http_version),
+        )),
+        headers(rows, |x| &x.request_headers),
+        texts(rows, |row| Some(body_kind(&row.exchange.request_body).to_owned())),
+        body_texts(rows, |x| &x.request_body),
+        u64s(rows, |x| x.request_body_bytes),
+        pacing(rows, |point| point.at_us),
+        pacing(rows, |point| point.bytes),
+    ]
+}
+
+fn response_columns(rows: &[Row<'_>]) -> Vec<ArrayRef> {
+    vec![
+        Arc::new(rows.iter().map(|row| row.exchange.status).collect::<PrimitiveArray<UInt16Type>>()),
+        headers(rows, |x| &x.response_headers),
+        texts(rows, |row| Some(body_kind(&row.exchange.response_body).to_owned())),
+        body_texts(rows, |x| &x.response_body),
+        u64s(rows, |x| x.response_body_bytes),
+        server_timings(rows),
+        texts(rows, |row| Some(word(row.exchange.answered_by))),
+        texts(rows, |row| Some(word(row.exchange.ending))),
+    ]
+}
+
+fn gap_columns(rows: &[Row<'_>]) -> Vec<ArrayRef> {
+    vec![
+        timestamps(rows, |row| row.gap.map(|gap| gap.to_ns)),
+        optional_u64s(rows, |row| row.gap.map(|gap| gap.count)),
+        optional_u64s(rows, |row| row.gap.map(|gap| gap.bytes)),
+        texts(rows, |row| row.gap.map(|gap| gap.reason.clone())),
+    ]
+}
+
+fn instant(row: &Row<'_>, which: usize) -> Option<u64> {
+    instants_in_order(&row.exchange.instants)[which]
+}
+
+/// The instants in the order of [`INSTANTS`].
+fn instants_in_order(i: &Instants) -> [Option<u64>; INSTANTS.len()] {
+    [
+        i.head_done_us,
+        i.body_first_us,
+        i.body_done_us,
+        i.upstream_pick_us,
+        i.upstream_connected_us,
+        i.upstream_send_first_us,
+        i.upstream_send_last_us,
+        i.response_head_us,
+        i.response_last_us,
+        i.client_send_first_us,
+        i.client_send_last_us,
+        i.done_us,
+    ]
+}
+
+fn u64s(rows: &[Row<'_>], value: impl Fn(&Exchange) -> u64) -> ArrayRef {
+    let values = rows.iter().map(|row| value(row.exchange));
+    Arc::new(PrimitiveArray::<UInt64Type>::from_iter_values(values))
+}
+
+fn optional_u64s(rows: &[Row<'_>], value: impl Fn(&Row<'_>) -> Option<u64>) -> ArrayRef {
+    Arc::new(rows.iter().map(value).collect::<PrimitiveArray<UInt64Type>>())
+}
+
+fn timestamps(rows: &[Row<'_>], value: impl Fn(&Row<'_>) -> Option<i64>) -> ArrayRef {
+    Arc::new(rows.iter().map(value).collect::<TimestampNanosecondArray>().with_timezone("UTC"))
+}
+
+fn texts(rows: &[Row<'_>], value: impl Fn(&Row<'_>) -> Option<String>) -> ArrayRef {
+    let mut builder = StringDictionaryBuilder::<Int32Type>::new();
+    builder.extend(rows.iter().map(value));
+    Arc::new(builder.finish())
+}
+
+fn headers(rows: &[Row<'_>], of: impl Fn(&Exchange) -> &Vec<Header>) -> ArrayRef {
+    let mut lists = ListBuilder::new(StructBuilder::from_fields(header_fields(), rows.len()));
+    for row in rows {
+        for header in of(row.exchange) {
+            let item = lists.values();
+            append_text(item, 0, &header.name);
+            append_text(item, 1, &header.value);
+            item.append(true);
+        }
+        lists.append(true);
+    }
+    Arc::new(lists.finish())
+}
+
+fn server_timings(rows: &[Row<'_>]) -> ArrayRef {
+    let mut lists = ListBuilder::new(StructBuilder::from_fields(timing_fields(), rows.len()));
+    for row in rows {
+        for ServerTiming { name, duration_us } in &row.exchange.server_timing {
+            let item = lists.values();
+            append_text(item, 0, name);
+            let durations =
+                item.field_builder::<UInt64Builder>(1).expect("the schema's second field is UInt64");
+            durations.append_value(*duration_us);
+            item.append(true);
+        }
+        lists.append(true);
+    }
+    Arc::new(lists.finish())
+}
+
+fn append_text(item: &mut StructBuilder, field: usize, text: &str) {
+    item.field_builder::<StringBuilder>(field).expect("the schema's field is Utf8").append_value(text);
+}
+
+fn pacing(rows: &[Row<'_>], value: impl Fn(&PacingPoint) -> u64) -> ArrayRef {
+    let mut lists = ListBuilder::new(UInt64Builder::new());
+    for row in rows {
+        lists.append_value(row.exchange.pacing.iter().map(|point| Some(value(point))));
+    }
+    Arc::new(lists.finish())
+}
+
+fn body_texts(rows: &[Row<'_>], of: impl Fn(&Exchange) -> &Body) -> ArrayRef {
+    Arc::new(rows.iter().map(|row| body_text(of(row.exchange))).collect::<StringArray>())
+}
+
+fn body_kind(body: &Body) -> &'static str {
+    match body {
+        Body::Empty => "empty",
+        Body::Json(_) => "json",
+        Body::Form(_) => "form",
+        Body::Multipart(_) => "multipart",
+        Body::Opaque => "opaque",
+        Body::Unread(_) => "unread",
+    }
+}
+
+fn body_text(body: &Body) -> Option<String> {
+    match body {
+        Body::Empty | Body::Opaque => None,
+        Body::Json(text) | Body::Form(text) | Body::Unread(text) => Some(text.clone()),
+        Body::Multipart(multipart) => {
+            Some(serde_json::to_string(multipart).expect("plain data always serialises"))
+        }
+    }
+}
+
+/// The snake_case word of a field-less enum, the same as in JSON.
+fn word(value: impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        other => unreachable!("a field-less enum serialises as a string, not {other:?}"),
+    }
+}
