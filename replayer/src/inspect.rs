@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use kingtide_common::capture::Damage;
 use kingtide_common::exchange::{Body, Exchange, Gap};
 use kingtide_common::ledger::Ledger;
 use serde::Serialize;
@@ -14,8 +15,8 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::sessions::Session;
 
-pub mod distribution;
 mod awaited;
+pub mod distribution;
 mod routes;
 mod stages;
 pub mod text;
@@ -29,25 +30,17 @@ pub use uploads::SizeBin;
 pub const DISPERSION_WINDOWS: [(&str, f64); 4] = [("0.1", 0.1), ("1", 1.0), ("10", 10.0), ("60", 60.0)];
 
 /// What a summary is made of.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct Material<'a> {
     /// What the capture is called in the report.
     pub capture: &'a str,
     /// In any order.
     pub exchanges: &'a [Exchange],
     pub sessions: &'a [Session],
-    pub ledger: Ledger,
+    /// `None` when the manifest is lost.
+    pub ledger: Option<Ledger>,
     pub gaps: &'a [Gap],
-    pub damage: Vec<DamageEntry>,
-}
-
-/// A place where the capture could not be read.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct DamageEntry {
-    /// What is wrong and what it costs, for people.
-    pub text: String,
-    /// The same for programs.
-    pub detail: serde_json::Value,
+    pub damage: &'a [Damage],
 }
 
 /// How many, and how much together.
@@ -75,7 +68,8 @@ pub struct Summary {
     /// By status; `none` for exchanges that got no answer.
     pub statuses: BTreeMap<String, u64>,
     pub routes: Vec<RouteSummary>,
-    pub ledger: Ledger,
+    /// `null` when the manifest is lost.
+    pub ledger: Option<Ledger>,
     /// File parts of multipart requests.
     pub upload_bytes: Sizes,
     /// The same as a histogram from the smallest to the largest, without holes.
@@ -88,11 +82,12 @@ pub struct Summary {
     /// Index of dispersion of request starts by window in seconds; `null` when the capture is too short.
     pub dispersion: BTreeMap<String, Option<f64>>,
     pub gaps: Vec<Gap>,
-    pub damage: Vec<DamageEntry>,
+    /// What could not be read, as sentences.
+    pub damage: Vec<Damage>,
 }
 
 /// Sums up a capture.
-pub fn summarise(material: Material<'_>) -> Summary {
+pub fn summarise(material: &Material<'_>) -> Summary {
     let exchanges = material.exchanges;
     let tables = stages::collect(exchanges);
     let uploads = uploads::sizes(exchanges);
@@ -114,7 +109,7 @@ pub fn summarise(material: Material<'_>) -> Summary {
         ledger: material.ledger,
         dispersion: dispersion(exchanges),
         gaps: material.gaps.to_vec(),
-        damage: material.damage,
+        damage: material.damage.to_vec(),
     }
 }
 

@@ -6,6 +6,8 @@
 //! pure: no clock, no socket, no randomness but the seed.
 
 pub mod cli;
+pub mod inspect;
 pub mod measure;
 pub mod plan;
+pub mod report;
 pub mod sessions;

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use kingtide_common::capture::{Capture, Damage};
+use kingtide_common::capture::{Capture, Manifest};
 
 use super::{Exit, print_result};
-use crate::inspect::{DamageEntry, Material, Summary, summarise, text};
+use crate::inspect::{Material, Summary, summarise, text};
 use crate::sessions;
 
 const EXAMPLES: &str = "\
@@ -40,17 +40,13 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<Exit> {
 pub(super) fn summary_of(path: &Path) -> anyhow::Result<Summary> {
     let capture = Capture::open(path)?;
     let reading = capture.read()?;
-    let sessions = sessions::group(&reading.exchanges);
-    Ok(summarise(Material {
+    let sessions: Vec<sessions::Session> = Vec::new();
+    Ok(summarise(&Material {
         capture: &path.display().to_string(),
         exchanges: &reading.exchanges,
         sessions: &sessions,
-        ledger: capture.manifest().ledger,
+        ledger: capture.manifest().map(Manifest::ledger),
         gaps: &reading.gaps,
-        damage: reading.damage.iter().map(damage_entry).collect::<Result<_, _>>()?,
+        damage: &reading.damage,
     }))
-}
-
-fn damage_entry(damage: &Damage) -> Result<DamageEntry, serde_json::Error> {
-    Ok(DamageEntry { text: damage.to_string(), detail: serde_json::to_value(damage)? })
 }

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use kingtide_common::exchange::Exchange;
 use kingtide_common::stages::Stage;
 
-use super::distribution::{Distribution, StageTimes};
 use super::awaited::route;
+use super::distribution::{Distribution, StageTimes};
 
 /// Durations by stage, microseconds.
 #[derive(Debug, Default)]
@@ -81,7 +81,8 @@ impl Durations<'_> {
     /// The stages that ran, with their percentiles: outer and inner.
     pub(super) fn into_times(self) -> (BTreeMap<String, StageTimes>, BTreeMap<String, StageTimes>) {
         let named = Stage::ALL.into_iter().zip(self.outer).filter(|(_, times_us)| !times_us.is_empty());
-        let outer = named.map(|(stage, times)| (stage.name().to_owned(), Distribution::of(times).stage_times()));
+        let outer =
+            named.map(|(stage, times)| (stage.name().to_owned(), Distribution::of(times).stage_times()));
         (outer.collect(), inner_times(self.inner))
     }
 }

@@ -75,24 +75,29 @@ pub(crate) fn classroom() -> Vec<Exchange> {
 pub(crate) fn material<'a>(exchanges: &'a [Exchange], sessions: &'a [Session]) -> Material<'a> {
     let all = exchanges.len() as u64;
     let ledger = Ledger { accepted: all, recorded: all, ..Ledger::default() };
-    Material { capture: "captures/monday", exchanges, sessions, ledger, gaps: &[], damage: Vec::new() }
+    Material { capture: "captures/monday", exchanges, sessions, ledger: Some(ledger), gaps: &[], damage: &[] }
 }
 
 pub(crate) fn classroom_summary() -> Summary {
     let exchanges = classroom();
     let sessions: Vec<Session> = (0..20).map(|n| session(n, n == 3)).collect();
-    summarise(material(&exchanges, &sessions))
+    summarise(&material(&exchanges, &sessions))
 }
 
 fn damaged_summary() -> Summary {
     let exchanges = classroom();
-    let gap = Gap { from_ns: START_NS, to_ns: START_NS + 1_500_000_000, count: 7, bytes: 1_400_000, reason: "queue".into() };
+    let gap = Gap {
+        from_ns: START_NS,
+        to_ns: START_NS + 1_500_000_000,
+        count: 7,
+        bytes: 1_400_000,
+        reason: "queue".into(),
+    };
     let gaps = vec![gap; 7];
-    let text = "exchanges-000002.arrows: torn after 41 rows".to_owned();
-    let damage = vec![DamageEntry { text, detail: serde_json::json!({"segment": 2}) }];
-    let mut material = Material { gaps: &gaps, damage, ..material(&exchanges, &[]) };
-    material.ledger = Ledger { accepted: 92, recorded: 40, shed_queue: 49, ..Ledger::default() };
-    summarise(material)
+    let damage =
+        [Damage::TornTail { segment: "exchanges-000002.arrows".to_owned(), offset: 65_536, bytes: 4_099 }];
+    let ledger = Ledger { accepted: 92, recorded: 40, shed_queue: 49, ..Ledger::default() };
+    summarise(&Material { gaps: &gaps, damage: &damage, ledger: Some(ledger), ..material(&exchanges, &[]) })
 }
 
 #[test]
@@ -117,7 +122,7 @@ fn inner_stages_stand_beside_the_outer_ones() {
 
 #[test]
 fn an_empty_capture_knows_nothing_and_says_so() {
-    let summary = summarise(material(&[], &[]));
+    let summary = summarise(&material(&[], &[]));
     assert_eq!((summary.started, summary.exchanges), (None, 0));
     assert!(summary.dispersion.values().all(Option::is_none));
     assert_eq!(summary.upload_bytes, Sizes::default());

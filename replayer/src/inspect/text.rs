@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use kingtide_common::exchange::Gap;
+use kingtide_common::ledger::Ledger;
 use kingtide_common::stages::Stage;
 
 use super::{RouteSummary, SizeBin, StageTimes, Summary};
@@ -21,7 +22,10 @@ pub fn render(summary: &Summary) -> String {
         section("Routes", &routes(summary)),
         section("Stages (all routes)", &stages(summary)),
         section("Uploads (file parts)", &uploads(summary)),
-        section("Burstiness (index of dispersion of request starts; 1 = random, more = bursts)", &dispersion(summary)),
+        section(
+            "Burstiness (index of dispersion of request starts; 1 = random, more = bursts)",
+            &dispersion(summary),
+        ),
         section("Ledger (where every accepted request went)", &ledger(summary)),
     ];
     sections.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n")
@@ -34,10 +38,10 @@ fn section(title: &str, body: &str) -> String {
 /// Damage and loss, one line each; empty when the capture is whole.
 fn trouble(summary: &Summary) -> String {
     let mut lines = String::new();
-    for entry in &summary.damage {
-        let _ = writeln!(lines, "!! DAMAGED: {}", entry.text);
+    for damage in &summary.damage {
+        let _ = writeln!(lines, "!! DAMAGED: {damage}");
     }
-    let lost = summary.ledger.lost();
+    let lost = summary.ledger.map_or(0, |ledger| ledger.lost());
     if lost > 0 {
         let _ = writeln!(lines, "!! INCOMPLETE: {} not recorded", counted(lost, "accepted request"));
     }
@@ -55,7 +59,12 @@ fn gap_line(gap: &Gap) -> String {
     let length_s = gap.to_ns.saturating_sub(gap.from_ns) as f64 / 1e9;
     let from = super::rfc3339(gap.from_ns).unwrap_or_else(|| UNKNOWN.to_owned());
     let what = counted(gap.count, "request");
-    format!("{what} ({}) within {} from {from}: {}", size(Some(gap.bytes)), seconds(Some(length_s)), gap.reason)
+    format!(
+        "{what} ({}) within {} from {from}: {}",
+        size(Some(gap.bytes)),
+        seconds(Some(length_s)),
+        gap.reason
+    )
 }
 
 fn head(summary: &Summary) -> String {
@@ -71,7 +80,11 @@ fn head(summary: &Summary) -> String {
         );
     }
     if summary.unread_bodies > 0 {
-        let _ = writeln!(text, "  {} could not be read into", counted(summary.unread_bodies, "request body part"));
+        let _ = writeln!(
+            text,
+            "  {} with a body that could not be looked into",
+            counted(summary.unread_bodies, "request")
+        );
     }
     text
 }
@@ -85,8 +98,8 @@ fn contents(summary: &Summary) -> String {
 }
 
 fn routes(summary: &Summary) -> String {
-    let titles = ["  route", "count", "statuses", "body bytes", "files", "total p50", "p95", "p99"];
-    let mut table = Table::of_numbers(titles.map(str::trim)).align(2, Align::Left);
+    let titles = ["route", "count", "statuses", "body bytes", "files", "total p50", "p95", "p99"];
+    let mut table = Table::of_numbers(titles).align(2, Align::Left);
     for route in &summary.routes {
         table.row(route_cells(route));
     }
@@ -95,7 +108,8 @@ fn routes(summary: &Summary) -> String {
 
 fn route_cells(route: &RouteSummary) -> [String; 8] {
     let total = route.stages.get(Stage::Total.name()).copied().unwrap_or_default();
-    let statuses: Vec<String> = route.statuses.iter().map(|(status, n)| format!("{status}×{}", count(*n))).collect();
+    let statuses: Vec<String> =
+        route.statuses.iter().map(|(status, n)| format!("{status}×{}", count(*n))).collect();
     [
         route.route.clone(),
         count(route.count),
@@ -189,7 +203,7 @@ fn dispersion(summary: &Summary) -> String {
 }
 
 fn ledger(summary: &Summary) -> String {
-    let ledger = &summary.ledger;
+    let Some(ledger) = &summary.ledger else { return "  lost with the manifest\n".to_owned() };
     let mut text = format!("  accepted {}, recorded {}", count(ledger.accepted), count(ledger.recorded));
     let left_out = [
         ("sampled out", ledger.sampled_out),
@@ -203,12 +217,10 @@ fn ledger(summary: &Summary) -> String {
     for (name, value) in left_out.into_iter().filter(|(_, value)| *value > 0) {
         let _ = write!(text, ", {name} {}", count(value));
     }
-    let _ = writeln!(text, "{}", recorded_share(summary));
-    text
+    text + &recorded_share(ledger) + "\n"
 }
 
-fn recorded_share(summary: &Summary) -> String {
-    let ledger = &summary.ledger;
+fn recorded_share(ledger: &Ledger) -> String {
     let recorded = ledger.recorded as f64 / ledger.accepted as f64;
     if ledger.accepted == 0 { String::new() } else { format!(" ({})", share(recorded)) }
 }

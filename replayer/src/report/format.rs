@@ -93,7 +93,11 @@ pub fn number(value: Option<f64>) -> String {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole and below 1e15 by the callers")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "whole and below 1e15 by the callers"
+)]
 fn whole(value: f64) -> String {
     let sign = if value < 0.0 { "−" } else { "" };
     format!("{sign}{}", count(value.abs() as u64))
@@ -106,7 +110,11 @@ pub fn multiple(value: f64) -> String {
 
 /// Something per second.
 pub fn rate(count: u64, duration_s: f64) -> String {
-    if duration_s > 0.0 { format!("{}/s", number(Some(count as f64 / duration_s))) } else { UNKNOWN.to_owned() }
+    if duration_s > 0.0 {
+        format!("{}/s", number(Some(count as f64 / duration_s)))
+    } else {
+        UNKNOWN.to_owned()
+    }
 }
 
 #[cfg(test)]
@@ -143,7 +151,8 @@ mod tests {
 
     #[test]
     fn counts_have_gaps_between_thousands() {
-        let counts = [(0, "0"), (999, "999"), (1_000, "1\u{202f}000"), (1_234_567, "1\u{202f}234\u{202f}567")];
+        let counts =
+            [(0, "0"), (999, "999"), (1_000, "1\u{202f}000"), (1_234_567, "1\u{202f}234\u{202f}567")];
         for (value, text) in counts {
             assert_eq!(count(value), text);
         }
@@ -162,7 +171,8 @@ mod tests {
 
     #[test]
     fn numbers_keep_about_three_digits() {
-        let numbers = [(1.0, "1"), (1.2345, "1.23"), (15.52, "15.5"), (0.0123, "0.0123"), (-1234.5, "−1\u{202f}235")];
+        let numbers =
+            [(1.0, "1"), (1.2345, "1.23"), (15.52, "15.5"), (0.0123, "0.0123"), (-1234.5, "−1\u{202f}235")];
         for (value, text) in numbers {
             assert_eq!(number(Some(value)), text);
         }

@@ -141,24 +141,29 @@ fn distinct(runs: &[RunReport], of: impl Fn(&RunReport) -> String) -> String {
 /// What weakens everything below: damage and loss of the capture.
 fn warnings(capture: Option<&Summary>) -> Vec<String> {
     let Some(capture) = capture else { return Vec::new() };
-    let damage = capture.damage.iter().map(|entry| format!("The capture is damaged: {}.", entry.text));
-    let lost = capture.ledger.lost();
+    let damage = capture.damage.iter().map(|damage| format!("The capture is damaged: {damage}."));
+    let lost = capture.ledger.map_or(0, |ledger| ledger.lost());
     let loss = (lost > 0).then(|| {
-        format!("The capture is incomplete: {} not recorded.", super::format::counted(lost, "accepted request"))
+        format!(
+            "The capture is incomplete: {} not recorded.",
+            super::format::counted(lost, "accepted request")
+        )
     });
     damage.chain(loss).collect()
 }
 
 fn capture_view(summary: &Summary) -> CaptureView<'_> {
-    use super::format::{count, size};
-    let ledger = &summary.ledger;
+    use super::format::{UNKNOWN, count, size};
+    let recorded = summary
+        .ledger
+        .map(|ledger| format!("{} of {} accepted", count(ledger.recorded), count(ledger.accepted)));
     let facts = [
         ("Length", seconds(Some(summary.duration_s))),
         ("Exchanges", count(summary.exchanges)),
         ("Sessions", count(summary.sessions)),
         ("Files", count(summary.upload_bytes.count)),
         ("File bytes", size(Some(summary.upload_bytes.sum))),
-        ("Recorded", format!("{} of {} accepted", count(ledger.recorded), count(ledger.accepted))),
+        ("Recorded", recorded.unwrap_or_else(|| UNKNOWN.to_owned())),
     ];
     CaptureView {
         summary,

@@ -9,7 +9,18 @@ use super::words;
 use crate::measure::run::RunReport;
 
 const TITLES: [&str; 13] = [
-    "run", "verdict", "planned", "sent", "done", "failed", "unfinished", "p50", "p95", "p99", "service p95", "lag p99",
+    "run",
+    "verdict",
+    "planned",
+    "sent",
+    "done",
+    "failed",
+    "unfinished",
+    "p50",
+    "p95",
+    "p99",
+    "service p95",
+    "lag p99",
     "I(1 s)/target",
 ];
 
@@ -28,7 +39,7 @@ pub fn render(report: &Report) -> String {
 /// Damage and loss of the capture that the runs rest on.
 fn warnings(report: &Report) -> String {
     let damage = report.capture.iter().flat_map(|capture| &capture.damage);
-    damage.map(|entry| format!("!! CAPTURE DAMAGED: {}\n", entry.text)).collect()
+    damage.map(|damage| format!("!! CAPTURE DAMAGED: {damage}\n")).collect()
 }
 
 fn cells(run: &RunReport) -> [String; 13] {

@@ -61,23 +61,35 @@ fn interruption(run: &RunReport) -> Option<String> {
 
 fn outcome(run: &RunReport) -> String {
     if run.failed == 0 && run.done == run.planned {
-        return format!("All {} got an answer like the captured one.", counted(run.planned, "planned request"));
+        return format!(
+            "All {} got an answer like the captured one.",
+            counted(run.planned, "planned request")
+        );
     }
     let failed_share = share(run.failed as f64 / run.planned as f64);
     let planned = counted(run.planned, "planned request");
     format!("{} of {planned} failed ({failed_share}){}.", count(run.failed), classes(run))
 }
 
-/// `: 30 × status_503, 4 × timeout and 2 others`; empty when no class is known.
+/// `: 28 answered worse than captured, 4 unfinished and 2 others`; empty when no class is known.
 fn classes(run: &RunReport) -> String {
-    let mut by_count: Vec<(&String, u64)> = run.errors.iter().map(|(class, n)| (class, *n)).collect();
+    let errors = run.errors.iter().map(|(class, n)| (spoken(class), *n));
+    let mut by_count: Vec<(String, u64)> = errors.chain([(WORSE.to_owned(), worse_answers(run))]).collect();
     by_count.retain(|(_, n)| *n > 0);
     by_count.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
-    let mut named: Vec<String> =
-        by_count.iter().take(CLASSES_NAMED).map(|(class, n)| format!("{} × {}", count(*n), spoken(class))).collect();
-    let others: u64 = by_count.iter().skip(CLASSES_NAMED).map(|(_, n)| n).sum();
-    named.extend((others > 0).then(|| counted(others, "other")));
-    listed(&named).map(|list| format!(": {list}")).unwrap_or_default()
+    let (named, rest) = by_count.split_at(by_count.len().min(CLASSES_NAMED));
+    let mut parts: Vec<String> = named.iter().map(|(class, n)| format!("{} {class}", count(*n))).collect();
+    let others: u64 = rest.iter().map(|(_, n)| n).sum();
+    parts.extend((others > 0).then(|| counted(others, "other")));
+    listed(&parts).map(|list| format!(": {list}")).unwrap_or_default()
+}
+
+/// What an answer is called that failed where the captured one had not.
+pub const WORSE: &str = "answered worse than captured";
+
+/// Failures that are complete answers: all that are in no error class.
+pub fn worse_answers(run: &RunReport) -> u64 {
+    run.failed.saturating_sub(run.errors.values().sum())
 }
 
 /// A name of the contract as words: `connection_reset` → `connection reset`.
@@ -86,11 +98,11 @@ pub fn spoken(name: &str) -> String {
 }
 
 fn unfinished(run: &RunReport) -> Option<String> {
-    let oldest = run.unfinished_oldest_s.map(|age_s| format!("; the oldest had waited {}", seconds(Some(age_s))));
+    let oldest =
+        run.unfinished_oldest_s.map(|age_s| format!("; the oldest had waited {}", seconds(Some(age_s))));
     let pronoun = if run.unfinished == 1 { "request had" } else { "requests had" };
     let who = format!("{} {pronoun}", count(run.unfinished));
-    (run.unfinished > 0)
-        .then(|| format!("{who} no answer when the run ended{}.", oldest.unwrap_or_default()))
+    (run.unfinished > 0).then(|| format!("{who} no answer when the run ended{}.", oldest.unwrap_or_default()))
 }
 
 fn speed(run: &RunReport) -> Option<String> {

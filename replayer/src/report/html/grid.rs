@@ -42,7 +42,12 @@ impl Grid {
     }
 
     pub(super) fn group(&mut self, label: &str) {
-        self.rows.push(Row { label: label.to_owned(), note: String::new(), is_group: true, cells: Vec::new() });
+        self.rows.push(Row {
+            label: label.to_owned(),
+            note: String::new(),
+            is_group: true,
+            cells: Vec::new(),
+        });
     }
 
     pub(super) fn row(&mut self, label: &str, note: &str, cells: impl IntoIterator<Item = Cell>) {

@@ -26,11 +26,19 @@ fn volume(grid: &mut Grid, runs: &[RunReport]) {
     let each = |of: fn(&RunReport) -> u64| runs.iter().map(move |run| Cell::from(count(of(run))));
     grid.row("Users", "sessions, each a new user", each(|run| run.sessions_planned));
     grid.row("Planned", "requests", each(|run| run.planned));
-    grid.row("Sent", "", runs.iter().map(|run| Cell::with_note(count(run.sent), rate(run.sent, run.duration_s))));
+    grid.row(
+        "Sent",
+        "",
+        runs.iter().map(|run| Cell::with_note(count(run.sent), rate(run.sent, run.duration_s))),
+    );
     grid.row("Done", "complete answers", each(|run| run.done));
     grid.row("Failed", "errors, worse answers, unfinished", runs.iter().map(failed_cell));
     grid.row("Unfinished", "no answer at the end", runs.iter().map(|run| Cell::of_trouble(run.unfinished)));
-    grid.row("Files sent", "", runs.iter().map(|run| Cell::with_note(count(run.files), size(Some(run.file_bytes)))));
+    grid.row(
+        "Files sent",
+        "",
+        runs.iter().map(|run| Cell::with_note(count(run.files), size(Some(run.file_bytes)))),
+    );
 }
 
 fn failed_cell(run: &RunReport) -> Cell {
@@ -49,7 +57,11 @@ fn percentiles(grid: &mut Grid, runs: &[RunReport], of: fn(&RunReport) -> &Perce
 fn generator(grid: &mut Grid, runs: &[RunReport]) {
     let each = |of: fn(&RunReport) -> String| runs.iter().map(move |run| Cell::from(of(run)));
     grid.row("Lag p99", "sent after planned", each(|run| ms(run.lag_ms.p99)));
-    grid.row("Held back", "sends that a late answer delayed", each(|run| share(run.dependency_delayed_share)));
+    grid.row(
+        "Held back",
+        "sends that a late answer delayed",
+        each(|run| share(run.dependency_delayed_share)),
+    );
     grid.row("Identities", "different accounts", each(|run| count(run.identities_distinct)));
     let unresolved = runs.iter().map(|run| Cell::of_trouble(run.bindings.unresolved));
     grid.row("Unresolved bindings", "values that nothing supplied", unresolved);
@@ -110,8 +122,13 @@ fn route_cell(route: Option<&RouteReport>) -> Cell {
 /// Failures by class, of all runs.
 pub(super) fn failures(runs: &[RunReport]) -> Grid {
     let mut grid = Grid::of("Failure", runs);
+    if runs.iter().any(|run| words::worse_answers(run) > 0) {
+        let counts = runs.iter().map(|run| Cell::of_trouble(words::worse_answers(run)));
+        grid.row(words::WORSE, "a status of 400 or more where the capture had none", counts);
+    }
     for class in names(runs, |run| run.errors.keys().collect()) {
-        let counts = runs.iter().map(|run| Cell::of_trouble(run.errors.get(class).copied().unwrap_or_default()));
+        let counts =
+            runs.iter().map(|run| Cell::of_trouble(run.errors.get(class).copied().unwrap_or_default()));
         grid.row(&words::spoken(class), "", counts);
     }
     grid
