@@ -5,8 +5,10 @@
 //! Nothing here opens a socket.
 
 pub mod capture;
+pub mod config;
 pub mod exchange;
 pub mod fingerprint;
+pub mod json;
 pub mod latency;
 pub mod ledger;
 pub mod stages;

@@ -1,10 +1,58 @@
 //! Sessions: the exchanges of one user in order, and the values that must be fresh for a new user.
 //!
 //! Made when a capture is read, never when it is written, so that better rules apply to old captures.
+//! [`group`] is the whole of it: [`users`] decides which exchanges belong to one user, [`bind`] finds
+//! where each value of a request comes from. [`extract`] and [`fill`] are what a replay does with the
+//! result; the captured side uses the same `extract`, so that both agree on what a place means.
 
+mod bind;
+mod extract;
+mod fill;
+mod map;
+mod names;
+pub mod route;
+mod spans;
+mod supply;
+mod tokens;
+mod users;
+
+use std::collections::HashMap;
 use std::ops::Range;
+use std::time::Duration;
 
 use kingtide_common::exchange::Exchange;
+
+pub use extract::extract;
+pub use fill::fill;
+pub use map::{BindingMap, BoundValue, map};
+
+/// What a user may set about grouping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// Silence after which the next exchange begins a new session, if it can stand alone.
+    pub idle_gap: Duration,
+}
+
+/// A capture as its users' sessions.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Sessions {
+    /// In order of their start.
+    pub sessions: Vec<Session>,
+    /// Every hole that nothing fills, in the order of the sessions.
+    pub unresolved: Vec<Unresolved>,
+}
+
+/// A value of a request that nothing supplies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unresolved {
+    /// [`Exchange::id`] of the request.
+    pub exchange: u64,
+    /// Index of the session and of the step within it.
+    pub session: usize,
+    pub step: usize,
+    /// Where it stands, as in `header Authorization` or `json activity_id`.
+    pub place: String,
+}
 
 /// The exchanges of one user, in order of their start.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,22 +130,70 @@ pub enum Source {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ResponsePlace {
     /// A scalar at a JSON pointer (RFC 6901).
-    Json {
-        pointer: String,
-    },
-    Header {
-        name: String,
-    },
+    Json { pointer: String },
+    /// A header's value, without an authentication scheme (`Bearer `) if it has one.
+    Header { name: String },
+    /// A segment of the path of a header that holds a URL, counted from its end: 0 is the last.
+    HeaderSegment { name: String, from_end: usize },
+    /// A query parameter of a header that holds a URL.
+    HeaderQuery { name: String, key: String },
     /// A cookie set by the response.
-    Cookie {
-        name: String,
-    },
+    Cookie { name: String },
 }
 
 /// Values that no response supplied and that must not repeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Fresh {
-    Uuid,
+    /// A version 4 UUID. Holes of one clone with the same slot get the same one; slots count from 0 in
+    /// each session.
+    Uuid { slot: usize },
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self { idle_gap: Duration::from_mins(30) }
+    }
+}
+
+/// Groups exchanges into sessions and finds the source of every value that must differ for a new user.
+///
+/// Takes the exchanges in any order. Every one of them is in exactly one session of the result.
+pub fn group(exchanges: Vec<Exchange>, rules: &Rules) -> Sessions {
+    let users = users::by_user(exchanges, rules.idle_gap);
+    let shared = bind::shared_uuids(&users);
+    let mut sessions: Vec<Session> = users.into_iter().map(|user| session(user, &shared)).collect();
+    sessions.sort_by_key(|session| (session.start_ns, session.steps[0].exchange.id));
+    let unresolved = unresolved(&sessions);
+    Sessions { sessions, unresolved }
+}
+
+fn session(user: users::User, shared: &bind::SharedUuids) -> Session {
+    let bound = bind::bind(&user.exchanges, shared);
+    let start_ns = user.exchanges.first().map_or(0, |first| first.started_ns);
+    let mut connections = HashMap::new();
+    let steps = user.exchanges.into_iter().zip(bound.holes).map(|(exchange, holes)| {
+        let next = connections.len();
+        let connection = *connections.entry(exchange.connection).or_insert(next);
+        let offset_us = exchange.started_ns.abs_diff(start_ns) / 1000;
+        Step { exchange, offset_us, connection, holes }
+    });
+    Session { key: user.key, start_ns, steps: steps.collect(), orphan: bound.orphan }
+}
+
+fn unresolved(sessions: &[Session]) -> Vec<Unresolved> {
+    let mut list = Vec::new();
+    for (session, Session { steps, .. }) in sessions.iter().enumerate() {
+        for (step, Step { exchange, holes, .. }) in steps.iter().enumerate() {
+            let open = holes.iter().filter(|hole| hole.source == Source::Unresolved);
+            list.extend(open.map(|hole| Unresolved {
+                exchange: exchange.id,
+                session,
+                step,
+                place: tokens::describe(exchange, hole),
+            }));
+        }
+    }
+    list
 }
 
 impl Step {

@@ -1,0 +1,244 @@
+//! Which exchanges belong to one user.
+//!
+//! Evidence, strongest first: the fingerprint in `Authorization` or in a session cookie; any other long
+//! cookie together with the client's address; a response that issued such a credential, or the token that
+//! a refresh sends in its body; two logins with the same identity on one connection; and for what carries
+//! no credential, the users before and after it on its connection, where these are the same or only one.
+//! What remains is grouped by connection.
+//!
+//! A silence longer than the idle gap splits a user's exchanges in two only if the second part needs no
+//! credential from the first: else its token would have no login, and nothing could replay it.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use kingtide_common::exchange::{Body, Exchange, Header};
+use kingtide_common::fingerprint::Fingerprint;
+
+use super::names;
+use super::tokens::{Spot, Token, tokens};
+
+/// The exchanges of one user, in order of their start.
+#[derive(Debug, PartialEq)]
+pub(super) struct User {
+    pub(super) key: String,
+    pub(super) exchanges: Vec<Exchange>,
+}
+
+/// Something that a user's requests have in common.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Key {
+    Credential(Fingerprint),
+    /// A cookie that may be the same for many, from one client.
+    Visitor(Fingerprint, String),
+}
+
+/// Bytes from which a value is too long to be a preference such as `dark`.
+const VISITOR_BYTES_MIN: usize = 16;
+const SESSION_COOKIE_BYTES_MIN: usize = 8;
+
+/// Splits a capture by user; users come in the order of their first exchange.
+pub(super) fn by_user(mut exchanges: Vec<Exchange>, idle_gap: Duration) -> Vec<User> {
+    exchanges.sort_by_key(|exchange| (exchange.started_ns, exchange.id));
+    let mut links = Links::new(exchanges.len());
+    links.by_credential(&exchanges);
+    links.by_identity(&exchanges);
+    let known = links.known(&exchanges);
+    links.by_connection(&exchanges, &known);
+    let gap_ns = i64::try_from(idle_gap.as_nanos()).unwrap_or(i64::MAX);
+    let groups = links.groups(exchanges);
+    groups.into_iter().flat_map(|group| split_idle(group, gap_ns)).map(user).collect()
+}
+
+/// The fingerprints by which a request shows who it is from.
+pub(super) fn credentials(exchange: &Exchange) -> Vec<Fingerprint> {
+    let cookies = cookies(exchange)
+        .filter(|(name, print)| names::is_session_cookie(name) && print.bytes >= SESSION_COOKIE_BYTES_MIN);
+    let header = exchange.request_header("authorization").unwrap_or_default();
+    let authorization = Fingerprint::find_all(header).into_iter().map(|(_, print)| print);
+    authorization.chain(cookies.map(|(_, print)| print)).collect()
+}
+
+fn keys(exchange: &Exchange) -> Vec<Key> {
+    let credentials = credentials(exchange);
+    if !credentials.is_empty() {
+        return credentials.into_iter().map(Key::Credential).collect();
+    }
+    let long = cookies(exchange).filter(|(_, print)| print.bytes >= VISITOR_BYTES_MIN);
+    long.map(|(_, print)| Key::Visitor(print, exchange.client.clone())).collect()
+}
+
+/// Names and fingerprints of the cookies a request carries.
+fn cookies(exchange: &Exchange) -> impl Iterator<Item = (&str, Fingerprint)> {
+    let is_cookie = |header: &&Header| header.name.eq_ignore_ascii_case("cookie");
+    let pairs = exchange.request_headers.iter().filter(is_cookie).flat_map(|header| header.value.split(';'));
+    let named = pairs.filter_map(|pair| pair.trim().split_once('='));
+    named.filter_map(|(name, value)| Some((name, Fingerprint::parse(value)?)))
+}
+
+/// Every fingerprint in a response: what it may have issued.
+fn issued(exchange: &Exchange) -> Vec<Fingerprint> {
+    let body = match &exchange.response_body {
+        Body::Json(text) | Body::Form(text) => text.as_str(),
+        _ => "",
+    };
+    let texts = exchange.response_headers.iter().map(|header| header.value.as_str()).chain([body]);
+    texts.flat_map(Fingerprint::find_all).map(|(_, print)| print).collect()
+}
+
+/// Credentials that a request sends otherwise than in its headers: a refresh token, a code.
+fn sent_tokens(exchange: &Exchange) -> impl Iterator<Item = Fingerprint> {
+    let is_sent = |token: &Token| {
+        (token.spot.is_field() || token.spot == Spot::Query) && names::is_credential_field(&token.name)
+    };
+    tokens(exchange).into_iter().filter(is_sent).filter_map(|token| Fingerprint::parse(&token.value))
+}
+
+/// Exchanges that belong together, as a forest over their indices (union–find).
+struct Links {
+    parents: Vec<usize>,
+}
+
+impl Links {
+    fn new(count: usize) -> Self {
+        Self { parents: (0..count).collect() }
+    }
+
+    fn root(&mut self, mut index: usize) -> usize {
+        while self.parents[index] != index {
+            self.parents[index] = self.parents[self.parents[index]];
+            index = self.parents[index];
+        }
+        index
+    }
+
+    /// The earlier root stays, so that a group's root is its first exchange.
+    fn join(&mut self, one: usize, other: usize) {
+        let (one, other) = (self.root(one), self.root(other));
+        self.parents[one.max(other)] = one.min(other);
+    }
+
+    fn by_credential(&mut self, exchanges: &[Exchange]) {
+        let mut users: HashMap<Key, usize> = HashMap::new();
+        let mut issuers: HashMap<Fingerprint, Vec<usize>> = HashMap::new();
+        for (index, exchange) in exchanges.iter().enumerate() {
+            for key in keys(exchange) {
+                if let Key::Credential(print) = key {
+                    let issuers = issuers.remove(&print).unwrap_or_default();
+                    issuers.into_iter().for_each(|issuer| self.join(issuer, index));
+                }
+                let first = *users.entry(key).or_insert(index);
+                self.join(first, index);
+            }
+            for print in sent_tokens(exchange) {
+                if let Some(&issuer) = issuers.get(&print).and_then(|issuers| issuers.last()) {
+                    self.join(issuer, index);
+                }
+            }
+            issued(exchange).into_iter().for_each(|print| issuers.entry(print).or_default().push(index));
+        }
+    }
+
+    /// A user who logs in again on the same connection.
+    fn by_identity(&mut self, exchanges: &[Exchange]) {
+        let mut logins: HashMap<(u64, String), usize> = HashMap::new();
+        for (index, exchange) in exchanges.iter().enumerate() {
+            for value in login_names(exchange) {
+                let first = *logins.entry((exchange.connection, value)).or_insert(index);
+                self.join(first, index);
+            }
+        }
+    }
+
+    /// Which groups hold an exchange with a key.
+    fn known(&mut self, exchanges: &[Exchange]) -> HashSet<usize> {
+        let keyed: Vec<usize> = (0..exchanges.len()).filter(|&at| !keys(&exchanges[at]).is_empty()).collect();
+        keyed.into_iter().map(|index| self.root(index)).collect()
+    }
+
+    fn by_connection(&mut self, exchanges: &[Exchange], known: &HashSet<usize>) {
+        let mut connections: HashMap<u64, Vec<usize>> = HashMap::new();
+        for (index, exchange) in exchanges.iter().enumerate() {
+            connections.entry(exchange.connection).or_default().push(index);
+        }
+        for members in connections.into_values() {
+            self.within_connection(&members, known);
+        }
+    }
+
+    fn within_connection(&mut self, members: &[usize], known: &HashSet<usize>) {
+        let users: Vec<Option<usize>> =
+            members.iter().map(|&index| Some(self.root(index)).filter(|root| known.contains(root))).collect();
+        let mut nobody: Option<usize> = None;
+        for (at, &index) in members.iter().enumerate().filter(|(at, _)| users[*at].is_none()) {
+            let before = users[..at].iter().rev().find_map(|user| *user);
+            let after = users[at..].iter().find_map(|user| *user);
+            match (before, after) {
+                (Some(one), Some(other)) if one != other => self.join(*nobody.get_or_insert(index), index),
+                (Some(user), _) | (None, Some(user)) => self.join(user, index),
+                (None, None) => self.join(*nobody.get_or_insert(index), index),
+            }
+        }
+    }
+
+    /// The exchanges of each group, groups in the order of their first exchange.
+    fn groups(mut self, exchanges: Vec<Exchange>) -> Vec<Vec<Exchange>> {
+        let mut places: HashMap<usize, usize> = HashMap::new();
+        let mut groups: Vec<Vec<Exchange>> = Vec::new();
+        for (index, exchange) in exchanges.into_iter().enumerate() {
+            let place = *places.entry(self.root(index)).or_insert(groups.len());
+            if place == groups.len() {
+                groups.push(Vec::new());
+            }
+            groups[place].push(exchange);
+        }
+        groups
+    }
+}
+
+/// E-mail or user name in a request that also carries a password.
+fn login_names(exchange: &Exchange) -> Vec<String> {
+    let fields = tokens(exchange).into_iter().filter(|token| token.spot.is_field());
+    let columns = fields.filter_map(|token| Some((names::identity_column(&token.name)?, token.value)));
+    let (passwords, logins): (Vec<_>, Vec<_>) = columns.partition(|(column, _)| *column == names::PASSWORD);
+    if passwords.is_empty() { Vec::new() } else { logins.into_iter().map(|(_, value)| value).collect() }
+}
+
+fn split_idle(group: Vec<Exchange>, gap_ns: i64) -> Vec<Vec<Exchange>> {
+    let mut parts = Vec::new();
+    let mut rest = group;
+    while let Some(at) = idle_end(&rest, gap_ns) {
+        let after = rest.split_off(at);
+        parts.push(std::mem::replace(&mut rest, after));
+    }
+    parts.push(rest);
+    parts
+}
+
+/// Index of the first exchange after a silence, where the group may be split.
+fn idle_end(group: &[Exchange], gap_ns: i64) -> Option<usize> {
+    let mut done_ns = i64::MAX;
+    for (at, exchange) in group.iter().enumerate() {
+        let is_idle = exchange.started_ns.saturating_sub(done_ns) > gap_ns;
+        if at > 0 && is_idle && stands_alone(&group[..at], &group[at..]) {
+            return Some(at);
+        }
+        done_ns = if at == 0 { exchange.done_ns() } else { done_ns.max(exchange.done_ns()) };
+    }
+    None
+}
+
+fn stands_alone(before: &[Exchange], after: &[Exchange]) -> bool {
+    let issued: HashSet<Fingerprint> = before.iter().flat_map(issued).collect();
+    !after.iter().flat_map(credentials).any(|print| issued.contains(&print))
+}
+
+fn user(exchanges: Vec<Exchange>) -> User {
+    let mut keys = exchanges.iter().flat_map(keys);
+    let key = match keys.next() {
+        Some(Key::Credential(print) | Key::Visitor(print, _)) => print.to_string(),
+        None => format!("connection {}", exchanges.first().map_or(0, |first| first.connection)),
+    };
+    drop(keys);
+    User { key, exchanges }
+}
