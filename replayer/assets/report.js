@@ -15,7 +15,7 @@
     if (ms === 0) return "0";
     if (ms < 1) return `${trimmed(ms * 1000, 0)} µs`;
     if (ms < 1000) return `${trimmed(ms, ms < 10 ? 1 : 0)} ms`;
-    if (ms < 60000) return `${trimmed(ms / 1000, 1)} s`;
+    if (ms < 600000) return `${trimmed(ms / 1000, 1)} s`;
     return `${trimmed(ms / 60000, 1)} min`;
   };
   const formatCount = (count) => (count == null ? "–" : count.toLocaleString("en").replaceAll(",", "\u202f"));
@@ -23,7 +23,8 @@
   // Percentiles run over 1/(1 − share): each tick to the right is ten times rarer.
   const TICKS = [[1, "0 %"], [2, "50 %"], [4, "75 %"], [10, "90 %"], [20, "95 %"], [100, "99 %"],
     [1000, "99.9 %"], [10000, "99.99 %"], [100000, "99.999 %"], [1000000, "99.9999 %"]];
-  const rarity = (share, samples) => (share < 1 ? 1 / (1 - share) : Math.max(samples, 2));
+  // The slowest of N samples is 1 in N; nothing is known beyond it.
+  const rarity = (share, samples) => Math.min(share < 1 ? 1 / (1 - share) : Infinity, Math.max(samples, 2));
   const formatShare = (x) => (x == null ? "–" : `${trimmed(100 * (1 - 1 / x), x < 100 ? 1 : 3)} %`);
 
   const axis = (more) => ({
@@ -35,10 +36,37 @@
     value: (_, value) => format(value), runIndex: at, ...more,
   });
 
+  // What the cursor points at stands beside the figure's name.
+  const readout = (box) => (plot) => {
+    const output = box.closest("figure").querySelector("output");
+    const at = plot.cursor.idx;
+    const values = plot.series.slice(1).map((one, index) => [one, nearest(plot, index + 1, at)]);
+    const told = values.filter(([one, value]) => one.show && value != null).map(([one, value]) => `${one.label} ${one.value(plot, value)}`);
+    output.textContent = at == null || !told.length ? "" : [plot.series[0].value(plot, plot.data[0][at]), ...told].join(" · ");
+  };
+  // Curves have points of their own; where one has none the last one before it counts.
+  const nearest = (plot, series, at) => {
+    if (at == null || !plot.series[series].spanGaps) return at == null ? null : plot.data[series][at];
+    for (let index = at; index >= 0; index -= 1) {
+      if (plot.data[series][index] != null) return plot.data[series][index];
+    }
+    return null;
+  };
+
   const draw = (box, options, data) => {
     const width = Math.max(box.clientWidth, 240);
-    const plot = new uPlot({ width, legend: { live: true }, ...options }, data, box);
+    const hooks = { setCursor: [readout(box)] };
+    const plot = new uPlot({ width, legend: { show: false }, hooks, ...options }, data, box);
     plots.push({ box, plot });
+  };
+
+  // 1, 2, 5, 10, 20 … within a range, no more than fit.
+  const roundSteps = (low, high) => {
+    const steps = [];
+    for (let decade = 10 ** Math.floor(Math.log10(low)); decade <= high; decade *= 10) {
+      steps.push(...[1, 2, 5].map((digit) => digit * decade).filter((step) => step >= low && step <= high));
+    }
+    return steps.length > 9 ? steps.filter((step) => Math.abs(Math.log10(step) % 1) < 1e-9) : steps;
   };
 
   const percentileTable = (points, samples) => {
@@ -57,14 +85,19 @@
     const ticks = TICKS.filter(([x]) => x <= far && !(narrow && (x === 4 || x === 20)));
     draw(box, {
       height: narrow ? 300 : 340,
-      scales: { x: { time: false, distr: 3, range: [1, far] }, y: { distr: 3 } },
+      scales: { x: { time: false, distr: 3, range: [1, far] }, y: { distr: 3, range: (_, low, high) => [low / 1.2, high * 1.2] } },
       axes: [
         axis({ splits: () => ticks.map(([x]) => x), values: () => ticks.map(([, label]) => label), filter: (_, splits) => splits }),
-        axis({ size: 62, values: (_, splits) => splits.map((ms) => (ms == null ? "" : formatMs(ms))) }),
+        axis({
+          size: 62, filter: (_, splits) => splits, splits: (_, __, low, high) => roundSteps(low, high),
+          values: (_, splits) => splits.map(formatMs),
+        }),
       ],
       series: [{ label: "share", value: (_, x) => formatShare(x) }, ...shown.map((one) => one.series)],
     }, uPlot.join(shown.map((one) => one.table), shown.map(() => [2, 2])));
   };
+
+  const WHOLE = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 1e6, 1e7];
 
   const drawSeconds = (box, key) => {
     const format = key.includes("_ms_") ? formatMs : formatCount;
@@ -78,7 +111,7 @@
       scales: { x: { time: false }, y: { range: (_, low, high) => [0, high > 0 ? high * 1.08 : 1] } },
       axes: [
         axis({ values: (_, splits) => splits.map((s) => `${s} s`) }),
-        axis({ size: 58, values: (_, splits) => splits.map((value) => (value == null || (format === formatCount && value % 1) ? "" : format(value))) }),
+        axis({ size: 58, values: (_, splits) => splits.map(format), ...(format === formatCount ? { incrs: WHOLE } : {}) }),
       ],
       series: [{ label: "at", value: (_, s) => (s == null ? "–" : `${s} s`) }, ...shown.map(({ run, at }) => series(at, run.name, format))],
     }, uPlot.join(shown.map(({ run }) => [run.seconds, run[key]])));

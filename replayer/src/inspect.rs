@@ -13,9 +13,9 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::plan;
 use crate::sessions::Session;
 
-mod awaited;
 pub mod distribution;
 mod routes;
 mod stages;
@@ -26,16 +26,12 @@ pub use distribution::{Sizes, StageTimes};
 pub use routes::RouteSummary;
 pub use uploads::SizeBin;
 
-/// Windows in which the dispersion of request starts is told, seconds, by their names in JSON.
-pub const DISPERSION_WINDOWS: [(&str, f64); 4] = [("0.1", 0.1), ("1", 1.0), ("10", 10.0), ("60", 60.0)];
-
 /// What a summary is made of.
 #[derive(Debug, Clone, Copy)]
 pub struct Material<'a> {
     /// What the capture is called in the report.
     pub capture: &'a str,
-    /// In any order.
-    pub exchanges: &'a [Exchange],
+    /// Every exchange of the capture is a step of one of them.
     pub sessions: &'a [Session],
     /// `None` when the manifest is lost.
     pub ledger: Option<Ledger>,
@@ -88,41 +84,45 @@ pub struct Summary {
 
 /// Sums up a capture.
 pub fn summarise(material: &Material<'_>) -> Summary {
-    let exchanges = material.exchanges;
-    let tables = stages::collect(exchanges);
-    let uploads = uploads::sizes(exchanges);
+    let exchanges = exchanges_of(material.sessions);
+    let tables = stages::collect(&exchanges);
+    let uploads = uploads::sizes(exchanges.iter().copied());
     Summary {
         capture: material.capture.to_owned(),
-        started: first_start_ns(exchanges).and_then(rfc3339),
-        duration_s: duration_s(exchanges),
+        started: first_start_ns(&exchanges).and_then(rfc3339),
+        duration_s: duration_s(&exchanges),
         exchanges: exchanges.len() as u64,
         sessions: material.sessions.len() as u64,
         orphans: count_where(material.sessions, |session| session.orphan),
-        unread_bodies: count_where(exchanges, |one| matches!(one.request_body, Body::Unread(_))),
-        statuses: statuses_of(exchanges),
+        unread_bodies: count_where(&exchanges, |one| matches!(one.request_body, Body::Unread(_))),
+        statuses: statuses_of(exchanges.iter().copied()),
         upload_histogram: uploads::histogram(uploads.values()),
         upload_bytes: uploads.sizes(),
-        body_bytes: body_bytes(exchanges),
+        body_bytes: body_bytes(&exchanges),
         stages: tables.outer_times(),
         stages_inner: tables.inner_times(),
         routes: routes::summarise(tables),
         ledger: material.ledger,
-        dispersion: dispersion(exchanges),
+        dispersion: dispersion(&exchanges),
         gaps: material.gaps.to_vec(),
         damage: material.damage.to_vec(),
     }
+}
+
+fn exchanges_of(sessions: &[Session]) -> Vec<&Exchange> {
+    sessions.iter().flat_map(|session| &session.steps).map(|step| &step.exchange).collect()
 }
 
 fn count_where<T>(items: &[T], is: impl Fn(&T) -> bool) -> u64 {
     items.iter().filter(|item| is(item)).count() as u64
 }
 
-fn first_start_ns(exchanges: &[Exchange]) -> Option<i64> {
+fn first_start_ns(exchanges: &[&Exchange]) -> Option<i64> {
     exchanges.iter().map(|exchange| exchange.started_ns).min()
 }
 
-fn duration_s(exchanges: &[Exchange]) -> f64 {
-    let end_ns = exchanges.iter().map(Exchange::done_ns).max().unwrap_or_default();
+fn duration_s(exchanges: &[&Exchange]) -> f64 {
+    let end_ns = exchanges.iter().map(|exchange| exchange.done_ns()).max().unwrap_or_default();
     let start_ns = first_start_ns(exchanges).unwrap_or_default();
     end_ns.saturating_sub(start_ns) as f64 / 1e9
 }
@@ -145,18 +145,19 @@ fn status_name(status: Option<u16>) -> String {
     status.map_or_else(|| "none".to_owned(), |status| status.to_string())
 }
 
-fn body_bytes(exchanges: &[Exchange]) -> Amount {
+fn body_bytes(exchanges: &[&Exchange]) -> Amount {
     let sizes = exchanges.iter().map(|exchange| exchange.request_body_bytes).filter(|bytes| *bytes > 0);
     sizes.fold(Amount::default(), |all, bytes| Amount { count: all.count + 1, sum: all.sum + bytes })
 }
 
-fn dispersion(exchanges: &[Exchange]) -> BTreeMap<String, Option<f64>> {
+fn dispersion(exchanges: &[&Exchange]) -> BTreeMap<String, Option<f64>> {
     let first_ns = first_start_ns(exchanges).unwrap_or_default();
-    let start_us = |exchange: &Exchange| exchange.started_ns.saturating_sub(first_ns).unsigned_abs() / 1000;
-    let mut starts_us: Vec<u64> = exchanges.iter().map(start_us).collect();
-    starts_us.sort_unstable();
-    let told = |(name, window_s): (&str, f64)| (name.to_owned(), awaited::dispersion(&starts_us, window_s));
-    DISPERSION_WINDOWS.into_iter().map(told).collect()
+    let start_us = |exchange: &&Exchange| exchange.started_ns.saturating_sub(first_ns).unsigned_abs() / 1000;
+    let starts_us: Vec<u64> = exchanges.iter().map(start_us).collect();
+    let span_us = starts_us.iter().max().map_or(0, |last_us| last_us + 1);
+    let windows = plan::dispersion::WINDOWS_S.into_iter();
+    let index = |window_s| plan::dispersion::dispersion(&starts_us, window_s, span_us);
+    windows.map(|window_s| (plan::dispersion::label(window_s), index(window_s))).collect()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use kingtide_common::capture::{Capture, Manifest};
 
 use super::{Exit, print_result};
 use crate::inspect::{Material, Summary, summarise, text};
-use crate::sessions;
+use crate::sessions::{self, Rules};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -40,11 +40,10 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<Exit> {
 pub(super) fn summary_of(path: &Path) -> anyhow::Result<Summary> {
     let capture = Capture::open(path)?;
     let reading = capture.read()?;
-    let sessions: Vec<sessions::Session> = Vec::new();
+    let grouped = sessions::group(reading.exchanges, &Rules::default());
     Ok(summarise(&Material {
         capture: &path.display().to_string(),
-        exchanges: &reading.exchanges,
-        sessions: &sessions,
+        sessions: &grouped.sessions,
         ledger: capture.manifest().map(Manifest::ledger),
         gaps: &reading.gaps,
         damage: &reading.damage,

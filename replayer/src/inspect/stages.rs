@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use kingtide_common::exchange::Exchange;
 use kingtide_common::stages::Stage;
 
-use super::awaited::route;
 use super::distribution::{Distribution, StageTimes};
+use crate::sessions::route;
 
 /// Durations by stage, microseconds.
 #[derive(Debug, Default)]
@@ -29,10 +29,10 @@ pub(super) struct Tables<'a> {
 }
 
 /// Puts every exchange into the table of its route. Templates are looked up once per different path.
-pub(super) fn collect(exchanges: &[Exchange]) -> Tables<'_> {
+pub(super) fn collect<'a>(exchanges: &[&'a Exchange]) -> Tables<'a> {
     let mut names: HashMap<(&str, &str), String> = HashMap::new();
     let mut tables = Tables::default();
-    for exchange in exchanges {
+    for &exchange in exchanges {
         let key = (exchange.method.as_str(), exchange.path());
         let name = names.entry(key).or_insert_with(|| route::template(&exchange.method, &exchange.target));
         if !tables.routes.contains_key(name) {

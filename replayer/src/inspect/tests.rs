@@ -4,6 +4,7 @@ use kingtide_common::exchange::{AnsweredBy, Ending, FilePart, Multipart, Part, P
 use kingtide_common::stages::Instants;
 
 use super::*;
+use crate::sessions::Step;
 
 const START_NS: i64 = 1_763_924_024_120_000_000;
 
@@ -55,37 +56,43 @@ pub(crate) fn upload(at_ms: i64, bytes: u64, store_ms: u64) -> Exchange {
     exchange
 }
 
-pub(crate) fn session(steps: u64, orphan: bool) -> Session {
-    Session { key: format!("connection {steps}"), start_ns: START_NS, steps: Vec::new(), orphan }
+/// A session of the given exchanges.
+pub(crate) fn session(exchanges: &[Exchange], orphan: bool) -> Session {
+    let start_ns = exchanges.first().map_or(START_NS, |first| first.started_ns);
+    let step = |exchange: &Exchange| Step {
+        exchange: exchange.clone(),
+        offset_us: exchange.started_ns.abs_diff(start_ns) / 1000,
+        connection: 0,
+        holes: Vec::new(),
+    };
+    Session { key: format!("from {start_ns}"), start_ns, steps: exchanges.iter().map(step).collect(), orphan }
 }
 
-/// 20 students: each looks at the assignments and uploads; one upload is answered 503.
-pub(crate) fn classroom() -> Vec<Exchange> {
+/// 20 students: each looks at the assignments and uploads; the last upload is answered 503.
+pub(crate) fn classroom() -> Vec<Session> {
     let sizes = [50_000, 200_000, 200_000, 500_000, 2_000_000];
     let student = |n: i64| {
         let look = exchange(n * 500, "GET", "/api/assignments?page=1", 12);
         let size = sizes[usize::try_from(n).unwrap() % sizes.len()];
-        [look, upload(n * 500 + 150, size, 2_000 + 100 * n.unsigned_abs())]
+        let mut upload = upload(n * 500 + 150, size, 2_000 + 100 * n.unsigned_abs());
+        upload.status = Some(if n == 19 { 503 } else { 200 });
+        session(&[look, upload], n == 3)
     };
-    let mut exchanges: Vec<Exchange> = (0..20).flat_map(student).collect();
-    exchanges[39].status = Some(503);
-    exchanges
+    (0..20).map(student).collect()
 }
 
-pub(crate) fn material<'a>(exchanges: &'a [Exchange], sessions: &'a [Session]) -> Material<'a> {
-    let all = exchanges.len() as u64;
+pub(crate) fn material(sessions: &[Session]) -> Material<'_> {
+    let all = sessions.iter().map(|session| session.steps.len() as u64).sum();
     let ledger = Ledger { accepted: all, recorded: all, ..Ledger::default() };
-    Material { capture: "captures/monday", exchanges, sessions, ledger: Some(ledger), gaps: &[], damage: &[] }
+    Material { capture: "captures/monday", sessions, ledger: Some(ledger), gaps: &[], damage: &[] }
 }
 
 pub(crate) fn classroom_summary() -> Summary {
-    let exchanges = classroom();
-    let sessions: Vec<Session> = (0..20).map(|n| session(n, n == 3)).collect();
-    summarise(&material(&exchanges, &sessions))
+    summarise(&material(&classroom()))
 }
 
 fn damaged_summary() -> Summary {
-    let exchanges = classroom();
+    let sessions = classroom();
     let gap = Gap {
         from_ns: START_NS,
         to_ns: START_NS + 1_500_000_000,
@@ -97,7 +104,7 @@ fn damaged_summary() -> Summary {
     let damage =
         [Damage::TornTail { segment: "exchanges-000002.arrows".to_owned(), offset: 65_536, bytes: 4_099 }];
     let ledger = Ledger { accepted: 92, recorded: 40, shed_queue: 49, ..Ledger::default() };
-    summarise(&Material { gaps: &gaps, damage: &damage, ledger: Some(ledger), ..material(&exchanges, &[]) })
+    summarise(&Material { gaps: &gaps, damage: &damage, ledger: Some(ledger), ..material(&sessions) })
 }
 
 #[test]
@@ -122,7 +129,7 @@ fn inner_stages_stand_beside_the_outer_ones() {
 
 #[test]
 fn an_empty_capture_knows_nothing_and_says_so() {
-    let summary = summarise(&material(&[], &[]));
+    let summary = summarise(&material(&[]));
     assert_eq!((summary.started, summary.exchanges), (None, 0));
     assert!(summary.dispersion.values().all(Option::is_none));
     assert_eq!(summary.upload_bytes, Sizes::default());

@@ -7,7 +7,8 @@ use kingtide_common::ledger::Ledger;
 use kingtide_common::stages::Stage;
 
 use super::{RouteSummary, SizeBin, StageTimes, Summary};
-use crate::report::format::{UNKNOWN, count, count_or_dot, counted, ms, number, seconds, share, size};
+use crate::plan::dispersion::{WINDOWS_S, label};
+use crate::report::format::{UNKNOWN, count, counted, ms, number, seconds, share, size};
 use crate::report::table::{Align, Table};
 
 const BAR_CELLS: usize = 40;
@@ -115,7 +116,7 @@ fn route_cells(route: &RouteSummary) -> [String; 8] {
         count(route.count),
         statuses.join(" "),
         if route.body_bytes == 0 { UNKNOWN.to_owned() } else { size(Some(route.body_bytes)) },
-        count_or_dot(route.upload_bytes.count),
+        count(route.upload_bytes.count),
         ms(total.p50),
         ms(total.p95),
         ms(total.p99),
@@ -161,7 +162,7 @@ fn histogram(bins: &[SizeBin]) -> String {
     let highest = bins.iter().map(|bin| bin.count).max().unwrap_or_default().max(1);
     let mut table = Table::of_numbers(["size", "files", ""]).align(0, Align::Right).align(2, Align::Left);
     for bin in bins {
-        table.row([bin_name(bin), count_or_dot(bin.count), bar(bin.count, highest)]);
+        table.row([bin_name(bin), count(bin.count), bar(bin.count, highest)]);
     }
     table.render(2)
 }
@@ -198,7 +199,7 @@ fn bar(value: u64, highest: u64) -> String {
 
 fn dispersion(summary: &Summary) -> String {
     let told = |name: &str| number(summary.dispersion.get(name).copied().flatten());
-    let windows = super::DISPERSION_WINDOWS.map(|(name, _)| format!("{name} s: {}", told(name)));
+    let windows = WINDOWS_S.map(label).map(|name| format!("{name} s: {}", told(&name)));
     if summary.exchanges == 0 { String::new() } else { format!("  {}\n", windows.join(" · ")) }
 }
 

@@ -47,7 +47,9 @@ fn variance_over_mean(counts: &[u32]) -> Option<f64> {
 pub fn profile(instants_us: &[u64]) -> BTreeMap<String, f64> {
     let duration_us = span_us(instants_us);
     let windows = WINDOWS_S.into_iter();
-    windows.filter_map(|window_s| Some((label(window_s), dispersion(instants_us, window_s, duration_us)?))).collect()
+    windows
+        .filter_map(|window_s| Some((label(window_s), dispersion(instants_us, window_s, duration_us)?)))
+        .collect()
 }
 
 /// A window's name in reports: `0.1`, `1`, `10`, `60`.

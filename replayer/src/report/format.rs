@@ -52,11 +52,6 @@ pub fn count(value: u64) -> String {
     grouped
 }
 
-/// A count that only matters when there is one: `·` for none.
-pub fn count_or_dot(value: u64) -> String {
-    if value == 0 { "·".to_owned() } else { count(value) }
-}
-
 /// A count with its noun: `1 request`, `2 requests`.
 pub fn counted(value: u64, noun: &str) -> String {
     let plural = if value == 1 { "" } else { "s" };
@@ -87,10 +82,14 @@ pub fn number(value: Option<f64>) -> String {
         None => UNKNOWN.to_owned(),
         Some(value) if value.fract() == 0.0 && value.abs() < 1e15 => whole(value),
         Some(value) if value.abs() >= 100.0 => whole(value.round()),
-        Some(value) if value.abs() >= 10.0 => format!("{value:.1}"),
-        Some(value) if value.abs() >= 0.1 => format!("{value:.2}"),
-        Some(value) => format!("{value:.4}"),
+        Some(value) if value.abs() >= 10.0 => trimmed(&format!("{value:.1}")),
+        Some(value) if value.abs() >= 0.1 => trimmed(&format!("{value:.2}")),
+        Some(value) => trimmed(&format!("{value:.4}")),
     }
+}
+
+fn trimmed(decimal: &str) -> String {
+    decimal.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 #[expect(
@@ -171,8 +170,14 @@ mod tests {
 
     #[test]
     fn numbers_keep_about_three_digits() {
-        let numbers =
-            [(1.0, "1"), (1.2345, "1.23"), (15.52, "15.5"), (0.0123, "0.0123"), (-1234.5, "−1\u{202f}235")];
+        let numbers = [
+            (1.0, "1"),
+            (1.2345, "1.23"),
+            (15.52, "15.5"),
+            (4.1, "4.1"),
+            (0.0123, "0.0123"),
+            (-1234.5, "−1\u{202f}235"),
+        ];
         for (value, text) in numbers {
             assert_eq!(number(Some(value)), text);
         }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::Report;
-use super::format::{count, count_or_dot, ms, multiple, number};
+use super::format::{count, ms, multiple, number};
 use super::table::{Align, Table};
 use super::words;
 use crate::measure::run::RunReport;
@@ -49,8 +49,8 @@ fn cells(run: &RunReport) -> [String; 13] {
         count(run.planned),
         count(run.sent),
         count(run.done),
-        count_or_dot(run.failed),
-        count_or_dot(run.unfinished),
+        count(run.failed),
+        count(run.unfinished),
         ms(run.latency_ms.p50),
         ms(run.latency_ms.p95),
         ms(run.latency_ms.p99),
@@ -63,7 +63,7 @@ fn cells(run: &RunReport) -> [String; 13] {
 /// `2.31/2.28`: planned and wanted.
 fn dispersion(run: &RunReport, window: &str) -> String {
     let planned = number(run.dispersion_planned.get(window).copied());
-    format!("{planned}/{}", number(words::dispersion_target(run, window)))
+    format!("{planned}/{}", number(run.dispersion_target.get(window).copied()))
 }
 
 fn explanations(runs: &[RunReport]) -> String {

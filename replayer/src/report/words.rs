@@ -139,10 +139,3 @@ pub fn verdict_name(verdict: Verdict) -> &'static str {
         Verdict::Invalid => "invalid",
     }
 }
-
-/// Index of dispersion that a run of N times the users should have in a window (`1`, `10`, …):
-/// I_N = 1 + N·(I − 1). Known for the mode `crowd` only.
-pub fn dispersion_target(run: &RunReport, window: &str) -> Option<f64> {
-    let captured = run.dispersion_captured.get(window)?;
-    (run.mode == "crowd").then(|| (1.0 + run.multiple * (captured - 1.0)).max(0.0))
-}

@@ -75,6 +75,6 @@ impl Cell {
     /// A count of what should not happen.
     pub(super) fn of_trouble(count: u64) -> Self {
         let tone = if count > 0 { "fail" } else { "" };
-        Self { text: super::super::format::count_or_dot(count), note: String::new(), tone }
+        Self { text: super::super::format::count(count), note: String::new(), tone }
     }
 }

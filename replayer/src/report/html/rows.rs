@@ -5,14 +5,21 @@ use std::collections::BTreeSet;
 use super::super::format::{UNKNOWN, count, ms, number, rate, share, size};
 use super::super::words;
 use super::grid::{Cell, Grid};
-use crate::inspect::{DISPERSION_WINDOWS, Summary};
+use crate::inspect::Summary;
 use crate::measure::run::{Gate, Percentiles, RouteReport, RunReport};
+use crate::plan::dispersion::{WINDOWS_S, label};
 
-/// Counts, times and the generator's own figures.
-pub(super) fn overview(runs: &[RunReport]) -> Grid {
+/// How much was sent, and what became of it; the generator's own figures.
+pub(super) fn volumes(runs: &[RunReport]) -> Grid {
     let mut grid = Grid::of("", runs);
     grid.group("Volume");
     volume(&mut grid, runs);
+    grid
+}
+
+/// Latency, service time, and whether the generator was on time.
+pub(super) fn times(runs: &[RunReport]) -> Grid {
+    let mut grid = Grid::of("", runs);
     grid.group("Latency: from the planned instant to the end of the answer");
     percentiles(&mut grid, runs, |run| &run.latency_ms);
     grid.group("Service time: from the first byte sent");
@@ -25,6 +32,7 @@ pub(super) fn overview(runs: &[RunReport]) -> Grid {
 fn volume(grid: &mut Grid, runs: &[RunReport]) {
     let each = |of: fn(&RunReport) -> u64| runs.iter().map(move |run| Cell::from(count(of(run))));
     grid.row("Users", "sessions, each a new user", each(|run| run.sessions_planned));
+    grid.row("Accounts", "different identities used", each(|run| run.identities_distinct));
     grid.row("Planned", "requests", each(|run| run.planned));
     grid.row(
         "Sent",
@@ -62,9 +70,6 @@ fn generator(grid: &mut Grid, runs: &[RunReport]) {
         "sends that a late answer delayed",
         each(|run| share(run.dependency_delayed_share)),
     );
-    grid.row("Identities", "different accounts", each(|run| count(run.identities_distinct)));
-    let unresolved = runs.iter().map(|run| Cell::of_trouble(run.bindings.unresolved));
-    grid.row("Unresolved bindings", "values that nothing supplied", unresolved);
 }
 
 /// Stages as the client sees them.
@@ -139,7 +144,7 @@ pub(super) fn statuses(runs: &[RunReport]) -> Grid {
     let mut grid = Grid::of("Answer", runs);
     for status in names(runs, |run| run.statuses.keys().collect()) {
         let of_run = |run: &RunReport| run.statuses.get(status).copied().unwrap_or_default();
-        let cell = |run: &RunReport| Cell::from(super::super::format::count_or_dot(of_run(run)));
+        let cell = |run: &RunReport| Cell::from(count(of_run(run)));
         grid.row(status, "", runs.iter().map(cell));
     }
     grid
@@ -148,19 +153,19 @@ pub(super) fn statuses(runs: &[RunReport]) -> Grid {
 /// Burstiness as planned, beside what the capture wants at that multiple.
 pub(super) fn dispersion(runs: &[RunReport]) -> Grid {
     let mut grid = Grid::of("Window", runs);
-    for (window, _) in DISPERSION_WINDOWS {
-        let captured = runs.iter().find_map(|run| run.dispersion_captured.get(window)).copied();
-        if captured.is_none() && runs.iter().all(|run| !run.dispersion_planned.contains_key(window)) {
+    for window in WINDOWS_S.map(label) {
+        let captured = runs.iter().find_map(|run| run.dispersion_captured.get(&window)).copied();
+        if captured.is_none() && runs.iter().all(|run| !run.dispersion_planned.contains_key(&window)) {
             continue;
         }
-        let cells = runs.iter().map(|run| dispersion_cell(run, window));
+        let cells = runs.iter().map(|run| dispersion_cell(run, &window));
         grid.row(&format!("{window} s"), &format!("captured {}", number(captured)), cells);
     }
     grid
 }
 
 fn dispersion_cell(run: &RunReport, window: &str) -> Cell {
-    let target = words::dispersion_target(run, window);
+    let target = run.dispersion_target.get(window).copied();
     let note = target.map(|target| format!("target {}", number(Some(target)))).unwrap_or_default();
     Cell::with_note(number(run.dispersion_planned.get(window).copied()), note)
 }
