@@ -224,3 +224,59 @@ fn the_sentences_of_each_kind_of_run() {
 fn the_terminal_table() {
     insta::assert_snapshot!(terminal::render(&report()));
 }
+
+fn parsed(schema: &str) -> serde_json::Value {
+    serde_json::from_str(schema).unwrap()
+}
+
+/// What the report's schema says against the JSON of a report; empty when it fits.
+fn objections(report: &serde_json::Value) -> Vec<String> {
+    let registry = jsonschema::Registry::new()
+        .add("urn:kingtide:run", parsed(include_str!("../../schemas/run.json")))
+        .unwrap()
+        .add("urn:kingtide:inspect", parsed(include_str!("../../schemas/inspect.json")))
+        .unwrap()
+        .prepare()
+        .unwrap();
+    let schema = parsed(include_str!("../../schemas/report.json"));
+    let validator = jsonschema::options().with_registry(&registry).build(&schema).unwrap();
+    validator.iter_errors(report).map(|error| format!("{}: {error}", error.instance_path())).collect()
+}
+
+fn json_of(report: &Report) -> serde_json::Value {
+    serde_json::from_str(&report.to_json().unwrap()).unwrap()
+}
+
+#[test]
+fn what_is_written_fits_the_schemas() {
+    let mut silent = run(1.0, 1.0);
+    silent.latency_ms = Percentiles::default();
+    let runs = vec![run(1.0, 1.0), failing_run(), invalid_run(), silent];
+    assert_eq!(objections(&json_of(&Report { runs, ..report() })), Vec::<String>::new());
+    assert_eq!(objections(&json_of(&Report { capture: None, runs: Vec::new() })), Vec::<String>::new());
+}
+
+#[test]
+fn the_schemas_object_to_what_is_not_the_contract() {
+    let breaks: [(&str, serde_json::Value); 5] = [
+        ("/runs/0/planned", "many".into()),
+        ("/runs/0/verdict", "pass".into()),
+        ("/runs/0/latency_ms/p95", (-1).into()),
+        ("/capture/stages/total/p50", "12 ms".into()),
+        ("/capture/ledger", serde_json::json!({})),
+    ];
+    for (pointer, value) in breaks {
+        let mut json = json_of(&report());
+        *json.pointer_mut(pointer).unwrap() = value;
+        assert_ne!(objections(&json), Vec::<String>::new(), "{pointer}");
+    }
+}
+
+#[test]
+fn every_field_of_the_contract_is_in_the_schema() {
+    let schema = parsed(include_str!("../../schemas/run.json"));
+    let run = serde_json::to_value(run(1.0, 1.0)).unwrap();
+    let described: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
+    let written: Vec<&String> = run.as_object().unwrap().keys().collect();
+    assert_eq!(described, written);
+}
