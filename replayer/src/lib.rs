@@ -5,8 +5,11 @@
 //! instants of every sample, [`report`] says what they mean. `sessions`, `plan` and the statistics are
 //! pure: no clock, no socket, no randomness but the seed.
 
+pub mod cli;
 pub mod drive;
 pub mod identities;
+pub mod inspect;
 pub mod measure;
 pub mod plan;
+pub mod report;
 pub mod sessions;

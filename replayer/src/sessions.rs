@@ -11,7 +11,6 @@ mod fill;
 mod map;
 mod names;
 pub mod route;
-mod spans;
 mod supply;
 mod tokens;
 mod users;
@@ -213,3 +212,8 @@ impl Session {
         ends.max().unwrap_or(0)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod scene;
+#[cfg(test)]
+mod tests;

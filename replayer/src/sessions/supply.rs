@@ -1,11 +1,12 @@
 //! The values that a response offers to later requests.
 
 use kingtide_common::exchange::{Body, Ending, Exchange, Header};
+use kingtide_common::json;
 use serde_json::Value;
 
 use super::extract::{extract, parameters, path_segments, set_cookie};
 use super::tokens::{Kind, keys};
-use super::{ResponsePlace, names, route, spans};
+use super::{ResponsePlace, names, route};
 
 /// A value of a response worth tracing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +52,7 @@ fn json_places(value: &Value, pointer: &mut String, places: &mut Vec<ResponsePla
     match value {
         Value::Object(fields) => {
             for (key, value) in fields {
-                below(&spans::escape_key(key), value, pointer, places);
+                below(&json::escape_key(key), value, pointer, places);
             }
         }
         Value::Array(items) => {

@@ -8,9 +8,10 @@ use std::ops::Range;
 
 use kingtide_common::exchange::{Body, Exchange, PartContent};
 use kingtide_common::fingerprint::Fingerprint;
+use kingtide_common::json;
 
 use super::fill::percent_decode;
-use super::{Escape, Hole, Place, names, route, spans};
+use super::{Escape, Hole, Place, names, route};
 
 /// The kind of place a token stands in, for rules and for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -191,14 +192,14 @@ impl Tokens {
     }
 
     fn json(&mut self, place: Place, text: &str) {
-        for scalar in spans::scalars(text).unwrap_or_default() {
+        for scalar in json::scalars(text).unwrap_or_default() {
             let name = last_key(&scalar.pointer);
             let raw = &text[scalar.range.clone()];
             let is_string = raw.starts_with('"');
             let escape = if is_string { Escape::JsonString } else { Escape::JsonScalar };
             let quotes = usize::from(is_string);
             let inner = scalar.range.start + quotes..scalar.range.end - quotes;
-            self.value(Site { place, escape, spot: Spot::Json, name }, text, inner, spans::decoded(raw));
+            self.value(Site { place, escape, spot: Spot::Json, name }, text, inner, json::decoded(raw));
         }
     }
 

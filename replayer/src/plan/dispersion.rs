@@ -1,0 +1,164 @@
+//! The index of dispersion of counts, I(t) = variance / mean of the number of requests in windows of t
+//! seconds, and what it must become at N times the users. 1 is a Poisson process; bursts raise it.
+//!
+//! N times as many users under the same clock: each user's requests come in clumps of their own, and the
+//! users share the clock that makes all of them busy at once. The first adds up like the mean, the second
+//! like its square. With the clumping C(t) = Σ k² / Σ k over the counts k of single sessions in single
+//! windows, I_N(t) = C(t) + N·(I(t) − C(t)). Where no session sends twice within a window, C = 1, and this
+//! is the known 1 + N·(I(t) − 1) of a rate-modulated Poisson process. That simpler formula taken for whole
+//! sessions would call for volleys that no crowd makes: ten requests in a row from each of many independent
+//! users have I = C = 10 at any multiple.
+
+use std::collections::BTreeMap;
+
+use super::Captured;
+use crate::sessions::Session;
+
+/// Windows at which bursts are compared, seconds.
+pub const WINDOWS_S: [f64; 4] = [0.1, 1.0, 10.0, 60.0];
+
+/// Fewer windows than this say nothing about a variance.
+const WINDOW_COUNT_MIN: usize = 3;
+
+/// Variance over mean of the counts of `instants_us` in the whole windows within `duration_us`.
+///
+/// The variance is that of a sample (n − 1). `None` for fewer than three windows, or when all are empty.
+/// The instants may be in any order.
+pub fn dispersion(instants_us: &[u64], window_s: f64, duration_us: u64) -> Option<f64> {
+    let window_us = window_us(window_s);
+    let windows = window_count(duration_us, window_us)?;
+    let mut counts = vec![0_u32; windows];
+    for instant_us in instants_us {
+        if let Some(count) = counts.get_mut(window_of(*instant_us, window_us)) {
+            *count += 1;
+        }
+    }
+    variance_over_mean(&counts)
+}
+
+fn variance_over_mean(counts: &[u32]) -> Option<f64> {
+    let windows = counts.len() as f64;
+    let mean = counts.iter().map(|count| f64::from(*count)).sum::<f64>() / windows;
+    let squares = counts.iter().map(|count| (f64::from(*count) - mean).powi(2)).sum::<f64>();
+    (mean > 0.0).then(|| squares / (windows - 1.0) / mean)
+}
+
+/// Dispersion by window, for the windows of [`WINDOWS_S`] that fit three times into the instants' span.
+pub fn profile(instants_us: &[u64]) -> BTreeMap<String, f64> {
+    let duration_us = span_us(instants_us);
+    let windows = WINDOWS_S.into_iter();
+    windows
+        .filter_map(|window_s| Some((label(window_s), dispersion(instants_us, window_s, duration_us)?)))
+        .collect()
+}
+
+/// A window's name in reports: `0.1`, `1`, `10`, `60`.
+pub fn label(window_s: f64) -> String {
+    window_s.to_string()
+}
+
+/// I(t) of a capture, and what it must be at a multiple.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Target {
+    pub window_s: f64,
+    pub captured: f64,
+    pub target: f64,
+}
+
+/// The target at each window that fits three times into the capture.
+pub fn targets(sessions: &[Session], multiple: f64) -> Vec<Target> {
+    let captured = Captured::new(sessions);
+    let instants_us = captured.instants_us();
+    let duration_us = span_us(&instants_us);
+    let target = |window_s| {
+        let index = dispersion(&instants_us, window_s, duration_us)?;
+        let clumping = clumping(&captured, window_s)?;
+        Some(Target { window_s, captured: index, target: amplified(index, clumping, multiple) })
+    };
+    WINDOWS_S.into_iter().filter_map(target).collect()
+}
+
+/// C(t): the dispersion that these sessions would have if they started independently of each other.
+fn clumping(captured: &Captured<'_>, window_s: f64) -> Option<f64> {
+    let window_us = window_us(window_s);
+    let (mut sum, mut squares) = (0.0, 0.0);
+    for (session, start_us) in captured.starts_us.iter().enumerate() {
+        let windows = captured.requests_us(session, *start_us).map(|at_us| window_of(at_us, window_us));
+        for count in runs(windows) {
+            sum += count;
+            squares += count * count;
+        }
+    }
+    (sum > 0.0).then(|| squares / sum)
+}
+
+/// Lengths of the runs of equal neighbours.
+fn runs(values: impl Iterator<Item = usize>) -> Vec<f64> {
+    let mut lengths: Vec<f64> = Vec::new();
+    let mut last = None;
+    for value in values {
+        match lengths.last_mut() {
+            Some(length) if last == Some(value) => *length += 1.0,
+            _ => lengths.push(1.0),
+        }
+        last = Some(value);
+    }
+    lengths
+}
+
+/// Starts more regular than chance (I < C) are no shared clock; adding users leaves their index as it is.
+fn amplified(index: f64, clumping: f64, multiple: f64) -> f64 {
+    if index < clumping && multiple > 1.0 { index } else { clumping + multiple * (index - clumping) }
+}
+
+/// From 0 to the last instant.
+pub(super) fn span_us(instants_us: &[u64]) -> u64 {
+    instants_us.iter().max().map_or(0, |last| last + 1)
+}
+
+fn window_us(window_s: f64) -> u64 {
+    super::rounded_us(window_s * 1e6).max(1)
+}
+
+fn window_count(duration_us: u64, window_us: u64) -> Option<usize> {
+    let windows = usize::try_from(duration_us / window_us).ok()?;
+    (windows >= WINDOW_COUNT_MIN).then_some(windows)
+}
+
+fn window_of(instant_us: u64, window_us: u64) -> usize {
+    usize::try_from(instant_us / window_us).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dispersion_is_variance_over_mean() {
+        // Counts per second 3, 0, 1, 0: mean 1, squares 4 + 1 + 0 + 1 = 6, variance 6 / 3 = 2.
+        let instants_us = [0, 500_000, 999_999, 2_000_000];
+        assert_eq!(dispersion(&instants_us, 1.0, 4_000_000), Some(2.0));
+        // The started fifth window does not count.
+        assert_eq!(dispersion(&instants_us, 1.0, 4_900_000), Some(2.0));
+    }
+
+    #[test]
+    fn too_few_windows_have_no_dispersion() {
+        assert_eq!(dispersion(&[1, 2, 3], 1.0, 2_999_999), None);
+        assert_eq!(dispersion(&[], 1.0, 9_000_000), None);
+    }
+
+    #[test]
+    fn regular_counts_have_no_dispersion_and_stay_regular() {
+        let instants_us: Vec<u64> = (0..50).map(|at| at * 100_000).collect();
+        assert_eq!(dispersion(&instants_us, 1.0, 5_000_000), Some(0.0));
+        assert!((amplified(0.2, 1.0, 5.0) - 0.2).abs() < 1e-12);
+    }
+
+    #[test]
+    fn lone_requests_follow_the_known_formula() {
+        assert!((amplified(3.0, 1.0, 5.0) - 11.0).abs() < 1e-12);
+        assert!((amplified(3.0, 1.0, 0.5) - 2.0).abs() < 1e-12);
+        assert!((amplified(10.0, 10.0, 5.0) - 10.0).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,222 @@
+//! Properties of plans: identity at 1×, determinism, counts, and the law of bursts.
+
+use kingtide_common::exchange::Exchange;
+use proptest::prelude::*;
+
+use super::dispersion::WINDOWS_S;
+use super::random::Draws;
+use super::*;
+use crate::sessions::Step;
+
+/// A session of requests at these offsets.
+fn session(start_us: u64, offsets_us: &[u64]) -> Session {
+    let step = |offset_us: &u64| Step {
+        exchange: Exchange { method: "GET".into(), target: "/".into(), ..Exchange::default() },
+        offset_us: *offset_us,
+        connection: 0,
+        holes: Vec::new(),
+    };
+    let start_ns = i64::try_from(start_us * 1000).unwrap();
+    Session { key: String::new(), start_ns, steps: offsets_us.iter().map(step).collect(), orphan: false }
+}
+
+/// A school's hour: a slow cycle, and every 5 minutes or so "upload now". `users` scales the rate.
+fn school(users: f64, hours: f64, seed: u64) -> Vec<Session> {
+    let mut clock = Draws::new(Seed(5), 99);
+    let span_s = hours * 3600.0;
+    let mut bells: Vec<(f64, f64)> = Vec::new();
+    let mut at_s = 0.0;
+    while at_s < span_s {
+        at_s += 150.0 + 300.0 * clock.unit();
+        bells.push((at_s, 4.0 + 8.0 * clock.unit()));
+    }
+    let mut draws = Draws::new(Seed(seed), 98);
+    let mut sessions = Vec::new();
+    let step_s = 0.05;
+    let mut now_s = 0.0;
+    while now_s < span_s {
+        let burst: f64 = bells
+            .iter()
+            .filter(|(bell_s, _)| *bell_s <= now_s && now_s < bell_s + 120.0)
+            .map(|(bell_s, height)| height * (-(now_s - bell_s) / 15.0).exp())
+            .sum();
+        let rate = 0.5 * users * (1.0 + 0.6 * (now_s / 1800.0 * std::f64::consts::TAU).sin() + burst);
+        let mut mass = rate * step_s;
+        while mass > 0.0 {
+            if draws.unit() < mass.min(1.0) {
+                sessions
+                    .push(session(rounded_us((now_s + step_s * draws.unit()) * 1e6), &offsets(&mut draws)));
+            }
+            mass -= 1.0;
+        }
+        now_s += step_s;
+    }
+    sessions
+}
+
+/// One request, and with chance 0.65 another after 1–8 s of thinking.
+fn offsets(draws: &mut Draws) -> Vec<u64> {
+    let mut offsets_us = vec![0];
+    while draws.unit() < 0.65 && offsets_us.len() < 12 {
+        let last = offsets_us[offsets_us.len() - 1];
+        offsets_us.push(last + rounded_us((1.0 + 7.0 * draws.unit()) * 1e6));
+    }
+    offsets_us
+}
+
+fn multiple(value: f64) -> Multiple {
+    Multiple::new(value).unwrap()
+}
+
+fn at_5x(sessions: &[Session], mode: Mode) -> Plan {
+    amplify(sessions, multiple(5.0), mode, Seed(1))
+}
+
+fn release_list(plan: &Plan, sessions: &[Session]) -> Vec<Release> {
+    releases(plan, sessions).collect()
+}
+
+#[test]
+fn once_is_the_capture_itself() {
+    let sessions = [session(5_000_000, &[0, 7]), session(6_500_000, &[0])];
+    for mode in [Mode::Crowd, Mode::Volley, Mode::Tempo] {
+        let plan = amplify(&sessions, multiple(1.0), mode, Seed(3));
+        let clone = |session, start_us| PlannedClone { session, start_us };
+        assert_eq!(plan.clones, [clone(0, 0), clone(1, 1_500_000)], "{mode}");
+        assert_eq!(plan.instants_us(&sessions), [0, 7, 1_500_000]);
+    }
+}
+
+#[test]
+fn a_crowd_at_5x_has_the_bursts_of_5x_the_users() {
+    let sessions = school(1.0, 1.0, 1);
+    assert!(sessions.len() > 2000, "{}", sessions.len());
+    let plan = at_5x(&sessions, Mode::Crowd);
+    let fidelity = fidelity(&plan, &sessions);
+    assert_eq!(fidelity.dispersion.iter().map(|check| check.window_s).collect::<Vec<_>>(), WINDOWS_S);
+    for check in &fidelity.dispersion {
+        assert!(check.deviation <= fidelity::DISPERSION_LIMIT, "h = {}: {check:?}", plan.shift_s);
+    }
+    assert!(fidelity.passes(), "{fidelity:?}");
+}
+
+#[test]
+fn time_compression_fails_the_gate_that_a_crowd_passes() {
+    let sessions = school(1.0, 1.0, 1);
+    let fidelity = fidelity(&at_5x(&sessions, Mode::Tempo), &sessions);
+    assert!(fidelity.dispersion.iter().any(|check| !check.pass), "{fidelity:?}");
+    assert!(fidelity.inter_arrival.pass, "gaps alone do not tell: {fidelity:?}");
+}
+
+#[test]
+fn aligned_copies_fail_the_gate_too() {
+    let sessions = school(1.0, 1.0, 1);
+    let fidelity = fidelity(&at_5x(&sessions, Mode::Volley), &sessions);
+    assert!(!fidelity.dispersion[0].pass && !fidelity.inter_arrival.pass, "{fidelity:?}");
+}
+
+#[test]
+fn the_target_is_what_five_times_the_users_do() {
+    let truth: Vec<Vec<u64>> =
+        (10..14).map(|seed| Captured::new(&school(5.0, 1.0, seed)).instants_us()).collect();
+    let targets: Vec<_> = (1..5).map(|seed| dispersion::targets(&school(1.0, 1.0, seed), 5.0)).collect();
+    for (at, window_s) in WINDOWS_S.into_iter().enumerate() {
+        let true_mean =
+            truth.iter().map(|us| dispersion(us, window_s, 3_600_000_000).unwrap()).sum::<f64>() / 4.0;
+        let target_mean = targets.iter().map(|targets| targets[at].target).sum::<f64>() / 4.0;
+        assert!((target_mean / true_mean - 1.0).abs() < 0.2, "{window_s} s: {target_mean} for {true_mean}");
+    }
+}
+
+#[test]
+fn clumps_of_independent_users_are_not_taken_for_a_shared_clock() {
+    // Ten requests in a second from each user, users independent: dispersion 10 at any multiple.
+    let mut draws = Draws::new(Seed(2), 97);
+    let offsets_us: Vec<u64> = (0..10).map(|at| at * 100_000).collect();
+    let starts_us = (0..3000).map(|_| rounded_us(draws.unit() * 3.6e9));
+    let sessions: Vec<Session> = starts_us.map(|start_us| session(start_us, &offsets_us)).collect();
+    let target = dispersion::targets(&sessions, 5.0)[2];
+    assert!((8.0..14.0).contains(&target.target), "{target:?}, and not 1 + 5·(I − 1) = 46");
+}
+
+#[test]
+fn tempo_divides_starts_and_gaps() {
+    let sessions = [session(0, &[0, 400]), session(1000, &[0])];
+    let plan = amplify(&sessions, multiple(4.0), Mode::Tempo, Seed(0));
+    let intended: Vec<u64> = releases(&plan, &sessions).map(|release| release.intended_us).collect();
+    assert_eq!(intended, [0, 100, 250]);
+}
+
+#[test]
+fn a_volley_copies_each_session_at_its_instant() {
+    let sessions = [session(0, &[0]), session(1000, &[0]), session(2000, &[0]), session(3000, &[0])];
+    let plan = amplify(&sessions, multiple(2.5), Mode::Volley, Seed(0));
+    assert_eq!(plan.clones.len(), 10);
+    for (at, start_us) in [0, 1000, 2000, 3000].into_iter().enumerate() {
+        let copies =
+            plan.clones.iter().filter(|clone| clone.session == at && clone.start_us == start_us).count();
+        assert!((2..=3).contains(&copies), "{copies}");
+    }
+}
+
+#[test]
+fn steady_has_no_bursts() {
+    let sessions = school(1.0, 1.0, 1);
+    let single: Vec<Session> =
+        sessions.iter().map(|one| Session { steps: one.steps[..1].to_vec(), ..one.clone() }).collect();
+    let plan = at_5x(&single, Mode::Steady);
+    let index = dispersion(&plan.instants_us(&single), 10.0, 3_600_000_000).unwrap();
+    assert!((0.7..1.3).contains(&index), "{index}");
+}
+
+#[test]
+fn an_empty_capture_has_an_empty_plan() {
+    for mode in [Mode::Crowd, Mode::Steady, Mode::Volley, Mode::Tempo] {
+        let plan = at_5x(&[], mode);
+        assert_eq!(plan.clones, []);
+        assert_eq!(release_list(&plan, &[]), []);
+        assert!(fidelity(&plan, &[]).passes());
+    }
+}
+
+fn any_sessions() -> impl Strategy<Value = Vec<Session>> {
+    let session =
+        (0..20_000_000_u64, prop::collection::vec(0..3_000_000_u64, 0..5)).prop_map(|(start, gaps)| {
+            let mut offsets_us = vec![0];
+            gaps.iter().for_each(|gap_us| offsets_us.push(offsets_us[offsets_us.len() - 1] + gap_us));
+            session(start, &offsets_us)
+        });
+    prop::collection::vec(session, 1..20)
+}
+
+fn any_mode() -> impl Strategy<Value = Mode> {
+    prop_oneof![Just(Mode::Crowd), Just(Mode::Steady), Just(Mode::Volley), Just(Mode::Tempo)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn plans_are_repeatable_counted_and_in_order(
+        sessions in any_sessions(), times in 0.1..6.0_f64, mode in any_mode(), seed in any::<u64>(),
+    ) {
+        let plan = amplify(&sessions, multiple(times), mode, Seed(seed));
+        prop_assert_eq!(&plan, &amplify(&sessions, multiple(times), mode, Seed(seed)));
+        let sessions_wanted = if mode == Mode::Tempo { sessions.len() as f64 } else { times * sessions.len() as f64 };
+        prop_assert!((plan.clones.len() as f64 - sessions_wanted).abs() <= 1.0);
+        prop_assert!(plan.clones.is_sorted_by_key(|clone| clone.start_us));
+
+        let list = release_list(&plan, &sessions);
+        let mut expected = plan.instants_us(&sessions);
+        expected.sort_unstable();
+        prop_assert_eq!(list.iter().map(|release| release.intended_us).collect::<Vec<_>>(), expected);
+        prop_assert!(list.is_sorted());
+    }
+
+    #[test]
+    fn starts_stay_within_the_capture(sessions in any_sessions(), times in 1.1..6.0_f64, seed in any::<u64>()) {
+        let span_us = Captured::new(&sessions).span_us;
+        let plan = amplify(&sessions, multiple(times), Mode::Crowd, Seed(seed));
+        prop_assert!(plan.clones.iter().all(|clone| clone.start_us <= span_us));
+    }
+}
