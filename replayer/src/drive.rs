@@ -28,6 +28,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use clap::ValueEnum;
 use tokio::sync::watch;
 
 pub use ending::Stop;
@@ -49,7 +50,7 @@ const SETUP: Duration = Duration::from_millis(400);
 const DRAIN_MIN: Duration = Duration::from_secs(30);
 
 /// Where a step's intended instant comes from.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Clock {
     /// The recorded instants: a late answer delays only what needs a value of it.
     #[default]
@@ -59,7 +60,7 @@ pub enum Clock {
 }
 
 /// What happens to a request that the generator is more than 10 ms late for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Late {
     /// It goes out late: the offered work is kept.
     #[default]

@@ -5,19 +5,18 @@ use std::collections::BTreeMap;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use kingtide_common::latency::LatencyRecorder;
+
+use super::gates::{likeness, share, validity};
 use super::recorder::RouteCounts;
-use super::run::{CurvePoint, Gate, Percentiles, RouteReport, RunReport};
+use super::run::{CurvePoint, Percentiles, RouteReport, RunReport};
 use super::verdict::{Evidence, judge};
 use super::{ClientStage, ErrorClass};
 use crate::drive::{Clock, Measured, planned_requests};
 use crate::plan::Plan;
+use crate::plan::dispersion::label;
+use crate::plan::fidelity::{DispersionCheck, Fidelity};
 use crate::sessions::Session;
-use kingtide_common::latency::LatencyRecorder;
-
-const LAG_MS_P99_MAX: f64 = 10.0;
-const LATE_SHARE_MAX: f64 = 0.01;
-const SENT_SHARE_MIN: f64 = 0.99;
-const UNRESOLVED_SHARE_MAX: f64 = 0.01;
 
 /// What the report says beside the measurements.
 #[derive(Debug, Clone)]
@@ -31,9 +30,10 @@ pub struct Context<'a> {
     pub sessions: &'a [Session],
     /// Share of the planned requests that may fail, 0 to 1.
     pub max_failed_share: f64,
-    /// By window in seconds.
-    pub dispersion_captured: BTreeMap<String, f64>,
-    pub dispersion_planned: BTreeMap<String, f64>,
+    /// How like the capture the plan is.
+    pub fidelity: &'a Fidelity,
+    /// What else a reader must know: damage and gaps of the capture, as sentences.
+    pub cautions: &'a [String],
 }
 
 /// The report of a run, with its verdict.
@@ -41,7 +41,8 @@ pub fn report(context: &Context<'_>, measured: &Measured) -> RunReport {
     let recorder = &measured.recorder;
     let total = recorder.total();
     let planned = planned_requests(context.plan, context.sessions);
-    let gates = gates(measured, planned);
+    let valid = validity(recorder, planned);
+    let like = likeness(context.fidelity, context.plan.mode);
     let errors = errors(measured);
     let named: Vec<(&str, u64)> = errors.iter().map(|(class, count)| (class.name(), *count)).collect();
     let evidence = Evidence {
@@ -53,7 +54,7 @@ pub fn report(context: &Context<'_>, measured: &Measured) -> RunReport {
         worse_statuses: total.failed - errors.values().sum::<u64>(),
         interrupted: measured.is_interrupted,
     };
-    let judgement = judge(&evidence, &gates, context.max_failed_share);
+    let judgement = judge(&evidence, &valid, &like, context.max_failed_share);
     RunReport {
         kingtide_version: env!("CARGO_PKG_VERSION").to_owned(),
         capture: context.capture.to_owned(),
@@ -84,60 +85,22 @@ pub fn report(context: &Context<'_>, measured: &Measured) -> RunReport {
         dependency_delayed_share: share(recorder.dependency_delayed, total.sent),
         stages_ms: stages(measured),
         bindings: recorder.bindings,
-        dispersion_captured: context.dispersion_captured.clone(),
-        dispersion_planned: context.dispersion_planned.clone(),
-        fidelity: gates,
+        dispersion_captured: windows(context, |check| check.captured),
+        dispersion_target: windows(context, |check| check.target),
+        dispersion_planned: windows(context, |check| check.planned),
+        fidelity: valid.into_iter().chain(like).collect(),
         routes: routes(context, measured),
         series: recorder.series.seconds(),
         latency_curve: curve(total.latency.as_deref()),
         service_curve: curve(total.service.as_deref()),
         interrupted: measured.is_interrupted,
         verdict: judgement.verdict,
-        reasons: judgement.reasons,
+        reasons: judgement.reasons.into_iter().chain(context.cautions.iter().cloned()).collect(),
     }
 }
 
-/// Gates that make a run invalid when they fail: the generator did not do what it claims.
-fn gates(measured: &Measured, planned: u64) -> BTreeMap<String, Gate> {
-    let recorder = &measured.recorder;
-    let total_sent = recorder.lag.count();
-    let held_back = recorder.generator_failed() + recorder.withheld;
-    let bindings = recorder.bindings;
-    let gates = [
-        at_most(
-            "lag_ms_p99",
-            recorder.lag.quantile_ms(0.99).unwrap_or(0.0),
-            LAG_MS_P99_MAX,
-            "how late the generator sent, ms at p99",
-        ),
-        at_most(
-            "late_share",
-            share(recorder.late, total_sent),
-            LATE_SHARE_MAX,
-            "share of sends over 10 ms late",
-        ),
-        at_least(
-            "sent_share",
-            1.0 - share(held_back, planned),
-            SENT_SHARE_MIN,
-            "share of the plan that the generator did not keep back itself",
-        ),
-        at_most(
-            "unresolved_share",
-            share(bindings.unresolved, bindings.resolved + bindings.unresolved),
-            UNRESOLVED_SHARE_MAX,
-            "share of the values that nothing supplied",
-        ),
-    ];
-    gates.into_iter().map(|(name, gate)| (name.to_owned(), gate)).collect()
-}
-
-fn at_most(name: &'static str, value: f64, limit: f64, meaning: &str) -> (&'static str, Gate) {
-    (name, Gate { value, limit, pass: value <= limit, meaning: format!("{meaning}; at most {limit}") })
-}
-
-fn at_least(name: &'static str, value: f64, limit: f64, meaning: &str) -> (&'static str, Gate) {
-    (name, Gate { value, limit, pass: value >= limit, meaning: format!("{meaning}; at least {limit}") })
+fn windows(context: &Context<'_>, value: impl Fn(&DispersionCheck) -> f64) -> BTreeMap<String, f64> {
+    context.fidelity.dispersion.iter().map(|check| (label(check.window_s), value(check))).collect()
 }
 
 fn errors(measured: &Measured) -> BTreeMap<ErrorClass, u64> {
@@ -207,10 +170,6 @@ fn percentiles(recorder: Option<&LatencyRecorder>) -> Percentiles {
 fn curve(recorder: Option<&LatencyRecorder>) -> Vec<CurvePoint> {
     let points = recorder.map(LatencyRecorder::curve_ms).unwrap_or_default();
     points.into_iter().map(|(share, ms)| CurvePoint { share, ms }).collect()
-}
-
-fn share(part: u64, whole: u64) -> f64 {
-    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
 fn seconds(ns: u64) -> f64 {

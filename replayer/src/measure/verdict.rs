@@ -3,13 +3,12 @@
 //! | the run                                   | verdict |
 //! |-------------------------------------------|---------|
 //! | requests hang (timed out or unfinished)   | FAIL, even when the generator was late: a hang is a hang |
-//! | the generator was late or fell short, a fidelity gate failed, the user stopped it | INVALID |
+//! | the generator was late or fell short, values had no source, the user stopped it | INVALID |
 //! | more failed than `max_failed_share`       | FAIL    |
 //! | else                                      | PASS    |
 
-use std::collections::BTreeMap;
-
-use super::run::{Gate, Verdict};
+use super::gates::Gates;
+use super::run::Verdict;
 
 /// The counts that decide.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -34,21 +33,24 @@ pub struct Judgement {
     pub reasons: Vec<String>,
 }
 
-/// See the module. `gates` are all that make a run invalid when they fail.
-pub fn judge(evidence: &Evidence<'_>, gates: &BTreeMap<String, Gate>, max_failed_share: f64) -> Judgement {
-    let mut reasons = Vec::new();
+/// See the module. A failed gate of `validity` makes the run invalid, one of `likeness` is only named.
+pub fn judge(
+    evidence: &Evidence<'_>,
+    validity: &Gates,
+    likeness: &Gates,
+    max_failed_share: f64,
+) -> Judgement {
     let hung = hang_reason(evidence);
     let too_many = failure_reason(evidence, max_failed_share);
-    let invalid = invalid_reasons(evidence, gates);
+    let invalid = invalid_reasons(evidence, validity);
     let verdict = match (&hung, invalid.is_empty(), &too_many) {
         (Some(_), _, _) => Verdict::Fail,
         (None, false, _) => Verdict::Invalid,
         (None, true, Some(_)) => Verdict::Fail,
         (None, true, None) => Verdict::Pass,
     };
-    reasons.extend(hung);
-    reasons.extend(too_many);
-    reasons.extend(invalid);
+    let unlike = failed_gates(likeness).map(|gate| format!("the plan differs from the capture: {gate}"));
+    let reasons = hung.into_iter().chain(too_many).chain(invalid).chain(unlike).collect();
     Judgement { verdict, reasons }
 }
 
@@ -75,20 +77,18 @@ fn failure_reason(evidence: &Evidence<'_>, max_failed_share: f64) -> Option<Stri
     })
 }
 
-fn invalid_reasons(evidence: &Evidence<'_>, gates: &BTreeMap<String, Gate>) -> Vec<String> {
+fn invalid_reasons(evidence: &Evidence<'_>, validity: &Gates) -> Vec<String> {
     let interrupted = evidence.interrupted.then(|| {
         "stopped before the plan was sent; what was not released says nothing about the target".into()
     });
+    interrupted.into_iter().chain(failed_gates(validity)).collect()
+}
+
+fn failed_gates(gates: &Gates) -> impl Iterator<Item = String> {
     let failed = gates.iter().filter(|(_, gate)| !gate.pass);
-    let gates = failed.map(|(name, gate)| {
-        format!(
-            "gate {name}: {} against a limit of {} ({})",
-            round(gate.value),
-            round(gate.limit),
-            gate.meaning
-        )
-    });
-    interrupted.into_iter().chain(gates).collect()
+    failed.map(|(name, gate)| {
+        format!("gate {name}: {} ({} {})", round(gate.value), gate.meaning, round(gate.limit))
+    })
 }
 
 fn requests(count: u64) -> String {
@@ -101,11 +101,12 @@ fn round(value: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::run::Gate;
     use super::*;
 
-    fn gates(on_time: bool) -> BTreeMap<String, Gate> {
-        let gate = Gate { value: 23.4, limit: 10.0, pass: on_time, meaning: "ms of lag at p99".to_owned() };
-        BTreeMap::from([("lag_p99".to_owned(), gate)])
+    fn gates(pass: bool) -> Gates {
+        let gate = Gate { value: 23.4, limit: 10.0, pass, meaning: "lag in ms, at most".to_owned() };
+        Gates::from([("lag_p99_ms".to_owned(), gate)])
     }
 
     #[test]
@@ -128,7 +129,7 @@ mod tests {
             ("nothing planned", Evidence::default(), true, Verdict::Pass),
         ];
         for (case, evidence, on_time, verdict) in table {
-            assert_eq!(judge(&evidence, &gates(on_time), 0.01).verdict, verdict, "{case}");
+            assert_eq!(judge(&evidence, &gates(on_time), &gates(false), 0.01).verdict, verdict, "{case}");
         }
     }
 
@@ -143,17 +144,17 @@ mod tests {
             worse_statuses: 20,
             interrupted: false,
         };
-        let reasons = judge(&evidence, &gates(false), 0.01).reasons;
+        let reasons = judge(&evidence, &gates(false), &gates(false), 0.01).reasons;
         assert_eq!(
             reasons,
             [
                 "37 requests got no answer; the oldest waited 45.2 s",
                 "6.00 % of 1000 requests failed (allowed: 1.00 %): reset 3, timeout 37, 20 answered worse than captured",
-                "gate lag_p99: 23.4 against a limit of 10 (ms of lag at p99)",
+                "gate lag_p99_ms: 23.4 (lag in ms, at most 10)",
+                "the plan differs from the capture: gate lag_p99_ms: 23.4 (lag in ms, at most 10)",
             ]
         );
-        assert!(
-            judge(&Evidence { planned: 5, ..Evidence::default() }, &gates(true), 0.01).reasons.is_empty()
-        );
+        let quiet = Evidence { planned: 5, ..Evidence::default() };
+        assert!(judge(&quiet, &gates(true), &gates(true), 0.01).reasons.is_empty());
     }
 }
