@@ -239,8 +239,9 @@ mod tests {
     fn a_dropped_sleep_holds_up_nobody_and_is_forgotten() {
         with_timer(async |timer| {
             let hour = Instant::now() + Duration::from_hours(1);
-            let mut dropped = Box::pin(timer.sleep_until(hour));
-            assert!(futures_util::poll!(&mut dropped).is_pending());
+            let mut dropped = timer.sleep_until(hour);
+            let mut is_pending = |context: &mut Context<'_>| Pin::new(&mut dropped).poll(context).is_pending();
+            assert!(std::future::poll_fn(|context| Poll::Ready(is_pending(context))).await);
             drop(dropped);
             for _ in 0..100 {
                 timer.sleep_until(Instant::now() + Duration::from_millis(1)).await;
