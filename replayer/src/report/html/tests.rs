@@ -21,7 +21,7 @@ fn the_verdict_stands_before_the_numbers() {
     let page = page(&report()).unwrap();
     let at = |text: &str| page.find(text).unwrap_or_else(|| panic!("no {text}"));
     assert!(at("<h1>Held at 1× and 2×, missed at 5×</h1>") < at("38 of 200 planned requests failed"));
-    assert!(at("the oldest had waited 31.2 s") < at("The runs side by side"));
+    assert!(at("the oldest had waited 31.2\u{a0}s") < at("The runs side by side"));
 }
 
 #[test]

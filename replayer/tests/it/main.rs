@@ -1,0 +1,4 @@
+//! The `kingtide` binary as scripts use it.
+
+mod capture_files;
+mod reading;
