@@ -142,10 +142,16 @@ fn stages(outer: &Times, inner: &Times) -> String {
         let Some(times) = outer.get(stage.name()).filter(|times| times.count > 0) else { continue };
         table.row(stage_cells(stage.name().to_owned(), times));
         if stage == Stage::UpstreamWait {
-            inner.iter().for_each(|(name, times)| table.row(stage_cells(format!("  · {name}"), times)));
+            inner_rows(inner, &mut table);
         }
     }
     if table.is_empty() { String::new() } else { table.render(2) }
+}
+
+fn inner_rows(inner: &Times, table: &mut Table) {
+    for (name, times) in inner {
+        table.row(stage_cells(format!("  · {name}"), times));
+    }
 }
 
 fn stage_cells(name: String, times: &StageTimes) -> [String; 5] {

@@ -144,11 +144,11 @@ fn distinct(runs: &[RunReport], of: impl Fn(&RunReport) -> String) -> String {
 fn warnings(capture: Option<&Summary>) -> Vec<String> {
     let Some(capture) = capture else { return Vec::new() };
     let damage = capture.damage.iter().map(|damage| format!("The capture is damaged: {damage}."));
-    let lost = capture.ledger.map_or(0, |ledger| ledger.lost());
-    let loss = (lost > 0).then(|| {
+    let unrecorded = capture.ledger.map_or(0, |ledger| ledger.lost());
+    let loss = (unrecorded > 0).then(|| {
         format!(
             "The capture is incomplete: {} not recorded.",
-            super::format::counted(lost, "accepted request")
+            super::format::counted(unrecorded, "accepted request")
         )
     });
     damage.chain(loss).collect()

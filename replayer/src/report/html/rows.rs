@@ -51,11 +51,13 @@ fn failed_cell(run: &RunReport) -> Cell {
 }
 
 fn percentiles(grid: &mut Grid, runs: &[RunReport], of: fn(&RunReport) -> &Percentiles) {
-    let rows: [(&str, fn(&Percentiles) -> Option<f64>); 4] =
-        [("p50", |p| p.p50), ("p95", |p| p.p95), ("p99", |p| p.p99), ("slowest", |p| p.max)];
-    for (label, percentile) in rows {
+    let mut row = |label, percentile: fn(&Percentiles) -> Option<f64>| {
         grid.row(label, "", runs.iter().map(|run| Cell::from(ms(percentile(of(run))))));
-    }
+    };
+    row("p50", |times| times.p50);
+    row("p95", |times| times.p95);
+    row("p99", |times| times.p99);
+    row("slowest", |times| times.max);
 }
 
 fn generator(grid: &mut Grid, runs: &[RunReport]) {
