@@ -29,7 +29,7 @@ mod writer;
 
 pub use manifest::{Manifest, SegmentEntry, Start};
 pub use reader::{Capture, Damage, Reading};
-pub use writer::{CaptureWriter, Rotation, WriterOptions};
+pub use writer::{CaptureWriter, Dropped, Rotation, WriterOptions};
 
 use std::path::PathBuf;
 

@@ -1,9 +1,10 @@
 //! What `kingtide-proxy` and `kingtide` must agree on.
 //!
-//! The capture format ([`exchange`], [`fingerprint`], [`ledger`]), the stages of an exchange ([`stages`]),
-//! the units that configuration and reports speak in ([`units`]) and the latency recorder ([`latency`]).
-//! Nothing here opens a socket.
+//! The capture format ([`capture`], [`exchange`], [`fingerprint`], [`ledger`]), the stages of an exchange
+//! ([`stages`]), how configuration and JSON are read ([`config`], [`json`]), the units of both ([`units`]),
+//! the latency recorder ([`latency`]) and the file bodies of uploads ([`audio`]). Nothing here opens a socket.
 
+pub mod audio;
 pub mod capture;
 pub mod config;
 pub mod exchange;

@@ -1,1 +1,54 @@
-fn main() {}
+//! `kingtide-proxy`: accept → limits → tap → upstream.
+
+mod accept;
+mod cli;
+mod clock;
+mod config;
+mod edge;
+mod redact;
+mod rejection;
+mod serve;
+mod tap;
+mod upstream;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use cli::Arguments;
+use config::Config;
+
+const BAD_INPUT: u8 = 2;
+const FAILED: u8 = 1;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    start_log();
+    rustls::crypto::ring::default_provider().install_default().expect("nothing installed one before");
+    let (config, text) = match Config::load(&arguments.config) {
+        Ok(loaded) => loaded,
+        Err(error) => return refuse(error),
+    };
+    if arguments.check {
+        print!("{}", toml::to_string(&config).expect("what was read from TOML can be written as TOML"));
+        return ExitCode::SUCCESS;
+    }
+    match serve::run(&config, &text) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn refuse(error: kingtide_common::config::ConfigError) -> ExitCode {
+    eprintln!("{:?}", miette::Report::new(error));
+    ExitCode::from(BAD_INPUT)
+}
+
+fn start_log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env();
+    let filter = filter.unwrap_or_else(|_| "info,pingora_proxy=off,pingora_core=warn".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}

@@ -87,14 +87,14 @@ impl CaptureWriter {
         })
     }
 
-    /// Takes a record; writes the batch when it is full. On an error the batch's records are dropped and
-    /// counted in the result of [`CaptureWriter::flush`], which this calls.
-    pub fn push(&mut self, record: Record, now: Instant) -> Result<(), Dropped> {
+    /// Takes a record; writes the batch when it is full. Returns the exchanges that are now on disk, or the
+    /// records that the disk refused.
+    pub fn push(&mut self, record: Record, now: Instant) -> Result<u64, Dropped> {
         self.pending_bytes += record_bytes(&record);
         self.pending.push(record);
         self.pending_since.get_or_insert(now);
         let full = self.pending.len() >= BATCH_ROWS_MAX || self.pending_bytes >= BATCH_BYTES_MAX;
-        if full { self.flush(now) } else { Ok(()) }
+        if full { self.flush(now) } else { Ok(0) }
     }
 
     /// When [`CaptureWriter::flush`] is due at the latest; `None` while nothing waits.
@@ -102,15 +102,17 @@ impl CaptureWriter {
         self.pending_since.map(|since| since + FLUSH_INTERVAL)
     }
 
-    /// Hands all waiting records to the operating system.
-    pub fn flush(&mut self, now: Instant) -> Result<(), Dropped> {
+    /// Hands all waiting records to the operating system; returns how many exchanges they were.
+    pub fn flush(&mut self, now: Instant) -> Result<u64, Dropped> {
         let records = std::mem::take(&mut self.pending);
         self.pending_bytes = 0;
         self.pending_since = None;
         if records.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
-        self.append(&records, now).map_err(|error| Dropped { records, error })
+        let exchanges = records.iter().filter(|record| matches!(record, Record::Exchange(_))).count() as u64;
+        self.append(&records, now).map_err(|error| Dropped { records, error })?;
+        Ok(exchanges)
     }
 
     fn append(&mut self, records: &[Record], now: Instant) -> Result<(), CaptureError> {
@@ -121,7 +123,11 @@ impl CaptureWriter {
         let (segment, opened) = self.segment.insert(open);
         segment.append(records)?;
         let full = segment.bytes() >= self.rotation.bytes || now.duration_since(*opened) >= self.rotation.age;
-        if full { self.seal_segment() } else { Ok(()) }
+        if full {
+            // The batch is written; a segment that cannot be sealed reads as one that was not closed.
+            let _ = self.seal_segment();
+        }
+        Ok(())
     }
 
     fn new_segment(&mut self) -> Result<SegmentWriter, CaptureError> {

@@ -1,0 +1,54 @@
+# `make` lists the targets.
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint deny setup clean-demo
+MAKEFLAGS += --no-print-directory
+
+# Where rustup puts cargo, for shells that have not been started anew since.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+# $(call stage,NAME,COMMAND): a heading, the command, and the seconds it took.
+define stage
+	@printf '\n== %s: %s\n' '$(1)' '$(2)'; start=$$SECONDS; \
+	$(2) || { code=$$?; printf -- '-- %s FAILED after %d s\n' '$(1)' $$((SECONDS - start)); exit $$code; }; \
+	printf -- '-- %s: %d s\n' '$(1)' $$((SECONDS - start))
+endef
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Capture sample traffic, replay it at 1x, 2x and 5x, write target/demo/report.html
+	@bash deploy/setup.sh build
+	@bash demo/run.sh
+
+test: ## Everything CI checks: format, lints, documentation tests, all tests
+	$(call stage,setup,bash deploy/setup.sh test)
+	$(call stage,format,cargo fmt --all --check)
+	$(call stage,lints,cargo clippy --locked --workspace --all-targets -- -D warnings)
+	$(call stage,documentation tests,cargo test --locked --workspace --doc)
+	@# Last, so that the runner's own count is the last line.
+	@if cargo nextest --version >/dev/null 2>&1; then \
+	  printf '\n== tests: cargo nextest run --locked --workspace\n'; \
+	  cargo nextest run --locked --workspace; \
+	else \
+	  printf '\n== tests: cargo test --locked --workspace --lib --bins --tests\n'; \
+	  cargo test --locked --workspace --lib --bins --tests --no-fail-fast 2>&1 | awk '\
+	    { print } \
+	    /^test result:/ { passed += $$4; failed += $$6 } \
+	    END { printf "%d passed, %d failed\n", passed, failed }'; \
+	fi
+
+lint: ## Format check and lints only
+	$(call stage,format,cargo fmt --all --check)
+	$(call stage,lints,cargo clippy --locked --workspace --all-targets -- -D warnings)
+
+deny: ## Licences, banned crates and sources of all dependencies (needs cargo-deny)
+	@cargo deny --version >/dev/null 2>&1 || { echo 'cargo-deny is missing; run: cargo install --locked cargo-deny' >&2; exit 1; }
+	$(call stage,deny,cargo deny --locked check licenses bans sources)
+
+setup: ## Install the system packages that build and tests need, when missing
+	@bash deploy/setup.sh test
+
+clean-demo: ## Remove what `make demo` wrote
+	rm -rf target/demo

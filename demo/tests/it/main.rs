@@ -1,0 +1,11 @@
+//! The service and its students over real sockets, in one binary.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of a test fail by panicking, as the test does")]
+
+mod answers;
+mod browser;
+mod command;
+mod databases;
+mod faults;
+mod school;
+mod visits;

@@ -1,0 +1,131 @@
+//! The tap: hands finished exchanges to the writer without ever delaying traffic.
+//!
+//! A request pays for at most one `try_send`. When the queue or the memory budget is full, its connection
+//! is marked and the rest of the session is left out too; each accepted request ends in exactly one
+//! counted state (see [`kingtide_common::ledger`]), and what was left out becomes a gap in the capture.
+
+pub(crate) mod body;
+mod budget;
+mod counts;
+mod describe;
+mod disposition;
+mod multipart;
+mod observation;
+mod pacing;
+mod writer;
+
+pub(crate) use observation::{Marks, Observation, Recording};
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Sender, TrySendError};
+use kingtide_common::capture::{CaptureError, CaptureWriter};
+use kingtide_common::ledger::Ledger;
+
+use crate::clock::Clock;
+use crate::redact::Redactor;
+use body::Bounds;
+use budget::Budget;
+use counts::{Counts, Shed};
+use writer::Writer;
+
+/// What a row holds at least while it waits, besides its bodies.
+const ROW_BYTES: u64 = 4 << 10;
+
+/// Bounds of the tap.
+#[derive(Debug, Clone)]
+pub(crate) struct TapOptions {
+    /// Finished exchanges that may wait for the writer.
+    pub(crate) queue_slots: usize,
+    /// Bytes that all observations may hold.
+    pub(crate) memory_bytes: u64,
+    pub(crate) body_bytes_max: usize,
+    pub(crate) hash_bytes_max: u64,
+    /// Path prefixes that are not captured.
+    pub(crate) exclude: Vec<String>,
+}
+
+/// The producing side, shared by all requests.
+#[derive(Debug)]
+pub(crate) struct Tap {
+    queue: Sender<Observation>,
+    counts: Arc<Counts>,
+    bounds: Bounds,
+    exclude: Vec<String>,
+    clock: Clock,
+}
+
+/// The consuming side: closes the capture when asked.
+#[derive(Debug)]
+pub(crate) struct TapWriter {
+    done: crossbeam_channel::Receiver<Result<Ledger, CaptureError>>,
+    stop: Sender<()>,
+}
+
+/// Starts the writer thread.
+pub(crate) fn start(
+    options: TapOptions,
+    redactor: Redactor,
+    capture: CaptureWriter,
+    clock: Clock,
+) -> std::io::Result<(Arc<Tap>, TapWriter)> {
+    let (queue, observations) = crossbeam_channel::bounded(options.queue_slots);
+    let (stop, stopped) = crossbeam_channel::bounded(1);
+    let (finished, done) = crossbeam_channel::bounded(1);
+    let counts = Arc::new(Counts::default());
+    let bounds = Bounds {
+        body_bytes_max: options.body_bytes_max,
+        hash_bytes_max: options.hash_bytes_max,
+        budget: Budget::new(options.memory_bytes),
+        hasher: redactor.hasher(),
+    };
+    let writer = Writer::new(capture, redactor, Arc::clone(&counts), clock, options.body_bytes_max);
+    let thread = std::thread::Builder::new().name("capture-writer".into());
+    thread.spawn(move || finished.send(writer.run(&observations, &stopped)))?;
+    let tap = Tap { queue, counts, bounds, exclude: options.exclude, clock };
+    Ok((Arc::new(tap), TapWriter { done, stop }))
+}
+
+impl Tap {
+    /// Begins the record of a request whose headers are complete; `None` when its path is not captured.
+    pub(crate) fn begin(&self, path: &str) -> Option<Recording> {
+        let id = self.counts.accept();
+        if self.exclude.iter().any(|prefix| path.starts_with(prefix.as_str())) {
+            self.counts.filter();
+            return None;
+        }
+        Some(Recording::new(id, self.bounds.clone()))
+    }
+
+    /// Hands a finished exchange over, or counts why not.
+    pub(crate) fn offer(&self, mut observation: Observation) {
+        if observation.connection.is_shed() {
+            return self.shed(&observation, Shed::Queue);
+        }
+        observation.held = self.bounds.budget.reserve(ROW_BYTES);
+        if observation.held.is_none() {
+            return self.shed(&observation, Shed::Budget);
+        }
+        match self.queue.try_send(observation) {
+            Ok(()) => {}
+            Err(TrySendError::Full(observation)) => self.shed(&observation, Shed::Queue),
+            Err(TrySendError::Disconnected(_)) => self.counts.too_late(),
+        }
+    }
+
+    fn shed(&self, observation: &Observation, why: Shed) {
+        observation.connection.shed();
+        let started_ns = self.clock.utc_ns(observation.marks.started_ns);
+        self.counts.shed(why, started_ns, observation.request_body_bytes);
+    }
+}
+
+impl TapWriter {
+    /// Writes what waits, seals the capture and returns its ledger; `None` when the deadline passed first.
+    pub(crate) fn close(self, deadline: Duration) -> Option<Result<Ledger, CaptureError>> {
+        // A writer that is gone already has left its result.
+        let _ = self.stop.send(());
+        self.done.recv_timeout(deadline).ok()
+    }
+}

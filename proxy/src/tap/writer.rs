@@ -1,0 +1,141 @@
+//! The writer's thread: redacts, batches, flushes within a second, and says what the disk refused.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, select, tick};
+use kingtide_common::capture::{CaptureError, CaptureWriter, Dropped};
+use kingtide_common::exchange::Record;
+use kingtide_common::ledger::Ledger;
+
+use super::Observation;
+use super::counts::{Counts, Shed};
+use super::describe::Describer;
+use crate::clock::Clock;
+use crate::redact::Redactor;
+
+/// How often waiting rows, gaps and the ledger are looked at.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Owns the capture.
+#[derive(Debug)]
+pub(super) struct Writer {
+    capture: CaptureWriter,
+    describer: Describer,
+    counts: Arc<Counts>,
+    failing: bool,
+}
+
+impl Writer {
+    pub(super) fn new(
+        capture: CaptureWriter,
+        redactor: Redactor,
+        counts: Arc<Counts>,
+        clock: Clock,
+        body_bytes_max: usize,
+    ) -> Self {
+        let describer = Describer { redactor, clock, body_bytes_max };
+        Self { capture, describer, counts, failing: false }
+    }
+
+    /// Writes until told to stop, then what still waits, then seals.
+    pub(super) fn run(
+        mut self,
+        observations: &Receiver<Observation>,
+        stop: &Receiver<()>,
+    ) -> Result<Ledger, CaptureError> {
+        let ticks = tick(TICK);
+        loop {
+            select! {
+                recv(observations) -> observation => match observation {
+                    Ok(observation) => self.write(observation),
+                    Err(_) => break,
+                },
+                recv(ticks) -> _ => self.tick(),
+                recv(stop) -> _ => break,
+            }
+        }
+        self.drain(observations);
+        self.close()
+    }
+
+    fn write(&mut self, observation: Observation) {
+        let exchange = self.describer.exchange(observation);
+        let written = self.capture.push(Record::Exchange(Box::new(exchange)), Instant::now());
+        self.account(written);
+    }
+
+    fn tick(&mut self) {
+        let now = Instant::now();
+        for gap in self.counts.take_gaps() {
+            let written = self.capture.push(Record::Gap(gap), now);
+            self.account(written);
+        }
+        if self.capture.flush_due().is_some_and(|due| due <= now + TICK) {
+            let written = self.capture.flush(now);
+            self.account(written);
+        }
+        if let Err(error) = self.capture.note_ledger(self.counts.ledger(), now) {
+            self.note_failure(&error);
+        }
+    }
+
+    /// What is queued when the stop comes is written; what comes later is too late.
+    fn drain(&mut self, observations: &Receiver<Observation>) {
+        while let Ok(observation) =
+            observations.recv_timeout(Duration::ZERO).map_err(|_: RecvTimeoutError| ())
+        {
+            self.write(observation);
+        }
+    }
+
+    fn close(mut self) -> Result<Ledger, CaptureError> {
+        let now = Instant::now();
+        for gap in self.counts.take_gaps() {
+            let written = self.capture.push(Record::Gap(gap), now);
+            self.account(written);
+        }
+        let written = self.capture.flush(now);
+        self.account(written);
+        let ledger = self.counts.ledger();
+        let clock = self.describer.clock;
+        self.capture.close(ledger, clock.utc_ns(clock.now_ns()))?;
+        Ok(ledger)
+    }
+
+    fn account(&mut self, written: Result<u64, Dropped>) {
+        match written {
+            Ok(0) => {}
+            Ok(rows) => {
+                self.counts.recorded(rows);
+                self.note_success();
+            }
+            Err(dropped) => {
+                self.note_failure(&dropped.error);
+                dropped.records.into_iter().for_each(|record| self.shed(record));
+            }
+        }
+    }
+
+    fn shed(&self, record: Record) {
+        match record {
+            Record::Exchange(exchange) => {
+                self.counts.shed(Shed::Disk, exchange.started_ns, exchange.request_body_bytes);
+            }
+            Record::Gap(gap) => self.counts.reopen(&gap),
+        }
+    }
+
+    /// Says once that recording stands still, not for each batch.
+    fn note_failure(&mut self, error: &CaptureError) {
+        if !std::mem::replace(&mut self.failing, true) {
+            tracing::error!(%error, "the capture cannot be written; traffic goes on unrecorded");
+        }
+    }
+
+    fn note_success(&mut self) {
+        if std::mem::take(&mut self.failing) {
+            tracing::info!("the capture is written again");
+        }
+    }
+}
