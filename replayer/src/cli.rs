@@ -13,6 +13,7 @@ use clap::{Parser, Subcommand};
 
 pub mod completions;
 pub mod inspect;
+pub mod plan;
 pub mod report;
 
 /// What the exit status says.
@@ -53,6 +54,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Inspect(inspect::InspectArgs),
+    Plan(plan::PlanArgs),
     Report(report::ReportArgs),
     Completions(completions::CompletionsArgs),
 }
@@ -69,6 +71,7 @@ impl Command {
     fn run(&self) -> anyhow::Result<Exit> {
         match self {
             Self::Inspect(args) => inspect::run(args),
+            Self::Plan(args) => plan::run(args),
             Self::Report(args) => report::run(args),
             Self::Completions(args) => completions::run(args),
         }
