@@ -75,7 +75,9 @@ fn written(directory: &Path, sizes: &[u64], gaps: &[Gap]) -> CaptureWriter {
         let at_ms = i64::try_from(id * 100).unwrap();
         writer.push(Record::Exchange(Box::new(upload(id, at_ms, *bytes))), now).unwrap();
     }
-    gaps.iter().for_each(|gap| writer.push(Record::Gap(gap.clone()), now).unwrap());
+    for gap in gaps {
+        writer.push(Record::Gap(gap.clone()), now).unwrap();
+    }
     writer.flush(now).unwrap();
     writer
 }

@@ -1,4 +1,6 @@
 //! The `kingtide` binary as scripts use it.
 
+#![allow(clippy::unwrap_used, reason = "a test stops where its scene does not hold")]
+
 mod capture_files;
 mod reading;
