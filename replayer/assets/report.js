@@ -29,7 +29,7 @@
 
   const axis = (more) => ({
     stroke: color("--muted"), font: "12px system-ui, sans-serif",
-    grid: { stroke: color("--line"), width: 1 }, ticks: { show: false }, ...more,
+    grid: { stroke: color("--line"), width: 1 }, ticks: { show: false }, gap: 6, ...more,
   });
   const series = (at, label, format, more) => ({
     label, stroke: runColor(at), width: 2, points: { show: false }, show: !hidden.has(at),
@@ -87,7 +87,7 @@
       height: narrow ? 300 : 340,
       scales: { x: { time: false, distr: 3, range: [1, far] }, y: { distr: 3, range: (_, low, high) => [low / 1.2, high * 1.2] } },
       axes: [
-        axis({ splits: () => ticks.map(([x]) => x), values: () => ticks.map(([, label]) => label), filter: (_, splits) => splits }),
+        axis({ size: 28, splits: () => ticks.map(([x]) => x), values: () => ticks.map(([, label]) => label), filter: (_, splits) => splits }),
         axis({
           size: 62, filter: (_, splits) => splits, splits: (_, __, low, high) => roundSteps(low, high),
           values: (_, splits) => splits.map(formatMs),
@@ -110,7 +110,7 @@
       cursor: { sync: { key: "seconds" } },
       scales: { x: { time: false }, y: { range: (_, low, high) => [0, high > 0 ? high * 1.08 : 1] } },
       axes: [
-        axis({ values: (_, splits) => splits.map((s) => `${s} s`) }),
+        axis({ size: 28, values: (_, splits) => splits.map((s) => `${s} s`) }),
         axis({ size: 58, values: (_, splits) => splits.map(format), ...(format === formatCount ? { incrs: WHOLE } : {}) }),
       ],
       series: [{ label: "at", value: (_, s) => (s == null ? "–" : `${s} s`) }, ...shown.map(({ run, at }) => series(at, run.name, format))],

@@ -13,6 +13,7 @@ use clap::{Parser, Subcommand};
 
 pub mod completions;
 pub mod inspect;
+pub mod plan;
 pub mod replay;
 pub mod report;
 
@@ -54,6 +55,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Inspect(inspect::InspectArgs),
+    Plan(plan::PlanArgs),
     Replay(replay::ReplayArgs),
     Report(report::ReportArgs),
     Completions(completions::CompletionsArgs),
@@ -71,6 +73,7 @@ impl Command {
     fn run(&self) -> anyhow::Result<Exit> {
         match self {
             Self::Inspect(args) => inspect::run(args),
+            Self::Plan(args) => plan::run(args),
             Self::Replay(args) => replay::run(args),
             Self::Report(args) => report::run(args),
             Self::Completions(args) => completions::run(args),

@@ -152,8 +152,9 @@ fn body_bytes(exchanges: &[&Exchange]) -> Amount {
 
 fn dispersion(exchanges: &[&Exchange]) -> BTreeMap<String, Option<f64>> {
     let first_ns = first_start_ns(exchanges).unwrap_or_default();
-    let start_us = |exchange: &&Exchange| exchange.started_ns.saturating_sub(first_ns).unsigned_abs() / 1000;
-    let starts_us: Vec<u64> = exchanges.iter().map(start_us).collect();
+    let since_first_us =
+        |exchange: &&Exchange| exchange.started_ns.saturating_sub(first_ns).unsigned_abs() / 1000;
+    let starts_us: Vec<u64> = exchanges.iter().map(since_first_us).collect();
     let span_us = starts_us.iter().max().map_or(0, |last_us| last_us + 1);
     let windows = plan::dispersion::WINDOWS_S.into_iter();
     let index = |window_s| plan::dispersion::dispersion(&starts_us, window_s, span_us);

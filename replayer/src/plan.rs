@@ -19,7 +19,7 @@ use serde::Serialize;
 use crate::sessions::Session;
 
 pub use dispersion::dispersion;
-pub use fidelity::{Fidelity, fidelity};
+pub use fidelity::{Comparison, DispersionCheck, Fidelity, fidelity};
 pub use releases::releases;
 
 /// How the captured population is multiplied.

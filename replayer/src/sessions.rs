@@ -1,7 +1,7 @@
 //! Sessions: the exchanges of one user in order, and the values that must be fresh for a new user.
 //!
 //! Made when a capture is read, never when it is written, so that better rules apply to old captures.
-//! [`group`] is the whole of it: [`users`] decides which exchanges belong to one user, [`bind`] finds
+//! [`group`] is the whole of it: `users` decides which exchanges belong to one user, `bind` finds
 //! where each value of a request comes from. [`extract`] and [`fill`] are what a replay does with the
 //! result; the captured side uses the same `extract`, so that both agree on what a place means.
 

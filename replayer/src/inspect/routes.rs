@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use kingtide_common::exchange::Exchange;
+use kingtide_common::stages::Stage;
 use serde::Serialize;
 
 use super::distribution::{Sizes, StageTimes};
 use super::stages::{RouteTable, Tables};
-use super::{statuses_of, uploads};
+use super::{Summary, statuses_of, uploads};
 
 /// Exchanges of one method and path template.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -23,6 +24,23 @@ pub struct RouteSummary {
     pub upload_bytes: Sizes,
     pub stages: BTreeMap<String, StageTimes>,
     pub stages_inner: BTreeMap<String, StageTimes>,
+}
+
+impl RouteSummary {
+    /// From the first byte of the request to the last of the answer.
+    pub fn total(&self) -> StageTimes {
+        self.stages.get(Stage::Total.name()).copied().unwrap_or_default()
+    }
+}
+
+impl Summary {
+    /// The slowest route first; what has no p95 comes last.
+    pub fn routes_by_p95(&self) -> Vec<&RouteSummary> {
+        let mut routes: Vec<&RouteSummary> = self.routes.iter().collect();
+        let p95 = |route: &RouteSummary| route.total().p95.unwrap_or_default();
+        routes.sort_by(|a, b| p95(b).total_cmp(&p95(a)));
+        routes
+    }
 }
 
 pub(super) fn summarise(tables: Tables<'_>) -> Vec<RouteSummary> {

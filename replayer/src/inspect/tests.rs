@@ -10,7 +10,7 @@ const START_NS: i64 = 1_763_924_024_120_000_000;
 
 /// An exchange that began `at_ms` after the capture's start and took `total_ms`.
 pub(crate) fn exchange(at_ms: i64, method: &str, target: &str, total_ms: u64) -> Exchange {
-    let total_us = total_ms * 1000;
+    let end_us = total_ms * 1000;
     let instants = Instants {
         head_done_us: Some(300),
         body_done_us: Some(300),
@@ -18,11 +18,11 @@ pub(crate) fn exchange(at_ms: i64, method: &str, target: &str, total_ms: u64) ->
         upstream_connected_us: Some(350),
         upstream_send_first_us: Some(400),
         upstream_send_last_us: Some(450),
-        response_head_us: Some(total_us - 200),
-        response_last_us: Some(total_us - 100),
-        client_send_first_us: Some(total_us - 150),
-        client_send_last_us: Some(total_us - 50),
-        done_us: Some(total_us),
+        response_head_us: Some(end_us - 200),
+        response_last_us: Some(end_us - 100),
+        client_send_first_us: Some(end_us - 150),
+        client_send_last_us: Some(end_us - 50),
+        done_us: Some(end_us),
         ..Instants::default()
     };
     Exchange {

@@ -1,5 +1,6 @@
 //! The summary for people: what is wrong first, then what the capture holds.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use kingtide_common::exchange::Gap;
@@ -21,7 +22,8 @@ pub fn render(summary: &Summary) -> String {
         trouble(summary),
         head(summary),
         section("Routes", &routes(summary)),
-        section("Stages (all routes)", &stages(summary)),
+        slowest_route(summary),
+        section("Stages of all routes", &stages(&summary.stages, &BTreeMap::new())),
         section("Uploads (file parts)", &uploads(summary)),
         section(
             "Burstiness (index of dispersion of request starts; 1 = random, more = bursts)",
@@ -108,7 +110,7 @@ fn routes(summary: &Summary) -> String {
 }
 
 fn route_cells(route: &RouteSummary) -> [String; 8] {
-    let total = route.stages.get(Stage::Total.name()).copied().unwrap_or_default();
+    let total = route.total();
     let statuses: Vec<String> =
         route.statuses.iter().map(|(status, n)| format!("{status}×{}", count(*n))).collect();
     [
@@ -123,20 +125,31 @@ fn route_cells(route: &RouteSummary) -> [String; 8] {
     ]
 }
 
-fn stages(summary: &Summary) -> String {
+/// Stages of the slowest route: over all routes a stage of a rare route would seem longer than the whole.
+fn slowest_route(summary: &Summary) -> String {
+    let Some(route) = summary.routes_by_p95().first().copied() else { return String::new() };
+    section(
+        &format!("Stages of the slowest route, {}", route.route),
+        &stages(&route.stages, &route.stages_inner),
+    )
+}
+
+type Times = BTreeMap<String, StageTimes>;
+
+fn stages(outer: &Times, inner: &Times) -> String {
     let mut table = Table::of_numbers(["stage", "count", "p50", "p95", "p99"]);
     for stage in Stage::ALL {
-        let Some(times) = summary.stages.get(stage.name()).filter(|times| times.count > 0) else { continue };
+        let Some(times) = outer.get(stage.name()).filter(|times| times.count > 0) else { continue };
         table.row(stage_cells(stage.name().to_owned(), times));
         if stage == Stage::UpstreamWait {
-            inner_rows(summary, &mut table);
+            inner_rows(inner, &mut table);
         }
     }
     if table.is_empty() { String::new() } else { table.render(2) }
 }
 
-fn inner_rows(summary: &Summary, table: &mut Table) {
-    for (name, times) in &summary.stages_inner {
+fn inner_rows(inner: &Times, table: &mut Table) {
+    for (name, times) in inner {
         table.row(stage_cells(format!("  · {name}"), times));
     }
 }

@@ -9,6 +9,8 @@
 //! sessions would call for volleys that no crowd makes: ten requests in a row from each of many independent
 //! users have I = C = 10 at any multiple.
 
+#![allow(clippy::similar_names)] // units end the names: `window_s`, `window_us`
+
 use std::collections::BTreeMap;
 
 use super::Captured;
@@ -63,6 +65,10 @@ pub struct Target {
     pub window_s: f64,
     pub captured: f64,
     pub target: f64,
+    /// The target for either end of the 95 % interval of `captured`. Of n independent windows the logarithm
+    /// of their index has a standard error of about √(2 / (n − 1)) (a variance follows χ²).
+    pub low: f64,
+    pub high: f64,
 }
 
 /// The target at each window that fits three times into the capture.
@@ -73,7 +79,10 @@ pub fn targets(sessions: &[Session], multiple: f64) -> Vec<Target> {
     let target = |window_s| {
         let index = dispersion(&instants_us, window_s, duration_us)?;
         let clumping = clumping(&captured, window_s)?;
-        Some(Target { window_s, captured: index, target: amplified(index, clumping, multiple) })
+        let factor = chance_factor(window_count(duration_us, window_us(window_s))?);
+        let amplified = |index| amplified(index, clumping, multiple);
+        let (low, high) = (amplified(index / factor), amplified(index * factor));
+        Some(Target { window_s, captured: index, target: amplified(index), low, high })
     };
     WINDOWS_S.into_iter().filter_map(target).collect()
 }
@@ -109,6 +118,11 @@ fn runs(values: impl Iterator<Item = usize>) -> Vec<f64> {
 /// Starts more regular than chance (I < C) are no shared clock; adding users leaves their index as it is.
 fn amplified(index: f64, clumping: f64, multiple: f64) -> f64 {
     if index < clumping && multiple > 1.0 { index } else { clumping + multiple * (index - clumping) }
+}
+
+/// By what the index of so many windows may miss the truth, either way, in 95 % of cases.
+fn chance_factor(windows: usize) -> f64 {
+    (1.96 * (2.0 / (windows as f64 - 1.0)).sqrt()).exp()
 }
 
 /// From 0 to the last instant.

@@ -3,9 +3,10 @@
 //! A small capture is noisy whatever is done with it, so each limit has two parts, the larger counting: what
 //! a faithful plan of a large capture stays under, and what chance alone exceeds in 5 % of cases at this
 //! number of sessions (Kolmogorov–Smirnov, 1.358·√((n + m) / (n·m)) for n captured and m planned sessions;
-//! requests of one session are not independent, so sessions are counted). For dispersion chance is measured:
-//! the range of 20 plans with the same width and other seeds (about a 95 % interval). A dispersion passes when it is within
-//! 15 % of the target or the target lies inside that interval.
+//! requests of one session are not independent, so sessions are counted). For dispersion chance has two
+//! sides: a short capture tells its own dispersion only within an interval ([`Target`]), and plans with the
+//! same width and other seeds differ (the range of 20, about a 95 % interval). A dispersion passes when it
+//! is within 15 % of the target, or when these two intervals overlap.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +19,9 @@ use crate::sessions::{Session, route};
 
 /// Largest share by which a planned dispersion may miss its target.
 pub const DISPERSION_LIMIT: f64 = 0.15;
-const INTER_ARRIVAL_LIMIT: f64 = 0.03;
+/// Of synthetic captures of 2,400 sessions at 5×, new users of the same law are 0.013–0.025 away, the bootstrap
+/// 0.012–0.037, a steady stream over 0.10.
+const INTER_ARRIVAL_LIMIT: f64 = 0.05;
 const SHAPE_LIMIT: f64 = 0.05;
 const ROUTE_MIX_LIMIT: f64 = 0.02;
 const SURROGATES: u64 = 20;
@@ -46,8 +49,12 @@ pub struct DispersionCheck {
     pub planned: f64,
     /// |planned / target − 1|.
     pub deviation: f64,
-    /// Range of 20 plans with other seeds; `None` where it was not needed.
-    pub spread: Option<(f64, f64)>,
+    /// 95 % interval of the target.
+    pub target_low: f64,
+    pub target_high: f64,
+    /// Range of 20 plans with other seeds; of this plan alone where that suffices or no seed plays a part.
+    pub planned_low: f64,
+    pub planned_high: f64,
     pub pass: bool,
 }
 
@@ -76,10 +83,19 @@ pub fn fidelity(plan: &Plan, sessions: &[Session]) -> Fidelity {
 }
 
 impl Fidelity {
+    /// The comparisons of distributions, by name.
+    pub fn shapes(&self) -> [(&'static str, Comparison); 4] {
+        [
+            ("inter_arrival", self.inter_arrival),
+            ("body_bytes", self.body_bytes),
+            ("session_requests", self.session_requests),
+            ("route_mix", self.route_mix),
+        ]
+    }
+
     /// Whether every comparison passes.
     pub fn passes(&self) -> bool {
-        let shapes = [self.inter_arrival, self.body_bytes, self.session_requests, self.route_mix];
-        self.dispersion.iter().all(|check| check.pass) && shapes.iter().all(|shape| shape.pass)
+        self.dispersion.iter().all(|check| check.pass) && self.shapes().iter().all(|(_, shape)| shape.pass)
     }
 }
 
@@ -138,10 +154,27 @@ fn dispersion_checks(plan: &Plan, sessions: &[Session]) -> Vec<DispersionCheck> 
 }
 
 fn check(target: Target, planned: f64) -> DispersionCheck {
-    let Target { window_s, captured, target } = target;
-    let deviation = if target > 0.0 { (planned / target - 1.0).abs() } else { planned };
-    let pass = deviation <= DISPERSION_LIMIT;
-    DispersionCheck { window_s, captured, target, planned, deviation, spread: None, pass }
+    let deviation = if target.target > 0.0 { (planned / target.target - 1.0).abs() } else { planned };
+    let check = DispersionCheck {
+        window_s: target.window_s,
+        captured: target.captured,
+        target: target.target,
+        planned,
+        deviation,
+        target_low: target.low,
+        target_high: target.high,
+        planned_low: planned,
+        planned_high: planned,
+        pass: false,
+    };
+    DispersionCheck { pass: check.is_within(), ..check }
+}
+
+impl DispersionCheck {
+    fn is_within(&self) -> bool {
+        let overlaps = self.planned_low <= self.target_high && self.target_low <= self.planned_high;
+        self.deviation <= DISPERSION_LIMIT || overlaps
+    }
 }
 
 fn allow_for_chance(plan: &Plan, sessions: &[Session], checks: &mut [DispersionCheck]) {
@@ -150,11 +183,11 @@ fn allow_for_chance(plan: &Plan, sessions: &[Session], checks: &mut [DispersionC
         let values = surrogates.iter().filter_map(|instants_us| {
             dispersion(instants_us, check.window_s, dispersion::span_us(instants_us))
         });
-        let values = sorted(&values.collect::<Vec<_>>());
-        if let (Some(low), Some(high)) = (values.first(), values.last()) {
-            check.spread = Some((*low, *high));
-            check.pass |= (*low..=*high).contains(&check.target);
+        for value in values {
+            check.planned_low = check.planned_low.min(value);
+            check.planned_high = check.planned_high.max(value);
         }
+        check.pass = check.is_within();
     }
 }
 
@@ -162,7 +195,7 @@ fn allow_for_chance(plan: &Plan, sessions: &[Session], checks: &mut [DispersionC
 fn surrogate(plan: &Plan, sessions: &[Session], other: u64) -> Vec<u64> {
     let seed = Seed(plan.seed.0.wrapping_add(other.wrapping_mul(0x9E37_79B9_7F4A_7C15)));
     let clones = starts::crowd_with_shift(&Captured::new(sessions), plan.multiple, seed, plan.shift_s);
-    Plan { clones, seed, ..plan.clone() }.instants_us(sessions)
+    Plan { seed, clones, ..plan.clone() }.instants_us(sessions)
 }
 
 fn inter_arrival_distance(plan: &Plan, sessions: &[Session]) -> f64 {

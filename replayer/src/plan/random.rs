@@ -46,7 +46,7 @@ mod tests {
     fn the_sequence_is_fixed() {
         let mut draws = Draws::new(Seed(7), 1);
         let first: Vec<usize> = (0..6).map(|_| draws.index(1000)).collect();
-        assert_eq!(first, [0, 0, 0, 0, 0, 0]);
+        assert_eq!(first, [869, 53, 1, 600, 442, 54]);
         assert_ne!(Draws::new(Seed(7), 2).unit().to_bits(), Draws::new(Seed(7), 1).unit().to_bits());
         assert_ne!(Draws::new(Seed(8), 1).unit().to_bits(), Draws::new(Seed(7), 1).unit().to_bits());
     }

@@ -71,7 +71,7 @@ pub fn share(value: f64) -> String {
         _ if percent == 0.0 || percent >= 100.0 => format!("{percent:.0} %"),
         _ if percent < 0.1 => "< 0.1 %".to_owned(),
         _ if percent > 99.9 => "> 99.9 %".to_owned(),
-        _ if percent < 10.0 || percent > 99.0 => format!("{percent:.1} %"),
+        _ if !(10.0..=99.0).contains(&percent) => format!("{percent:.1} %"),
         _ => format!("{percent:.0} %"),
     }
 }

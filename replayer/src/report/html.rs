@@ -58,7 +58,7 @@ struct RunView {
 struct CaptureView<'a> {
     summary: &'a Summary,
     facts: Vec<(&'static str, String)>,
-    stages: StageBars,
+    stages: Vec<StageBars>,
     uploads: Histogram,
 }
 
@@ -92,8 +92,8 @@ fn run_views(runs: &[RunReport]) -> Vec<RunView> {
         name: multiple(run.multiple),
         verdict: words::verdict_name(run.verdict),
         tone: tone(run.verdict),
-        sentence: words::describe(run, lightest),
-        reasons: run.reasons.clone(),
+        sentence: words::with_bound_units(&words::describe(run, lightest)),
+        reasons: run.reasons.iter().map(|reason| words::with_bound_units(reason)).collect(),
     };
     runs.iter().map(view).collect()
 }
@@ -144,11 +144,11 @@ fn distinct(runs: &[RunReport], of: impl Fn(&RunReport) -> String) -> String {
 fn warnings(capture: Option<&Summary>) -> Vec<String> {
     let Some(capture) = capture else { return Vec::new() };
     let damage = capture.damage.iter().map(|damage| format!("The capture is damaged: {damage}."));
-    let lost = capture.ledger.map_or(0, |ledger| ledger.lost());
-    let loss = (lost > 0).then(|| {
+    let unrecorded = capture.ledger.map_or(0, |ledger| ledger.lost());
+    let loss = (unrecorded > 0).then(|| {
         format!(
             "The capture is incomplete: {} not recorded.",
-            super::format::counted(lost, "accepted request")
+            super::format::counted(unrecorded, "accepted request")
         )
     });
     damage.chain(loss).collect()
@@ -170,7 +170,7 @@ fn capture_view(summary: &Summary) -> CaptureView<'_> {
     CaptureView {
         summary,
         facts: facts.into(),
-        stages: StageBars::of(summary),
+        stages: StageBars::of_slowest(summary),
         uploads: Histogram::of(&summary.upload_histogram),
     }
 }

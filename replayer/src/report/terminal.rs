@@ -26,20 +26,25 @@ const TITLES: [&str; 13] = [
 
 /// The whole text, ending in a line feed; times are latencies unless named otherwise.
 pub fn render(report: &Report) -> String {
-    let mut text = warnings(report);
     if report.runs.is_empty() {
-        return text + &report.capture.as_ref().map(crate::inspect::text::render).unwrap_or_default();
+        return report.capture.as_ref().map(crate::inspect::text::render).unwrap_or_default();
     }
+    let mut text = warnings(report);
     let mut table = Table::of_numbers(TITLES).align(1, Align::Left);
-    report.runs.iter().for_each(|run| table.row(cells(run)));
+    for run in &report.runs {
+        table.row(cells(run));
+    }
     let _ = writeln!(text, "{}\n\n{}", words::headline(&report.runs), table.render(0));
     text + &explanations(&report.runs)
 }
 
-/// Damage and loss of the capture that the runs rest on.
+/// Damage of the capture that the runs rest on.
 fn warnings(report: &Report) -> String {
-    let damage = report.capture.iter().flat_map(|capture| &capture.damage);
-    damage.map(|damage| format!("!! CAPTURE DAMAGED: {damage}\n")).collect()
+    let mut text = String::new();
+    for damage in report.capture.iter().flat_map(|capture| &capture.damage) {
+        let _ = writeln!(text, "!! CAPTURE DAMAGED: {damage}");
+    }
+    text
 }
 
 fn cells(run: &RunReport) -> [String; 13] {

@@ -221,6 +221,12 @@ fn the_sentences_of_each_kind_of_run() {
 }
 
 #[test]
+fn units_stay_beside_their_numbers() {
+    let bound = words::with_bound_units("95 % within 3.8 s, then (19 %): 4 requests");
+    assert_eq!(bound, "95\u{a0}% within 3.8\u{a0}s, then (19\u{a0}%): 4 requests");
+}
+
+#[test]
 fn the_terminal_table() {
     insta::assert_snapshot!(terminal::render(&report()));
 }

@@ -131,6 +131,20 @@ fn lateness(run: &RunReport) -> Option<String> {
     Some(format!("Kingtide itself sent late: 1 % of the requests by more than {}.", ms(Some(lag_ms))))
 }
 
+/// Keeps numbers and their units on one line: the space between them becomes a no-break space.
+pub fn with_bound_units(text: &str) -> String {
+    const UNITS: [&str; 11] = ["µs", "ms", "s", "min", "h", "%", "B", "KB", "MB", "GB", "×"];
+    let is_unit = |word: &str| UNITS.contains(&word.trim_end_matches(['.', ',', ';', ':', ')']));
+    let mut bound = String::with_capacity(text.len());
+    for word in text.split(' ') {
+        let gap =
+            if bound.ends_with(|last: char| last.is_ascii_digit()) && is_unit(word) { '\u{a0}' } else { ' ' };
+        bound.extend((!bound.is_empty()).then_some(gap));
+        bound.push_str(word);
+    }
+    bound
+}
+
 /// What the verdict is called on a badge.
 pub fn verdict_name(verdict: Verdict) -> &'static str {
     match verdict {

@@ -10,10 +10,9 @@
 //! smaller integers need two ids, texts without a digit the same thing. Passwords never bind to a response.
 //!
 //! What no response originated: login fields come from the identities file; a UUID that a client may have
-//! invented (a body field, an idempotency header) is made fresh, unless two users sent the same one, which
-//! makes it a constant of the application; fingerprints and other UUIDs are unresolved.
+//! invented (in a body field) is made fresh, unless two users sent the same one and no response gave it, which
+//! makes it a constant of the application; so is whatever stands in an idempotency header; fingerprints and other UUIDs are unresolved.
 
-use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
 use kingtide_common::exchange::Exchange;
@@ -34,11 +33,11 @@ pub(super) struct Bound {
     pub(super) orphan: bool,
 }
 
-/// UUIDs that the requests of several users carry: constants of the application.
+/// UUIDs that the requests of several users carry and no response gave: constants of the application.
 #[derive(Debug, Default)]
 pub(super) struct SharedUuids(HashSet<String>);
 
-/// Collects the UUIDs that more than one user sent.
+/// Collects the UUIDs that more than one user sent and nobody was given.
 pub(super) fn shared_uuids(users: &[User]) -> SharedUuids {
     let mut first_user: HashMap<String, usize> = HashMap::new();
     let mut shared = HashSet::new();
@@ -48,6 +47,12 @@ pub(super) fn shared_uuids(users: &[User]) -> SharedUuids {
             if *first_user.entry(value.clone()).or_insert(user) != user {
                 shared.insert(value);
             }
+        }
+    }
+    if !shared.is_empty() {
+        let given = users.iter().flat_map(|user| &user.exchanges).flat_map(supplies);
+        for supply in given {
+            shared.remove(&supply.value);
         }
     }
     SharedUuids(shared)
@@ -94,7 +99,7 @@ struct Binder<'a> {
     offers: HashMap<String, Vec<Offer>>,
     /// Values of login fields, with their column.
     identities: HashMap<String, &'static str>,
-    /// UUIDs made fresh, with their slot.
+    /// Values made fresh, with their slot.
     fresh: HashMap<String, usize>,
     /// Values that requests or responses have carried.
     seen: HashSet<String>,
@@ -147,18 +152,23 @@ impl<'a> Binder<'a> {
     }
 
     fn response(&self, token: &Token, kind: Kind, started_ns: i64) -> Option<Source> {
-        let offers = self.offers.get(&token.value)?.iter().enumerate();
-        let ready = offers.filter(|(_, offer)| offer.done_ns <= started_ns);
-        let fitting = ready.map(|(order, offer)| (fit(token, &offer.supply), order, offer));
         let wanted = fit_wanted(kind, &token.value);
-        let best = fitting
-            .filter(|(fit, ..)| *fit >= wanted)
-            .max_by_key(|(fit, order, offer)| (offer.step, *fit, Reverse(*order)))?;
-        Some(Source::Response { step: best.2.step, from: best.2.supply.from.clone() })
+        let latest_first = self.offers.get(&token.value)?.iter().rev();
+        let ready = latest_first.filter(|offer| offer.done_ns <= started_ns);
+        let mut fitting = ready
+            .map(|offer| (fit(token, &offer.supply), offer))
+            .filter(|(fit, _)| *fit >= wanted)
+            .peekable();
+        let step = fitting.peek()?.1.step;
+        let of_step = fitting.take_while(|(_, offer)| offer.step == step);
+        // Of equal maxima the last counts: in this direction the first place of the response.
+        let (_, best) = of_step.max_by_key(|(fit, _)| *fit)?;
+        Some(Source::Response { step, from: best.supply.from.clone() })
     }
 
     fn without_source(&mut self, token: &Token, kind: Kind) -> Option<Source> {
         match kind {
+            _ if is_invented_header(token) => Some(self.fresh(token)),
             Kind::Fingerprint => Some(Source::Unresolved),
             Kind::Uuid => self.uuid(token),
             Kind::Integer | Kind::Text => None,
@@ -166,18 +176,20 @@ impl<'a> Binder<'a> {
     }
 
     fn uuid(&mut self, token: &Token) -> Option<Source> {
-        if let Some(&slot) = self.fresh.get(&token.value) {
-            return Some(Source::Fresh(Fresh::Uuid { slot }));
+        if self.fresh.contains_key(&token.value) {
+            return Some(self.fresh(token));
         }
         if self.shared.0.contains(&token.value) {
             return None;
         }
-        if self.seen.contains(&token.value) || !may_be_invented(token) {
-            return Some(Source::Unresolved);
-        }
-        let slot = self.fresh.len();
-        self.fresh.insert(token.value.clone(), slot);
-        Some(Source::Fresh(Fresh::Uuid { slot }))
+        let is_invented = token.spot.is_field() && !self.seen.contains(&token.value);
+        Some(if is_invented { self.fresh(token) } else { Source::Unresolved })
+    }
+
+    fn fresh(&mut self, token: &Token) -> Source {
+        let next = self.fresh.len();
+        let slot = *self.fresh.entry(token.value.clone()).or_insert(next);
+        Source::Fresh(Fresh::Uuid { slot })
     }
 
     /// Adds what an exchange offers to later ones.
@@ -204,8 +216,9 @@ fn identity_column(token: &Token) -> Option<&'static str> {
     token.spot.is_field().then(|| names::identity_column(&token.name)).flatten()
 }
 
-fn may_be_invented(token: &Token) -> bool {
-    token.spot.is_field() || (token.spot == Spot::Header && names::is_invented(&token.name))
+/// An idempotency key and its like, new for every request that is not a retry.
+fn is_invented_header(token: &Token) -> bool {
+    token.spot == Spot::Header && names::is_invented(&token.name)
 }
 
 fn fit(token: &Token, supply: &Supply) -> Fit {

@@ -43,8 +43,8 @@ impl Scene {
 
     pub(crate) fn at_s(mut self, start_s: f64) -> Self {
         #[allow(clippy::cast_possible_truncation)]
-        let start_ns = (start_s * 1e9) as i64;
-        self.0.started_ns = 1_700_000_000_000_000_000 + start_ns;
+        let after_ns = (start_s * 1e9) as i64;
+        self.0.started_ns = 1_700_000_000_000_000_000 + after_ns;
         self
     }
 

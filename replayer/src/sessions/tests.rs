@@ -82,7 +82,7 @@ fn a_students_day_is_bound_without_a_rest() {
         steps[0],
         bound(&[("json email", identity("email")), ("json password", identity("password"))])
     );
-    assert_eq!(steps[1], bound(&[token.clone()]));
+    assert_eq!(steps[1], bound(std::slice::from_ref(&token)));
     assert_eq!(steps[2], bound(&[("query student_id", from_json(1, "/id")), token.clone()]));
     let assignment = from_json(2, "/assignments/0/id");
     assert_eq!(steps[3], bound(&[("path after assignments", assignment.clone()), token.clone()]));
@@ -197,7 +197,7 @@ fn session_cookies_group_and_bind_and_preferences_do_not() {
     let cookies = |sid: &str| format!("theme={}; sid={}", secret("dark"), secret(sid));
     let visit = |sid: &str, connection: u64, at_s: f64| {
         let set = format!("sid={}; Path=/; HttpOnly", secret(sid));
-        let login = login(sid, at_s, "").answers("{}").answer_header("Set-Cookie", &set).on(connection);
+        let login = login("a", at_s, "").answers("{}").answer_header("Set-Cookie", &set).on(connection);
         vec![login, get("/home").header("Cookie", &cookies(sid)).on(connection + 100).at_s(at_s + 1.0)]
     };
     let (one, other) = (visit("0123456789", 1, 0.0), visit("9876543210", 2, 0.5));
@@ -248,7 +248,7 @@ fn a_location_supplies_the_id_of_what_was_made() {
 fn uuids_that_a_client_invents_are_made_fresh_and_stay_equal() {
     let sessions = grouped(vec![
         post("/api/files").at_s(0.0).json(&format!(r#"{{"client_id":"{UUID}"}}"#)),
-        post("/api/files").at_s(1.0).form(&format!("ref={UUID}")).header("Idempotency-Key", OTHER_UUID),
+        post("/api/files").at_s(1.0).form(&format!("ref={UUID}")).header("Idempotency-Key", "my-key-0001"),
         get(&format!("/api/files/{UUID}")).at_s(2.0),
     ]);
     let fresh = |slot| Source::Fresh(Fresh::Uuid { slot });
@@ -306,6 +306,35 @@ fn a_silence_splits_only_where_the_rest_can_log_in_itself() {
     assert_eq!(ids(&grouped(twice)), [[1, 2], [3, 4]]);
     let returning = [day(0.0, "t1"), vec![get("/me").bearer("t1").at_s(4000.0)]].concat();
     assert_eq!(ids(&grouped(returning)), [[1, 2, 3]]);
+}
+
+#[test]
+fn a_login_in_mid_work_on_a_new_connection_stays_the_same_user() {
+    let expired = |mut scenes: Vec<Scene>| {
+        scenes.truncate(5);
+        scenes[4] = scenes[4].clone().refused(401).answers("{}");
+        scenes
+    };
+    let again = |at_s: f64| {
+        let upload = student("1", 2, 0.0).remove(4);
+        let mut upload = upload.at_s(at_s + 1.0);
+        upload.0.request_headers.clear();
+        vec![login("1", at_s, "t2").on(2), upload.bearer("t2")]
+    };
+    let sessions = grouped([expired(student("1", 1, 0.0)), again(10.0)].concat());
+    assert_eq!(ids(&sessions), [[1, 2, 3, 4, 5, 6, 7]]);
+    assert_eq!(sessions.unresolved, []);
+}
+
+#[test]
+fn an_account_used_twice_is_two_sessions() {
+    let visit = |token: &str, connection: u64, at_s: f64| {
+        let list = get("/files").bearer(token).at_s(at_s + 1.0).answers(&format!(r#"[{{"id":"{UUID}"}}]"#));
+        let open = get(&format!("/files/{UUID}")).bearer(token).at_s(at_s + 2.0);
+        [login("a", at_s, token), list, open].map(|scene| scene.on(connection)).to_vec()
+    };
+    let sessions = grouped([visit("t1", 1, 0.0), visit("t2", 2, 60.0)].concat());
+    assert_eq!(ids(&sessions), [[1, 2, 3], [4, 5, 6]]);
 }
 
 #[test]

@@ -2,9 +2,10 @@
 //!
 //! Evidence, strongest first: the fingerprint in `Authorization` or in a session cookie; any other long
 //! cookie together with the client's address; a response that issued such a credential, or the token that
-//! a refresh sends in its body; two logins with the same identity on one connection; and for what carries
-//! no credential, the users before and after it on its connection, where these are the same or only one.
-//! What remains is grouped by connection.
+//! a refresh sends in its body; two logins with the same identity on one connection, or from one client
+//! when the later one uses ids that only the earlier one was given (a token that expired in mid-work); and
+//! for what carries no credential, the users before and after it on its connection, where these are the
+//! same or only one. What remains is grouped by connection.
 //!
 //! A silence longer than the idle gap splits a user's exchanges in two only if the second part needs no
 //! credential from the first: else its token would have no login, and nothing could replay it.
@@ -16,7 +17,8 @@ use kingtide_common::exchange::{Body, Exchange, Header};
 use kingtide_common::fingerprint::Fingerprint;
 
 use super::names;
-use super::tokens::{Spot, Token, tokens};
+use super::supply::supplies;
+use super::tokens::{Kind, Spot, Token, tokens};
 
 /// The exchanges of one user, in order of their start.
 #[derive(Debug, PartialEq)]
@@ -43,6 +45,7 @@ pub(super) fn by_user(mut exchanges: Vec<Exchange>, idle_gap: Duration) -> Vec<U
     let mut links = Links::new(exchanges.len());
     links.by_credential(&exchanges);
     links.by_identity(&exchanges);
+    links.by_need(&exchanges);
     let known = links.known(&exchanges);
     links.by_connection(&exchanges, &known);
     let gap_ns = i64::try_from(idle_gap.as_nanos()).unwrap_or(i64::MAX);
@@ -124,8 +127,9 @@ impl Links {
         for (index, exchange) in exchanges.iter().enumerate() {
             for key in keys(exchange) {
                 if let Key::Credential(print) = key {
-                    let issuers = issuers.remove(&print).unwrap_or_default();
-                    issuers.into_iter().for_each(|issuer| self.join(issuer, index));
+                    for issuer in issuers.remove(&print).unwrap_or_default() {
+                        self.join(issuer, index);
+                    }
                 }
                 let first = *users.entry(key).or_insert(index);
                 self.join(first, index);
@@ -135,7 +139,9 @@ impl Links {
                     self.join(issuer, index);
                 }
             }
-            issued(exchange).into_iter().for_each(|print| issuers.entry(print).or_default().push(index));
+            for print in issued(exchange) {
+                issuers.entry(print).or_default().push(index);
+            }
         }
     }
 
@@ -148,6 +154,31 @@ impl Links {
                 self.join(first, index);
             }
         }
+    }
+
+    /// A login that takes up the work of an earlier one of the same identity and client, which is over.
+    fn by_need(&mut self, exchanges: &[Exchange]) {
+        let mut logins: HashMap<(&str, String), usize> = HashMap::new();
+        let mut members = self.members();
+        for (index, exchange) in exchanges.iter().enumerate() {
+            for value in login_names(exchange) {
+                let earlier = logins.insert((&exchange.client, value), index).unwrap_or(index);
+                let (before, after) = (self.root(earlier), self.root(index));
+                let is_over = members[before].last() < members[after].first();
+                if is_over && needs(exchanges, &members[before], &members[after]) {
+                    self.join(before, after);
+                    let later = std::mem::take(&mut members[after]);
+                    members[before].extend(later);
+                }
+            }
+        }
+    }
+
+    /// Under each root the indices of its group, in order.
+    fn members(&mut self) -> Vec<Vec<usize>> {
+        let mut members = vec![Vec::new(); self.parents.len()];
+        (0..self.parents.len()).for_each(|index| members[self.root(index)].push(index));
+        members
     }
 
     /// Which groups hold an exchange with a key.
@@ -169,11 +200,11 @@ impl Links {
     fn within_connection(&mut self, members: &[usize], known: &HashSet<usize>) {
         let users: Vec<Option<usize>> =
             members.iter().map(|&index| Some(self.root(index)).filter(|root| known.contains(root))).collect();
+        let before = last_known(users.iter());
+        let after = last_known(users.iter().rev());
         let mut nobody: Option<usize> = None;
         for (at, &index) in members.iter().enumerate().filter(|(at, _)| users[*at].is_none()) {
-            let before = users[..at].iter().rev().find_map(|user| *user);
-            let after = users[at..].iter().find_map(|user| *user);
-            match (before, after) {
+            match (before[at], after[members.len() - 1 - at]) {
                 (Some(one), Some(other)) if one != other => self.join(*nobody.get_or_insert(index), index),
                 (Some(user), _) | (None, Some(user)) => self.join(user, index),
                 (None, None) => self.join(*nobody.get_or_insert(index), index),
@@ -194,6 +225,30 @@ impl Links {
         }
         groups
     }
+}
+
+/// For each place the last user at or before it.
+fn last_known<'a>(users: impl Iterator<Item = &'a Option<usize>>) -> Vec<Option<usize>> {
+    let keep = |last: &mut Option<usize>, user: &Option<usize>| {
+        *last = user.or(*last);
+        Some(*last)
+    };
+    users.scan(None, keep).collect()
+}
+
+/// Whether the requests of `after` carry ids that only the responses of `before` gave.
+fn needs(exchanges: &[Exchange], before: &[usize], after: &[usize]) -> bool {
+    let given = |indices: &[usize]| -> HashSet<String> {
+        let supplies = indices.iter().flat_map(|&index| supplies(&exchanges[index]));
+        supplies.map(|supply| supply.value).collect()
+    };
+    let (given_before, given_after) = (given(before), given(after));
+    let is_id = |token: &Token| {
+        let is_traced = matches!(Kind::of(&token.value), Some(Kind::Fingerprint | Kind::Uuid));
+        is_traced && names::identity_column(&token.name).is_none()
+    };
+    let mut ids = after.iter().flat_map(|&index| tokens(&exchanges[index])).filter(is_id);
+    ids.any(|token| given_before.contains(&token.value) && !given_after.contains(&token.value))
 }
 
 /// E-mail or user name in a request that also carries a password.

@@ -2,12 +2,18 @@
 
 use kingtide_common::stages::Stage;
 
-use super::super::format::{count, ms};
-use crate::inspect::{SizeBin, StageTimes, Summary, text};
+use super::super::format::{count, counted, ms};
+use crate::inspect::{RouteSummary, SizeBin, StageTimes, Summary, text};
 
-/// Stage times, each bar as long as its p95 beside the slowest stage's p99.
+/// Routes whose stages are shown, the slowest first; the others are in the JSON.
+const ROUTES_SHOWN: usize = 8;
+
+/// Stage times of one route, each bar as long as its p95 beside the slowest stage's p99.
 #[derive(Debug)]
 pub(super) struct StageBars {
+    pub(super) route: String,
+    pub(super) count: String,
+    pub(super) total_p95: String,
     pub(super) rows: Vec<StageBar>,
 }
 
@@ -25,17 +31,23 @@ pub(super) struct StageBar {
 }
 
 impl StageBars {
-    pub(super) fn of(summary: &Summary) -> Self {
-        let longest_ms = summary.stages.values().filter_map(|times| times.p99).fold(0.0, f64::max);
+    /// Of the slowest routes, by their p95.
+    pub(super) fn of_slowest(summary: &Summary) -> Vec<Self> {
+        summary.routes_by_p95().into_iter().take(ROUTES_SHOWN).map(Self::of).collect()
+    }
+
+    fn of(route: &RouteSummary) -> Self {
+        let longest_ms = route.stages.values().filter_map(|times| times.p99).fold(0.0, f64::max);
         let mut rows = Vec::new();
         for stage in Stage::ALL {
-            rows.extend(bar(summary.stages.get(stage.name()), stage.name(), false, longest_ms));
+            rows.extend(bar(route.stages.get(stage.name()), stage.name(), false, longest_ms));
             if stage == Stage::UpstreamWait {
-                let inner = summary.stages_inner.iter();
+                let inner = route.stages_inner.iter();
                 rows.extend(inner.filter_map(|(name, times)| bar(Some(times), name, true, longest_ms)));
             }
         }
-        Self { rows }
+        let total_p95 = ms(route.total().p95);
+        Self { route: route.route.clone(), count: counted(route.count, "exchange"), total_p95, rows }
     }
 }
 

@@ -31,22 +31,18 @@ pub(super) fn times(runs: &[RunReport]) -> Grid {
 
 fn volume(grid: &mut Grid, runs: &[RunReport]) {
     let each = |of: fn(&RunReport) -> u64| runs.iter().map(move |run| Cell::from(count(of(run))));
+    let trouble = |of: fn(&RunReport) -> u64| runs.iter().map(move |run| Cell::of_trouble(of(run)));
+    let sent = |run: &RunReport| Cell::with_note(count(run.sent), rate(run.sent, run.duration_s));
+    let files = |run: &RunReport| Cell::with_note(count(run.files), size(Some(run.file_bytes)));
     grid.row("Users", "sessions, each a new user", each(|run| run.sessions_planned));
     grid.row("Accounts", "different identities used", each(|run| run.identities_distinct));
     grid.row("Planned", "requests", each(|run| run.planned));
-    grid.row(
-        "Sent",
-        "",
-        runs.iter().map(|run| Cell::with_note(count(run.sent), rate(run.sent, run.duration_s))),
-    );
+    grid.row("Sent", "", runs.iter().map(sent));
     grid.row("Done", "complete answers", each(|run| run.done));
     grid.row("Failed", "errors, worse answers, unfinished", runs.iter().map(failed_cell));
-    grid.row("Unfinished", "no answer at the end", runs.iter().map(|run| Cell::of_trouble(run.unfinished)));
-    grid.row(
-        "Files sent",
-        "",
-        runs.iter().map(|run| Cell::with_note(count(run.files), size(Some(run.file_bytes)))),
-    );
+    grid.row("Unfinished", "no answer at the end", trouble(|run| run.unfinished));
+    grid.row("Files sent", "", runs.iter().map(files));
+    grid.row("Unresolved bindings", "values nothing supplied", trouble(|run| run.bindings.unresolved));
 }
 
 fn failed_cell(run: &RunReport) -> Cell {
@@ -55,11 +51,13 @@ fn failed_cell(run: &RunReport) -> Cell {
 }
 
 fn percentiles(grid: &mut Grid, runs: &[RunReport], of: fn(&RunReport) -> &Percentiles) {
-    let rows: [(&str, fn(&Percentiles) -> Option<f64>); 4] =
-        [("p50", |p| p.p50), ("p95", |p| p.p95), ("p99", |p| p.p99), ("slowest", |p| p.max)];
-    for (label, percentile) in rows {
+    let mut row = |label, percentile: fn(&Percentiles) -> Option<f64>| {
         grid.row(label, "", runs.iter().map(|run| Cell::from(ms(percentile(of(run))))));
-    }
+    };
+    row("p50", |times| times.p50);
+    row("p95", |times| times.p95);
+    row("p99", |times| times.p99);
+    row("slowest", |times| times.max);
 }
 
 fn generator(grid: &mut Grid, runs: &[RunReport]) {
@@ -144,8 +142,8 @@ pub(super) fn statuses(runs: &[RunReport]) -> Grid {
     let mut grid = Grid::of("Answer", runs);
     for status in names(runs, |run| run.statuses.keys().collect()) {
         let of_run = |run: &RunReport| run.statuses.get(status).copied().unwrap_or_default();
-        let cell = |run: &RunReport| Cell::from(count(of_run(run)));
-        grid.row(status, "", runs.iter().map(cell));
+        let cell = if status.starts_with('5') { Cell::of_trouble } else { |n| Cell::from(count(n)) };
+        grid.row(status, "", runs.iter().map(of_run).map(cell));
     }
     grid
 }

@@ -21,7 +21,7 @@ fn the_verdict_stands_before_the_numbers() {
     let page = page(&report()).unwrap();
     let at = |text: &str| page.find(text).unwrap_or_else(|| panic!("no {text}"));
     assert!(at("<h1>Held at 1× and 2×, missed at 5×</h1>") < at("38 of 200 planned requests failed"));
-    assert!(at("the oldest had waited 31.2 s") < at("The runs side by side"));
+    assert!(at("the oldest had waited 31.2\u{a0}s") < at("The runs side by side"));
 }
 
 #[test]
@@ -72,19 +72,47 @@ fn unknown_is_a_dash() {
     assert!(page.contains("<td class=\"\">–</td>"));
 }
 
-/// Writes the page where `KINGTIDE_PAGE_DIR` says, to look at it in a browser.
 #[test]
-fn the_page_is_one_html_document() {
+fn the_page_is_one_small_html_document() {
     let whole = page(&report()).unwrap();
-    if let Some(directory) = std::env::var_os("KINGTIDE_PAGE_DIR") {
-        let pages = [
-            ("runs.html", &whole),
-            ("one.html", &page(&Report { capture: None, runs: vec![run(1.0, 1.0)] }).unwrap()),
-        ];
-        pages.iter().for_each(|(name, text)| {
-            std::fs::write(std::path::Path::new(&directory).join(name), text).unwrap()
-        });
-    }
     assert!(whole.starts_with("<!doctype html>") && whole.trim_end().ends_with("</html>"));
     assert!(whole.len() < 200_000, "{} bytes", whole.len());
+}
+
+/// The page's document after its scripts ran in a real browser. `KINGTIDE_KEEP_PAGE=FILE` keeps the
+/// page, to look at it.
+fn document_in_chromium(page: &str) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("report.html");
+    std::fs::write(&file, page).unwrap();
+    if let Some(kept) = std::env::var_os("KINGTIDE_KEEP_PAGE") {
+        std::fs::copy(&file, kept).unwrap();
+    }
+    let profile = format!("--user-data-dir={}", directory.path().join("profile").display());
+    let quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync"];
+    let output = std::process::Command::new("chromium")
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=5000", "--dump-dom"])
+        .args(quiet)
+        .args([profile, format!("file://{}", file.display())])
+        .output()
+        .expect("Chromium shows the page: apt-get install -y chromium");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_real_browser_draws_every_chart() {
+    let document = document_in_chromium(&page(&report()).unwrap());
+    assert_eq!(document.matches("<canvas").count(), 5, "one per chart");
+    assert_eq!(document.matches("aria-pressed=\"true\"").count(), 3, "one switch per run");
+}
+
+#[test]
+fn a_chart_without_anything_to_draw_says_so() {
+    let mut run = run(1.0, 1.0);
+    run.series.clear();
+    run.latency_curve.clear();
+    run.service_curve.clear();
+    let document = document_in_chromium(&page(&Report { capture: None, runs: vec![run] }).unwrap());
+    let notes = ["No answers to draw", "Nothing measured", "None in any run"];
+    assert_eq!(notes.map(|note| document.matches(&format!(">{note}<")).count()), [1, 3, 1]);
 }

@@ -1,0 +1,223 @@
+//! `kingtide plan`: what a replay would send, before anything is sent.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+use kingtide_common::capture::Capture;
+use kingtide_common::units::{ByteSize, Multiple, Seed};
+use serde::Serialize;
+
+use super::{Exit, print_result};
+use crate::plan::{self, Fidelity, Mode, Plan, dispersion};
+use crate::sessions::{self, BindingMap, Rules, Session, Sessions};
+
+const EXAMPLES: &str = "\
+Examples:
+  kingtide plan captures/monday -x 5                     sessions, requests and burstiness of a replay at 5×
+  kingtide plan captures/monday -x 1 --show-bindings     where each value of a request comes from
+  kingtide plan captures/monday -x 10 --mode volley --seed 7 --json";
+
+/// Below this width starts follow something outside that users obey at once.
+const VOLLEY_SHIFT_S: f64 = 1.0;
+
+/// Show what a replay of a capture would send, without sending.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct PlanArgs {
+    /// The capture's directory.
+    capture: PathBuf,
+    /// How many times the captured users, 0.1 to 1000.
+    #[arg(short = 'x', long, value_name = "N", default_value = "1")]
+    multiple: Multiple,
+    /// Start of the random sequence; the same seed gives the same plan.
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// How the users are multiplied.
+    #[arg(long, value_enum, default_value_t)]
+    mode: Mode,
+    /// Print where each value of a request comes from.
+    #[arg(long)]
+    show_bindings: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Reads the capture, plans, and prints the plan to stdout. The capture's damage goes to stderr.
+pub fn run(args: &PlanArgs) -> anyhow::Result<Exit> {
+    let reading = Capture::open(&args.capture).and_then(|capture| capture.read());
+    let reading = reading.with_context(|| format!("cannot read the capture {}", args.capture.display()))?;
+    for damage in &reading.damage {
+        eprintln!("damaged: {damage}");
+    }
+    anyhow::ensure!(
+        !reading.exchanges.is_empty(),
+        "{} holds no exchange to plan; record some traffic first",
+        args.capture.display()
+    );
+    let sessions = sessions::group(reading.exchanges, &Rules::default());
+    let plan = plan::amplify(&sessions.sessions, args.multiple, args.mode, Seed(args.seed));
+    let report = PlanReport::new(&plan, &sessions, args.show_bindings);
+    let text = if args.json { serde_json::to_string_pretty(&report)? + "\n" } else { report.to_text()? };
+    print_result(&text)?;
+    Ok(Exit::Held)
+}
+
+/// `kingtide plan --json`.
+#[derive(Debug, Serialize)]
+pub struct PlanReport {
+    multiple: f64,
+    mode: Mode,
+    seed: u64,
+    sessions_captured: usize,
+    sessions_planned: usize,
+    /// Captured sessions whose login is not in the capture.
+    sessions_orphan: usize,
+    requests_captured: usize,
+    requests_planned: usize,
+    /// Content of file parts.
+    upload_bytes_planned: u64,
+    /// From the first release to the last.
+    duration_s: f64,
+    shift_s: f64,
+    dispersion_captured: BTreeMap<String, f64>,
+    dispersion_target: BTreeMap<String, f64>,
+    dispersion_planned: BTreeMap<String, f64>,
+    fidelity: Fidelity,
+    /// Values of captured requests that nothing supplies.
+    unresolved: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bindings: Option<BindingMap>,
+}
+
+impl PlanReport {
+    fn new(plan: &Plan, sessions: &Sessions, show_bindings: bool) -> Self {
+        let captured = &sessions.sessions;
+        let fidelity = plan::fidelity(plan, captured);
+        let column = |value: fn(&plan::DispersionCheck) -> f64| {
+            fidelity
+                .dispersion
+                .iter()
+                .map(|check| (dispersion::label(check.window_s), value(check)))
+                .collect()
+        };
+        let instants_us = plan.instants_us(captured);
+        let planned = || plan.clones.iter().map(|clone| &captured[clone.session]);
+        Self {
+            multiple: plan.multiple.get(),
+            mode: plan.mode,
+            seed: plan.seed.0,
+            sessions_captured: captured.len(),
+            sessions_planned: plan.clones.len(),
+            sessions_orphan: captured.iter().filter(|session| session.orphan).count(),
+            requests_captured: captured.iter().map(|session| session.steps.len()).sum(),
+            requests_planned: instants_us.len(),
+            upload_bytes_planned: planned().map(upload_bytes).sum(),
+            duration_s: instants_us.iter().max().copied().unwrap_or_default() as f64 / 1e6,
+            shift_s: plan.shift_s,
+            dispersion_captured: column(|check| check.captured),
+            dispersion_target: column(|check| check.target),
+            dispersion_planned: column(|check| check.planned),
+            fidelity,
+            unresolved: sessions.unresolved.len(),
+            bindings: show_bindings.then(|| sessions::map(sessions)),
+        }
+    }
+
+    fn to_text(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::new();
+        let Self { multiple, mode, seed, duration_s, .. } = self;
+        writeln!(text, "plan       {multiple}× {mode}, seed {seed}, {duration_s:.1} s")?;
+        writeln!(text, "sessions   {} planned, {} captured", self.sessions_planned, self.sessions_captured)?;
+        writeln!(text, "requests   {} planned, {} captured", self.requests_planned, self.requests_captured)?;
+        writeln!(text, "uploads    {}", ByteSize(self.upload_bytes_planned))?;
+        writeln!(
+            text,
+            "bindings   {} unresolved, {} orphan sessions",
+            self.unresolved, self.sessions_orphan
+        )?;
+        self.write_shift(&mut text)?;
+        self.write_fidelity(&mut text)?;
+        if let Some(bindings) = &self.bindings {
+            write!(text, "\n{bindings}")?;
+        }
+        Ok(text)
+    }
+
+    fn write_shift(&self, text: &mut String) -> std::fmt::Result {
+        if self.shift_s == 0.0 {
+            return Ok(());
+        }
+        let why = if self.shift_s < VOLLEY_SHIFT_S { ": users start on a common signal" } else { "" };
+        writeln!(text, "shift      {} s{why}", self.shift_s)
+    }
+
+    fn write_fidelity(&self, text: &mut String) -> std::fmt::Result {
+        for check in &self.fidelity.dispersion {
+            let plan::DispersionCheck { window_s, captured, target, planned, .. } = check;
+            let says = verdict(check.pass);
+            writeln!(
+                text,
+                "I({window_s} s)  captured {captured:.2}, target {target:.2}, planned {planned:.2}  {says}"
+            )?;
+        }
+        for (name, shape) in self.fidelity.shapes() {
+            let says = verdict(shape.pass);
+            writeln!(text, "{name}  {:.3}, at most {:.3}  {says}", shape.value, shape.limit)?;
+        }
+        Ok(())
+    }
+}
+
+fn verdict(pass: bool) -> &'static str {
+    if pass { "ok" } else { "FAILS" }
+}
+
+fn upload_bytes(session: &Session) -> u64 {
+    session.steps.iter().flat_map(|step| step.exchange.files()).map(|file| file.bytes).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sessions::scene::{capture, post};
+
+    fn report(show_bindings: bool) -> PlanReport {
+        let upload =
+            |at_s: f64, on| post("/api/upload").upload(&[("title", "x")], 1_500_000).at_s(at_s).on(on);
+        let scenes = vec![upload(0.0, 1).bearer("t"), upload(4.0, 2)];
+        let sessions = sessions::group(capture(scenes), &Rules::default());
+        let plan = plan::amplify(&sessions.sessions, Multiple::new(1.0).unwrap(), Mode::Crowd, Seed(1));
+        PlanReport::new(&plan, &sessions, show_bindings)
+    }
+
+    #[test]
+    fn the_text_says_what_would_be_sent() {
+        let text = report(true).to_text().unwrap();
+        for line in [
+            "plan       1× crowd, seed 1, 4.0 s",
+            "sessions   2 planned, 2 captured",
+            "uploads    3.00 MB",
+            "bindings   1 unresolved, 1 orphan sessions",
+            "POST /api/upload · header Authorization ← nothing (1 use)",
+        ] {
+            assert!(text.lines().any(|is| is == line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn the_json_has_the_names_that_scripts_rely_on() {
+        let json = serde_json::to_value(report(false)).unwrap();
+        assert_eq!(json["mode"], "crowd");
+        assert_eq!(json["sessions_planned"], 2);
+        assert_eq!(json["requests_planned"], 2);
+        assert_eq!(json["upload_bytes_planned"], 3_000_000);
+        assert_eq!(json["dispersion_planned"]["1"], json["dispersion_captured"]["1"]);
+        assert_eq!(json["fidelity"]["inter_arrival"]["pass"], true);
+        assert!(json.get("bindings").is_none());
+        assert_eq!(serde_json::to_value(report(true)).unwrap()["bindings"][0]["resolved"], false);
+    }
+}
