@@ -6,7 +6,7 @@
 
 use askama::Template;
 
-use super::format::{multiple, seconds};
+use super::format::seconds;
 use super::{Report, ReportError, words};
 use crate::inspect::Summary;
 use crate::measure::run::{RunReport, Verdict};
@@ -88,14 +88,14 @@ pub fn page(report: &Report) -> Result<String, ReportError> {
 
 fn run_views(runs: &[RunReport]) -> Vec<RunView> {
     let lightest = words::baseline(runs);
-    let view = |run: &RunReport| RunView {
-        name: multiple(run.multiple),
+    let view = |(name, run): (String, &RunReport)| RunView {
+        name,
         verdict: words::verdict_name(run.verdict),
         tone: tone(run.verdict),
         sentence: words::with_bound_units(&words::describe(run, lightest)),
         reasons: run.reasons.iter().map(|reason| words::with_bound_units(reason)).collect(),
     };
-    runs.iter().map(view).collect()
+    words::run_names(runs).into_iter().zip(runs).map(view).collect()
 }
 
 fn tone(verdict: Verdict) -> &'static str {

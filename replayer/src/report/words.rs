@@ -2,6 +2,8 @@
 //!
 //! Numbers come from the run; nothing is judged here that the run did not judge itself.
 
+use std::collections::HashSet;
+
 use super::format::{count, counted, ms, multiple, number, seconds, share};
 use crate::measure::run::{RunReport, Verdict};
 
@@ -10,20 +12,30 @@ const CLASSES_NAMED: usize = 3;
 /// From how far above the lightest run's p95 on the comparison is worth a sentence.
 const NOTABLE_GROWTH: f64 = 1.25;
 
+/// What each run is called: its multiple, and as much more as it takes to tell the runs apart.
+pub fn run_names(runs: &[RunReport]) -> Vec<String> {
+    let short: Vec<String> = runs.iter().map(|run| multiple(run.multiple)).collect();
+    let with_mode = runs.iter().map(|run| format!("{} {}", multiple(run.multiple), run.mode)).collect();
+    let numbered = short.iter().enumerate().map(|(at, name)| format!("{name} #{}", at + 1)).collect();
+    [short.clone(), with_mode].into_iter().find(|names| all_differ(names)).unwrap_or(numbered)
+}
+
+fn all_differ(names: &[String]) -> bool {
+    names.iter().collect::<HashSet<_>>().len() == names.len()
+}
+
 /// What all runs say together, in one line.
 pub fn headline(runs: &[RunReport]) -> String {
-    let held = multiples(runs, Verdict::Pass).map(|list| format!("held at {list}"));
-    let missed = multiples(runs, Verdict::Fail).map(|list| format!("missed at {list}"));
-    let invalid = multiples(runs, Verdict::Invalid).map(|list| format!("cannot tell at {list}"));
+    let held = names_of(runs, Verdict::Pass).map(|list| format!("held at {list}"));
+    let missed = names_of(runs, Verdict::Fail).map(|list| format!("missed at {list}"));
+    let invalid = names_of(runs, Verdict::Invalid).map(|list| format!("cannot tell at {list}"));
     let parts: Vec<String> = [held, missed, invalid].into_iter().flatten().collect();
     if parts.is_empty() { "What the capture holds".to_owned() } else { capitalised(&parts.join(", ")) }
 }
 
-fn multiples(runs: &[RunReport], verdict: Verdict) -> Option<String> {
-    let of_verdict = runs.iter().filter(|run| run.verdict == verdict);
-    let mut names: Vec<String> = of_verdict.map(|run| multiple(run.multiple)).collect();
-    names.dedup();
-    listed(&names)
+fn names_of(runs: &[RunReport], verdict: Verdict) -> Option<String> {
+    let named = runs.iter().zip(run_names(runs)).filter(|(run, _)| run.verdict == verdict);
+    listed(&named.map(|(_, name)| name).collect::<Vec<_>>())
 }
 
 /// `a`, `a and b`, `a, b and c`.
