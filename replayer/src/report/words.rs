@@ -5,11 +5,11 @@
 use std::collections::HashSet;
 
 use super::format::{count, counted, ms, multiple, number, seconds, share};
-use crate::measure::run::{RunReport, Verdict};
+use crate::measure::run::{RouteReport, RunReport, Verdict};
 
 /// Failure classes named in a sentence; the rest are summed up.
 const CLASSES_NAMED: usize = 3;
-/// From how far above the lightest run's p95 on the comparison is worth a sentence.
+/// From how far above the lightest run's p95 on the comparison is worth words.
 const NOTABLE_GROWTH: f64 = 1.25;
 
 /// What each run is called: its multiple, and as much more as it takes to tell the runs apart.
@@ -61,7 +61,7 @@ pub fn describe(run: &RunReport, baseline: Option<&RunReport>) -> String {
         Some(outcome(run)),
         unfinished(run),
         speed(run),
-        baseline.and_then(|lightest| growth(run, lightest)),
+        slowest_route(run, baseline),
         lateness(run),
     ];
     sentences.into_iter().flatten().collect::<Vec<_>>().join(" ")
@@ -129,11 +129,27 @@ fn speed(run: &RunReport) -> Option<String> {
     })
 }
 
-fn growth(run: &RunReport, lightest: &RunReport) -> Option<String> {
-    let ratio = run.latency_ms.p95? / lightest.latency_ms.p95?;
-    let base = multiple(lightest.multiple);
+/// The slowest route, and how much slower than in the lightest run: percentiles over all routes hide it
+/// behind many quick requests.
+fn slowest_route(run: &RunReport, lightest: Option<&RunReport>) -> Option<String> {
+    let p95_of = |route: &RouteReport| route.latency_ms.p95;
+    let slowest =
+        run.routes.iter().max_by(|a, b| p95_of(a).unwrap_or(-1.0).total_cmp(&p95_of(b).unwrap_or(-1.0)))?;
+    let p95_ms = p95_of(slowest)?;
+    let growth = lightest.and_then(|lightest| growth(run, slowest, p95_ms, lightest));
+    Some(format!(
+        "Slowest was {}: 95 % within {}{}.",
+        slowest.route,
+        ms(Some(p95_ms)),
+        growth.unwrap_or_default()
+    ))
+}
+
+fn growth(run: &RunReport, slowest: &RouteReport, p95_ms: f64, lightest: &RunReport) -> Option<String> {
+    let before = lightest.routes.iter().find(|route| route.route == slowest.route)?;
+    let ratio = p95_ms / before.latency_ms.p95?;
     (run.multiple > lightest.multiple && ratio >= NOTABLE_GROWTH)
-        .then(|| format!("That p95 is {} times the one at {base}.", number(Some(ratio))))
+        .then(|| format!(", {} times as long as at {}", number(Some(ratio)), multiple(lightest.multiple)))
 }
 
 /// Only worth words when the generator itself was late.
