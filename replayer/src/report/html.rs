@@ -125,12 +125,17 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
     let facts = [
         ("Capture", captures),
         ("Target", distinct(runs, |run| run.target.clone())),
-        ("Started", runs.iter().map(|run| run.started.clone()).min().unwrap_or_default()),
+        ("Started", runs.iter().map(|run| to_the_second(&run.started)).min().unwrap_or_default()),
         ("Amplified by", distinct(runs, |run| run.mode.clone())),
         ("Clock within sessions", distinct(runs, |run| run.clock.clone())),
         ("Seed", distinct(runs, |run| run.seed.to_string())),
     ];
     facts.into_iter().filter(|(_, value)| !value.is_empty()).collect()
+}
+
+/// An RFC 3339 instant in UTC without its fraction.
+fn to_the_second(instant: &str) -> String {
+    instant.split_once('.').map_or_else(|| instant.to_owned(), |(whole, _)| format!("{whole}Z"))
 }
 
 fn distinct(runs: &[RunReport], of: impl Fn(&RunReport) -> String) -> String {
