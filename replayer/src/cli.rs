@@ -1,3 +1,154 @@
-//! The commands of `kingtide`: arguments in, exit code out.
+//! The command line: which commands exist, where their output goes, and what their exit status says.
+//!
+//! Each command is a module with its arguments and `run(&Args) -> anyhow::Result<Exit>`. An `Err` is
+//! bad input: it is printed as `error: …` with its remedy and exits with 2. Everything else a command
+//! finds out about the target is an [`Exit`]. The result goes to stdout through [`print_result`],
+//! everything else to stderr.
 
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub mod completions;
+pub mod inspect;
 pub mod plan;
+pub mod replay;
+pub mod report;
+
+/// What the exit status says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// The target held (or the command did what it was asked for).
+    Held = 0,
+    /// The target missed its criteria.
+    Missed = 1,
+    /// Arguments, configuration or files that cannot be used.
+    BadInput = 2,
+    /// The run or the capture cannot speak about the target.
+    Invalid = 3,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  kingtide inspect captures/monday                    what the capture holds
+  kingtide plan captures/monday -x 5 --seed 7         what a replay at 5× would send, without sending
+  kingtide replay captures/monday --target http://127.0.0.1:8080 -x 5 --out runs/5x
+  kingtide report --capture captures/monday runs/1x runs/5x --html report.html
+
+Exit status:
+  0  the target held        2  bad input: arguments, configuration, files
+  1  the target missed      3  the run is invalid: generator saturated, capture damaged
+
+The result goes to stdout, progress and diagnostics to stderr (KINGTIDE_LOG=debug for more).";
+
+/// Replays captured sessions at any multiple as new users, and reports what gave way.
+#[derive(Debug, Parser)]
+#[command(name = "kingtide", version, after_long_help = EXAMPLES, max_term_width = 110)]
+#[command(arg_required_else_help = true, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Inspect(inspect::InspectArgs),
+    Plan(plan::PlanArgs),
+    Replay(replay::ReplayArgs),
+    Report(report::ReportArgs),
+    Completions(completions::CompletionsArgs),
+}
+
+/// Runs the command that the arguments name, the program's name first.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli.command.run().unwrap_or_else(|error| refuse(&error)),
+        Err(usage) => explain(&usage),
+    }
+}
+
+impl Command {
+    fn run(&self) -> anyhow::Result<Exit> {
+        match self {
+            Self::Inspect(args) => inspect::run(args),
+            Self::Plan(args) => plan::run(args),
+            Self::Replay(args) => replay::run(args),
+            Self::Report(args) => report::run(args),
+            Self::Completions(args) => completions::run(args),
+        }
+    }
+}
+
+/// Writes the result of a command to stdout. A reader that went away (`| head`) is no error: the
+/// command still ends with its own status.
+pub fn print_result(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    written.or_else(|error| if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
+}
+
+/// Help and version are results; everything else that clap objects to is bad input.
+fn explain(usage: &clap::Error) -> Exit {
+    let _ = usage.print();
+    if usage.use_stderr() { Exit::BadInput } else { Exit::Held }
+}
+
+fn refuse(error: &anyhow::Error) -> Exit {
+    let _ = writeln!(io::stderr(), "error: {}", causes(error));
+    Exit::BadInput
+}
+
+/// The error and its causes in one line; a cause that the line tells already is not repeated.
+fn causes(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if line.is_empty() {
+            line = cause;
+        } else if !line.contains(&cause) {
+            line = format!("{line}: {cause}");
+        }
+    }
+    line
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let cause = io::Error::new(io::ErrorKind::NotFound, "no such file");
+        let error = anyhow::Error::new(cause).context("capture: no such file").context("cannot inspect");
+        assert_eq!(causes(&error), "cannot inspect: capture: no such file");
+    }
+
+    #[test]
+    fn every_command_shows_examples() {
+        for command in Cli::command().get_subcommands() {
+            let examples = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
+            assert!(examples.contains("Example"), "{} has no examples", command.get_name());
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_bad_input() {
+        let exits = ["nonsense", "--nonsense"].map(|word| run(["kingtide".into(), word.into()]));
+        assert_eq!(exits, [Exit::BadInput; 2]);
+        assert_eq!(run(["kingtide".into(), "--version".into()]), Exit::Held);
+    }
+}

@@ -6,6 +6,10 @@
 //! pure: no clock, no socket, no randomness but the seed.
 
 pub mod cli;
+pub mod drive;
+pub mod identities;
+pub mod inspect;
 pub mod measure;
 pub mod plan;
+pub mod report;
 pub mod sessions;

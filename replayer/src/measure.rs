@@ -1,3 +1,19 @@
-//! What a run measured, and the machine-readable report of it (schema: `replayer/schemas/run.json`).
+//! What a run measured: four instants per sample, kept as counts and distributions.
+//!
+//! Each worker owns a [`recorder::Recorder`]; they merge exactly at the end, so no percentile is ever
+//! averaged. Memory does not grow with the number of requests: distributions are histograms, and the only
+//! thing that grows with the run's length is one row per second. [`summary`] turns the result into the
+//! report's contract ([`run`]), [`verdict`] says what it means.
 
+pub mod gates;
+pub mod live;
+pub mod recorder;
+pub mod route;
 pub mod run;
+pub mod sample;
+pub mod series;
+pub mod summary;
+pub mod verdict;
+
+pub use recorder::Recorder;
+pub use sample::{ClientStage, ErrorClass, Failure, Outcome, Sample, Upload};

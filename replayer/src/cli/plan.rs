@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -12,14 +10,22 @@ use kingtide_common::capture::Capture;
 use kingtide_common::units::{ByteSize, Multiple, Seed};
 use serde::Serialize;
 
+use super::{Exit, print_result};
 use crate::plan::{self, Fidelity, Mode, Plan, dispersion};
 use crate::sessions::{self, BindingMap, Rules, Session, Sessions};
+
+const EXAMPLES: &str = "\
+Examples:
+  kingtide plan captures/monday -x 5                     sessions, requests and burstiness of a replay at 5×
+  kingtide plan captures/monday -x 1 --show-bindings     where each value of a request comes from
+  kingtide plan captures/monday -x 10 --mode volley --seed 7 --json";
 
 /// Below this width starts follow something outside that users obey at once.
 const VOLLEY_SHIFT_S: f64 = 1.0;
 
-/// Shows what a replay of a capture would send.
+/// Show what a replay of a capture would send, without sending.
 #[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
 pub struct PlanArgs {
     /// The capture's directory.
     capture: PathBuf,
@@ -41,11 +47,11 @@ pub struct PlanArgs {
 }
 
 /// Reads the capture, plans, and prints the plan to stdout. The capture's damage goes to stderr.
-pub fn run(args: &PlanArgs) -> anyhow::Result<ExitCode> {
+pub fn run(args: &PlanArgs) -> anyhow::Result<Exit> {
     let reading = Capture::open(&args.capture).and_then(|capture| capture.read());
     let reading = reading.with_context(|| format!("cannot read the capture {}", args.capture.display()))?;
     for damage in &reading.damage {
-        eprintln!("damaged: {damage:?}");
+        eprintln!("damaged: {damage}");
     }
     anyhow::ensure!(
         !reading.exchanges.is_empty(),
@@ -56,8 +62,8 @@ pub fn run(args: &PlanArgs) -> anyhow::Result<ExitCode> {
     let plan = plan::amplify(&sessions.sessions, args.multiple, args.mode, Seed(args.seed));
     let report = PlanReport::new(&plan, &sessions, args.show_bindings);
     let text = if args.json { serde_json::to_string_pretty(&report)? + "\n" } else { report.to_text()? };
-    std::io::stdout().write_all(text.as_bytes())?;
-    Ok(ExitCode::SUCCESS)
+    print_result(&text)?;
+    Ok(Exit::Held)
 }
 
 /// `kingtide plan --json`.

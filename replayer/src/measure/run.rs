@@ -133,6 +133,9 @@ pub struct RunReport {
     /// Index of dispersion of the planned releases by window in seconds, captured and amplified.
     pub dispersion_captured: BTreeMap<String, f64>,
     pub dispersion_planned: BTreeMap<String, f64>,
+    /// What that should be: the captured one at this multiple (`plan::dispersion::targets`).
+    #[serde(default)]
+    pub dispersion_target: BTreeMap<String, f64>,
     pub fidelity: BTreeMap<String, Gate>,
     pub routes: Vec<RouteReport>,
     pub series: Vec<Second>,

@@ -1,0 +1,51 @@
+//! `kingtide inspect`: what a capture holds.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use kingtide_common::capture::{Capture, Manifest};
+
+use super::{Exit, print_result};
+use crate::inspect::{Material, Summary, summarise, text};
+use crate::sessions::{self, Rules};
+
+const EXAMPLES: &str = "\
+Examples:
+  kingtide inspect captures/monday                                   for people
+  kingtide inspect captures/monday --json | jq .upload_bytes         for scripts (schema: schemas/inspect.json)
+  kingtide inspect captures/monday --json | jq -e '.damage == []'    fails when the capture is damaged
+
+A capture that was torn by a crash is read up to the tear; what is missing stands first.";
+
+/// Show what a capture holds: routes, stages, upload sizes, burstiness, damage.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct InspectArgs {
+    /// Directory of the capture.
+    capture: PathBuf,
+    /// JSON on stdout instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &InspectArgs) -> anyhow::Result<Exit> {
+    let summary = summary_of(&args.capture)?;
+    let result =
+        if args.json { serde_json::to_string_pretty(&summary)? + "\n" } else { text::render(&summary) };
+    print_result(&result)?;
+    Ok(Exit::Held)
+}
+
+/// Reads a capture and sums it up.
+pub(super) fn summary_of(path: &Path) -> anyhow::Result<Summary> {
+    let capture = Capture::open(path)?;
+    let reading = capture.read()?;
+    let grouped = sessions::group(reading.exchanges, &Rules::default());
+    Ok(summarise(&Material {
+        capture: &path.display().to_string(),
+        sessions: &grouped.sessions,
+        ledger: capture.manifest().map(Manifest::ledger),
+        gaps: &reading.gaps,
+        damage: &reading.damage,
+    }))
+}

@@ -1,0 +1,291 @@
+//! `kingtide replay`: sends a capture's sessions at a multiple, and reports what came of it.
+//!
+//! Everything that can be wrong with the input is found before the first request goes out.
+
+mod progress;
+mod share;
+mod stop;
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use clap::Args;
+use kingtide_common::capture::{Capture, Reading};
+use kingtide_common::units::{Multiple, Seed, Span};
+
+use self::progress::Display;
+use self::share::Share;
+use super::{Exit, print_result};
+use crate::drive::{self, Clock, DriveConfig, Late, Target};
+use crate::identities::Identities;
+use crate::measure::live::Live;
+use crate::measure::run::{RunReport, Verdict};
+use crate::measure::summary::{self, Context};
+use crate::plan::{self, Mode, Plan};
+use crate::report::format::{count, counted, multiple};
+use crate::report::{self, RUN_FILE, Report, terminal};
+use crate::sessions::{self, Rules, Session};
+
+const REACH_TIMEOUT: Duration = Duration::from_secs(5);
+
+const EXAMPLES: &str = "\
+Examples:
+  kingtide replay captures/monday --target http://127.0.0.1:8080 -x 1      the capture itself, each session once
+  kingtide replay captures/monday --target http://127.0.0.1:8080 -x 5 --identities accounts.csv --out runs/5x
+  kingtide replay captures/monday --target https://staging.example.com -x 2 --yes-this-is staging.example.com
+  kingtide replay captures/monday --target http://10.0.0.7 -x 10 --json | jq .verdict
+
+Every user of the replay logs in with an account of its own: --identities is a CSV file whose first line
+names the columns (email,password), with at least as many lines as the plan has users who log in.
+
+Ctrl-C releases nothing more, waits for what is in flight and reports; a second one ends at once.
+
+Exit status:
+  0  the target held         2  bad input: arguments, files, a target that does not answer
+  1  the target missed       3  the run is invalid: generator late, stopped, values without a source";
+
+/// Replay a capture's sessions at any multiple, as new users with the recorded rhythm.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct ReplayArgs {
+    /// Directory of the capture.
+    capture: PathBuf,
+    /// Where to send: http://HOST:PORT or https://HOST. Paths come from the capture.
+    #[arg(long, value_name = "URL")]
+    target: String,
+    /// How many times the captured users, 0.1 to 1000.
+    #[arg(short = 'x', long, value_name = "N", default_value = "1")]
+    multiple: Multiple,
+    /// How users are multiplied.
+    #[arg(long, value_enum, default_value_t)]
+    mode: Mode,
+    /// Start of the random sequence: the same seed gives the same plan.
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// Accounts to log in with, one per user: a CSV file with a header line.
+    #[arg(long, value_name = "FILE")]
+    identities: Option<PathBuf>,
+    /// Where requests within a session take their instants from.
+    #[arg(long, value_enum, default_value_t)]
+    clock: Clock,
+    /// What happens to a request that this machine is over 10 ms late for.
+    #[arg(long, value_enum, default_value_t)]
+    late: Late,
+    /// Longest wait for an answer, from the first byte sent.
+    #[arg(long, value_name = "TIME", default_value = "60s")]
+    timeout: Span,
+    /// Longest wait for what is in flight after the last planned request [default: the timeout, at least 30s].
+    #[arg(long, value_name = "TIME")]
+    drain: Option<Span>,
+    /// Share of the planned requests that may fail before the target has missed.
+    #[arg(long, value_name = "SHARE", default_value = "1%")]
+    max_failures: Share,
+    /// Threads that send [default: one per core].
+    #[arg(long, value_name = "COUNT")]
+    workers: Option<NonZeroUsize>,
+    /// Write the report into this directory, as run.json.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// JSON on stdout instead of a table (schema: schemas/run.json).
+    #[arg(long)]
+    json: bool,
+    /// Needed for a target that is not on this machine or in a private network: its host, once more.
+    #[arg(long, value_name = "HOST")]
+    yes_this_is: Option<String>,
+}
+
+/// A capture, ready to plan from.
+struct Captured {
+    name: String,
+    sessions: Vec<Session>,
+    /// Damage and gaps, as sentences for the report.
+    cautions: Vec<String>,
+}
+
+pub fn run(args: &ReplayArgs) -> anyhow::Result<Exit> {
+    let captured = Captured::read(&args.capture)?;
+    let target = args.allowed_target()?;
+    let plan = plan::amplify(&captured.sessions, args.multiple, args.mode, Seed(args.seed));
+    let config = args.drive_config(target)?;
+    args.out.as_deref().map_or(Ok(()), prepare_directory)?;
+    announce(&captured, &plan, &config.target);
+    let run = drive(args, &captured, &plan, &config)?;
+    if let Some(directory) = &args.out {
+        report::write_whole(&directory.join(RUN_FILE), &(serde_json::to_string_pretty(&run)? + "\n"))?;
+    }
+    let exit = exit_of(run.verdict);
+    let result = if args.json { serde_json::to_string_pretty(&run)? + "\n" } else { table(run) };
+    print_result(&result)?;
+    Ok(exit)
+}
+
+fn drive(
+    args: &ReplayArgs,
+    captured: &Captured,
+    plan: &Plan,
+    config: &DriveConfig,
+) -> anyhow::Result<RunReport> {
+    let fidelity = plan::fidelity(plan, &captured.sessions);
+    let live = Arc::new(Live::default());
+    let planned_end = Duration::from_micros(drive::planned_end_us(plan, &captured.sessions));
+    let planned = drive::planned_requests(plan, &captured.sessions);
+    let display = Display::start(Arc::clone(&live), planned, planned_end);
+    let measured = drive::run(plan, &captured.sessions, config, &live);
+    display.finish();
+    let context = Context {
+        capture: &captured.name,
+        target: &config.target.origin(),
+        clock: config.clock,
+        plan,
+        sessions: &captured.sessions,
+        max_failed_share: args.max_failures.get(),
+        fidelity: &fidelity,
+        cautions: &captured.cautions,
+    };
+    Ok(summary::report(&context, &measured?))
+}
+
+impl Captured {
+    fn read(path: &Path) -> anyhow::Result<Self> {
+        let reading = Capture::open(path)?.read()?;
+        let cautions = cautions(&reading);
+        cautions.iter().for_each(|caution| eprintln!("warning: {caution}"));
+        let sessions = sessions::group(reading.exchanges, &Rules::default()).sessions;
+        let name = path.display().to_string();
+        ensure!(!sessions.is_empty(), "{name} holds no exchange to replay; record some traffic first");
+        Ok(Self { name, sessions, cautions })
+    }
+}
+
+fn cautions(reading: &Reading) -> Vec<String> {
+    let damage = reading.damage.iter().map(|damage| format!("the capture is damaged: {damage}"));
+    let missing: u64 = reading.gaps.iter().map(|gap| gap.count).sum();
+    let gaps = (missing > 0).then(|| {
+        format!("the capture lacks {} that the proxy could not record", counted(missing, "request"))
+    });
+    damage.chain(gaps).collect()
+}
+
+impl ReplayArgs {
+    /// The target, if it answers and may be loaded.
+    fn allowed_target(&self) -> anyhow::Result<Target> {
+        let target = Target::resolve(&self.target).context("--target")?;
+        let host = target.host().to_owned();
+        let is_named = self.yes_this_is.as_deref() == Some(host.as_str());
+        if !target.is_private() && !is_named {
+            bail!(
+                "--target {host} is neither this machine nor in a private network; \
+                 if you may load it, repeat its name: --yes-this-is {host}"
+            );
+        }
+        Ok(target.reached(REACH_TIMEOUT)?)
+    }
+
+    fn drive_config(&self, target: Target) -> anyhow::Result<DriveConfig> {
+        let timeout = self.timeout.0;
+        ensure!(!timeout.is_zero(), "--timeout 0s: no answer comes in no time; write 60s");
+        let mut config = DriveConfig::new(target, timeout, stop::on_signals()?);
+        config.identities = self.identities.as_deref().map(Identities::read).transpose()?;
+        config.clock = self.clock;
+        config.late = self.late;
+        config.drain = self.drain.map_or(config.drain, |drain| drain.0);
+        config.workers = self.workers.unwrap_or(config.workers);
+        Ok(config)
+    }
+}
+
+fn prepare_directory(directory: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(directory)
+        .with_context(|| format!("--out: cannot make the directory {}", directory.display()))
+}
+
+fn announce(captured: &Captured, plan: &Plan, target: &Target) {
+    let sessions = captured.sessions.len() as u64;
+    let users = plan.clones.len() as u64;
+    let requests = drive::planned_requests(plan, &captured.sessions);
+    let seconds = Duration::from_micros(drive::planned_end_us(plan, &captured.sessions)).as_secs_f64();
+    eprintln!(
+        "{}: {} at {} ({}, seed {}) = {} with {} in {seconds:.0} s, to {}",
+        captured.name,
+        counted(sessions, "session"),
+        multiple(plan.multiple.get()),
+        plan.mode,
+        plan.seed.0,
+        counted(users, "user"),
+        counted(requests, "request"),
+        target.origin(),
+    );
+}
+
+fn table(run: RunReport) -> String {
+    let errors: Vec<String> =
+        run.errors.iter().map(|(class, errors)| format!("{class} {}", count(*errors))).collect();
+    let errors = if errors.is_empty() { String::new() } else { format!("errors: {}\n", errors.join(", ")) };
+    terminal::render(&Report { capture: None, runs: vec![run] }) + &errors
+}
+
+fn exit_of(verdict: Verdict) -> Exit {
+    match verdict {
+        Verdict::Pass => Exit::Held,
+        Verdict::Fail => Exit::Missed,
+        Verdict::Invalid => Exit::Invalid,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, FromArgMatches, Parser};
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: ReplayArgs,
+    }
+
+    fn parsed(words: &str) -> Result<ReplayArgs, clap::Error> {
+        let words = std::iter::once("replay").chain(words.split_whitespace());
+        let matches = Line::command().try_get_matches_from(words)?;
+        Ok(Line::from_arg_matches(&matches)?.args)
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_help() {
+        let args = parsed("capture --target http://127.0.0.1:1").unwrap();
+        assert_eq!((args.mode, args.clock, args.seed), (Mode::Crowd, Clock::Offsets, 1));
+        assert_eq!((args.timeout.0, args.drain), (Duration::from_secs(60), None));
+        assert!((args.max_failures.get() - 0.01).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn values_that_make_no_sense_are_refused() {
+        for words in
+            ["-x 0", "-x 2000", "--max-failures 101%", "--timeout soon", "--clock wall", "--workers 0"]
+        {
+            assert!(parsed(&format!("capture --target http://127.0.0.1 {words}")).is_err(), "{words}");
+        }
+    }
+
+    #[test]
+    fn a_public_target_needs_its_name_once_more() {
+        let refused = parsed("capture --target http://192.0.2.1").unwrap().allowed_target().unwrap_err();
+        assert!(refused.to_string().contains("--yes-this-is 192.0.2.1"), "{refused}");
+        let other = parsed("capture --target http://192.0.2.1 --yes-this-is example.com").unwrap();
+        assert!(other.allowed_target().is_err());
+    }
+
+    #[test]
+    fn a_target_that_does_not_answer_is_bad_input() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let origin = format!("http://{}", listener.local_addr().unwrap());
+        let args = parsed(&format!("capture --target {origin}")).unwrap();
+        assert!(args.allowed_target().is_ok());
+        drop(listener);
+        let refused = args.allowed_target().unwrap_err().to_string();
+        assert!(refused.contains("is the target running?"), "{refused}");
+    }
+}

@@ -1,0 +1,134 @@
+//! What a run is doing, on stderr: a line that changes on a terminal, a line every five seconds elsewhere.
+
+use std::io::{self, IsTerminal};
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::measure::live::{Counts, Live};
+use crate::report::format::{count, ms, rate};
+
+const TERMINAL_PERIOD: Duration = Duration::from_millis(500);
+const LOG_PERIOD: Duration = Duration::from_secs(5);
+
+/// The display of a run under way; [`Display::finish`] ends it.
+#[derive(Debug)]
+pub(super) struct Display {
+    finish: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+/// What the display looks at.
+struct View {
+    live: Arc<Live>,
+    planned: u64,
+    planned_end: Duration,
+    began: Instant,
+    seen: Counts,
+    seen_at: Instant,
+}
+
+impl Display {
+    /// `planned` requests, the last of them due `planned_end` after the start.
+    pub(super) fn start(live: Arc<Live>, planned: u64, planned_end: Duration) -> Self {
+        let (finish, finished) = mpsc::channel();
+        let now = Instant::now();
+        let view = View { live, planned, planned_end, began: now, seen: Counts::default(), seen_at: now };
+        let is_terminal = io::stderr().is_terminal();
+        let thread =
+            thread::spawn(
+                move || if is_terminal { view.as_bar(&finished) } else { view.as_lines(&finished) },
+            );
+        Self { finish, thread }
+    }
+
+    pub(super) fn finish(self) {
+        // A display that is gone needs no end; one that panicked spoils no run.
+        let _ = self.finish.send(());
+        let _ = self.thread.join();
+    }
+}
+
+impl View {
+    fn as_lines(mut self, finished: &mpsc::Receiver<()>) {
+        while finished.recv_timeout(LOG_PERIOD) == Err(RecvTimeoutError::Timeout) {
+            eprintln!("{}", self.line());
+        }
+    }
+
+    fn as_bar(mut self, finished: &mpsc::Receiver<()>) {
+        let style = ProgressStyle::with_template("{bar:24} {percent:>3} %  {msg}");
+        let bar = ProgressBar::new(self.planned).with_style(style.expect("the template is constant"));
+        while finished.recv_timeout(TERMINAL_PERIOD) == Err(RecvTimeoutError::Timeout) {
+            let line = self.line();
+            bar.set_position(self.seen.sent);
+            bar.set_message(line);
+        }
+        bar.finish_and_clear();
+    }
+
+    /// What happened since the last line.
+    fn line(&mut self) -> String {
+        let (now, counts) = (Instant::now(), self.live.counts());
+        let since = now.duration_since(self.seen_at).as_secs_f64();
+        let line = format!(
+            "{} of {} sent · {} · {} in flight · p95 {} · {} failed · lag p99 {} · {}",
+            count(counts.sent),
+            count(self.planned),
+            rate(counts.sent.saturating_sub(self.seen.sent), since),
+            count(counts.in_flight),
+            ms(self.live.take_latency_ms_p95()),
+            count(counts.failed),
+            ms(self.live.take_lag_ms_p99()),
+            remaining(self.planned_end, now.duration_since(self.began)),
+        );
+        (self.seen, self.seen_at) = (counts, now);
+        line
+    }
+}
+
+fn remaining(planned_end: Duration, elapsed: Duration) -> String {
+    match planned_end.checked_sub(elapsed) {
+        Some(left) => format!("{} s left", left.as_secs() + 1),
+        None => "waiting for the last answers".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::series::End;
+
+    #[test]
+    fn a_line_says_what_happened_since_the_last() {
+        let live = Arc::new(Live::default());
+        live.sent(3_000_000);
+        live.ended(&End {
+            at_ns: 0,
+            was_sent: true,
+            is_done: true,
+            is_failed: true,
+            latency_ns: Some(2_000_000_000),
+        });
+        let now = Instant::now();
+        let planned_end = Duration::from_secs(3_600);
+        let mut view =
+            View { live, planned: 1_500, planned_end, began: now, seen: Counts::default(), seen_at: now };
+        let line = view.line();
+        for part in [
+            "1 of 1\u{202f}500 sent",
+            "0 in flight",
+            "p95 2.0 s",
+            "1 failed",
+            "lag p99 3.0 ms",
+            "3600 s left",
+        ] {
+            assert!(line.contains(part), "{part} in {line}");
+        }
+        assert!(view.line().contains("p95 –"));
+        assert_eq!(remaining(Duration::from_secs(1), Duration::from_secs(2)), "waiting for the last answers");
+    }
+}

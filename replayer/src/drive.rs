@@ -1,0 +1,204 @@
+//! The open-loop drive: sends a plan on time, whatever the target does.
+//!
+//! plan → clones by [`worker`](self) → one lane per recorded connection → exchanges → samples. Intended
+//! instants come from the plan and one common start, never from a wake-up; a request waits only for a
+//! value of an earlier answer and for its turn on the connection, and what it waited is kept apart from
+//! what the generator was late. Every planned request ends in exactly one counted state.
+
+mod body;
+mod connection;
+mod ending;
+mod exchange;
+mod lane;
+mod multipart;
+mod pacing;
+mod request;
+mod script;
+mod tally;
+mod target;
+mod timer;
+mod user;
+mod values;
+mod wire;
+mod worker;
+
+use std::fmt;
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use clap::ValueEnum;
+use tokio::sync::watch;
+
+pub use ending::Stop;
+pub use target::{Target, TargetError};
+pub use timer::{PreciseTimer, Sleep};
+
+use crate::identities::{self, Identities, IdentityError};
+use crate::measure::Recorder;
+use crate::measure::live::Live;
+use crate::measure::route::Routes;
+use crate::plan::Plan;
+use crate::sessions::Session;
+use script::Script;
+use worker::Shared;
+
+/// From the call of [`run`] to the plan's zero: workers start in it, and the first connections open.
+const SETUP: Duration = Duration::from_millis(400);
+/// The drain deadline is at least this long after the last planned release.
+const DRAIN_MIN: Duration = Duration::from_secs(30);
+
+/// Where a step's intended instant comes from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Clock {
+    /// The recorded instants: a late answer delays only what needs a value of it.
+    #[default]
+    Offsets,
+    /// The recorded think time after the answer, as a person behaves.
+    Think,
+}
+
+/// What happens to a request that the generator is more than 10 ms late for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Late {
+    /// It goes out late: the offered work is kept.
+    #[default]
+    Send,
+    /// It is dropped and counts as failed.
+    Drop,
+}
+
+/// How a plan is driven.
+#[derive(Debug, Clone)]
+pub struct DriveConfig {
+    pub target: Target,
+    pub identities: Option<Identities>,
+    pub clock: Clock,
+    pub late: Late,
+    /// From sent to the last byte of the answer.
+    pub timeout: Duration,
+    /// From the last planned release (or the user's stop) to the end of the run.
+    pub drain: Duration,
+    pub workers: NonZeroUsize,
+    pub stop: watch::Receiver<Stop>,
+}
+
+/// What came of a run.
+#[derive(Debug, Clone)]
+pub struct Measured {
+    pub recorder: Recorder,
+    /// The routes that the recorder's are numbered by.
+    pub routes: Routes,
+    /// When the plan's zero was.
+    pub started: SystemTime,
+    /// From the plan's zero to the end of the last request.
+    pub duration: Duration,
+    /// The user stopped it.
+    pub is_interrupted: bool,
+}
+
+/// Why a run could not be driven.
+#[derive(Debug, thiserror::Error)]
+pub enum DriveError {
+    #[error(transparent)]
+    Identities(#[from] IdentityError),
+    #[error("cannot start a worker: {0}")]
+    Worker(#[from] io::Error),
+}
+
+impl DriveConfig {
+    /// The defaults: recorded instants, late requests sent, a worker per core.
+    pub fn new(target: Target, timeout: Duration, stop: watch::Receiver<Stop>) -> Self {
+        Self {
+            target,
+            identities: None,
+            clock: Clock::default(),
+            late: Late::default(),
+            timeout,
+            drain: timeout.max(DRAIN_MIN),
+            workers: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            stop,
+        }
+    }
+}
+
+/// Sends the whole plan and waits for what becomes of it. Blocks; `live` can be read from other threads.
+///
+/// Nothing is sent when the identities cannot serve the plan.
+pub fn run(
+    plan: &Plan,
+    sessions: &[Session],
+    config: &DriveConfig,
+    live: &Arc<Live>,
+) -> Result<Measured, DriveError> {
+    let identities = identities::assign(config.identities.as_ref(), plan, sessions)?;
+    raise_descriptor_limit();
+    let routes = Routes::of(sessions);
+    let start = Instant::now() + SETUP;
+    let started = SystemTime::now() + SETUP;
+    let shared = Shared {
+        plan,
+        sessions,
+        scripts: sessions.iter().map(Script::of).collect(),
+        routes: &routes,
+        identities,
+        config,
+        live: Arc::clone(live),
+        start,
+        planned_end: start + Duration::from_micros(planned_end_us(plan, sessions)),
+        salt: rand::random(),
+    };
+    let recorder = play(&shared)?;
+    let duration = start.elapsed();
+    let is_interrupted = *config.stop.borrow() > Stop::Run;
+    Ok(Measured { recorder, routes, started, duration, is_interrupted })
+}
+
+/// Requests that a plan sends.
+pub fn planned_requests(plan: &Plan, sessions: &[Session]) -> u64 {
+    plan.clones.iter().map(|clone| sessions[clone.session].steps.len() as u64).sum()
+}
+
+/// The last planned release, microseconds from the start of the run.
+pub fn planned_end_us(plan: &Plan, sessions: &[Session]) -> u64 {
+    let last_us = |session: &Session| session.steps.iter().map(|step| step.offset_us).max().unwrap_or(0);
+    let last_us: Vec<u64> = sessions.iter().map(last_us).collect();
+    plan.clones.iter().map(|clone| clone.start_us + last_us[clone.session]).max().unwrap_or(0)
+}
+
+fn play(shared: &Shared<'_>) -> io::Result<Recorder> {
+    let workers = shared.config.workers.get().min(shared.plan.clones.len()).max(1);
+    std::thread::scope(|scope| {
+        let spawn = |share| {
+            let name = format!("drive-{share}");
+            std::thread::Builder::new()
+                .name(name)
+                .spawn_scoped(scope, move || worker::play(shared, share, workers))
+        };
+        let threads = (0..workers).map(spawn).collect::<io::Result<Vec<_>>>()?;
+        let mut whole = Recorder::new(shared.routes.labels().len());
+        for thread in threads {
+            // A worker panics only on a broken invariant: go on panicking, with its message.
+            whole.merge(&thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        }
+        Ok(whole)
+    })
+}
+
+/// A clone may hold several sockets; the soft limit of 1,024 descriptors is for programs that `select`.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // Where it cannot be raised, descriptors run out as `local_exhausted`, which the report names.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
+
+impl fmt::Display for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Offsets => "offsets",
+            Self::Think => "think",
+        })
+    }
+}

@@ -1,0 +1,133 @@
+//! One client connection of a clone: opened, timed, and closed with it.
+
+use std::io;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
+
+use super::body::{PIECE_BYTES, ReplayBody};
+use super::tally::Tally;
+use super::target::Target;
+use super::wire::{Metered, Wire};
+use crate::measure::ErrorClass;
+
+/// A target that takes longer to accept a connection does not accept it.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// An HTTP/1.1 connection. Dropping it closes the socket, whatever is in flight.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) sender: SendRequest<ReplayBody>,
+    pub(super) wire: Rc<Wire>,
+    pub(super) opened: Instant,
+    /// How long opening took; taken by the exchange that it was opened for.
+    pub(super) connect: Option<Duration>,
+    /// Exchanges that ended on it.
+    pub(super) exchanges: u32,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Connection {
+    pub(super) async fn open(
+        target: &Target,
+        tally: &Rc<Tally>,
+        is_title_case: bool,
+        timeout: Duration,
+    ) -> Result<Self, ErrorClass> {
+        let began = Instant::now();
+        let wire = Rc::new(Wire::new(Rc::clone(tally)));
+        let opening = opened(target, &wire, is_title_case);
+        let within = tokio::time::timeout(CONNECT_TIMEOUT.min(timeout), opening);
+        let (sender, task) = within.await.map_err(|_| ErrorClass::ConnectTimeout)??;
+        let opened = Instant::now();
+        Ok(Self { sender, wire, opened, connect: Some(opened - began), exchanges: 0, task })
+    }
+
+    /// Waits until it can take a request; false when the target has closed it.
+    pub(super) async fn is_open(&mut self) -> bool {
+        self.sender.ready().await.is_ok()
+    }
+}
+
+type Opened = (SendRequest<ReplayBody>, JoinHandle<()>);
+
+async fn opened(target: &Target, wire: &Rc<Wire>, is_title_case: bool) -> Result<Opened, ErrorClass> {
+    let tcp = TcpStream::connect(target.address()).await.map_err(|error| connect_class(&error))?;
+    tcp.set_nodelay(true).map_err(|error| connect_class(&error))?;
+    match target.tls() {
+        None => handshake(tcp, wire, is_title_case).await,
+        Some(tls) => {
+            let connector = TlsConnector::from(tls.config.clone());
+            let stream = connector.connect(tls.name.clone(), tcp).await;
+            handshake(stream.map_err(|_| ErrorClass::ConnectFailed)?, wire, is_title_case).await
+        }
+    }
+}
+
+async fn handshake<S>(stream: S, wire: &Rc<Wire>, is_title_case: bool) -> Result<Opened, ErrorClass>
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let io = TokioIo::new(Metered::new(stream, Rc::clone(wire)));
+    let mut builder = Builder::new();
+    builder.title_case_headers(is_title_case).max_buf_size(PIECE_BYTES);
+    let (sender, connection) = builder.handshake(io).await.map_err(|_| ErrorClass::ConnectFailed)?;
+    // Its errors reach the exchange that is in flight; without one they say that the peer closed.
+    let task = tokio::task::spawn_local(async move { drop(connection.await) });
+    Ok((sender, task))
+}
+
+fn connect_class(error: &io::Error) -> ErrorClass {
+    /// Descriptors per process and per system, buffers, memory.
+    const EXHAUSTED: [rustix::io::Errno; 4] = [
+        rustix::io::Errno::MFILE,
+        rustix::io::Errno::NFILE,
+        rustix::io::Errno::NOBUFS,
+        rustix::io::Errno::NOMEM,
+    ];
+    let is_exhausted =
+        error.raw_os_error().is_some_and(|code| EXHAUSTED.iter().any(|errno| errno.raw_os_error() == code));
+    match error.kind() {
+        _ if is_exhausted => ErrorClass::LocalExhausted,
+        io::ErrorKind::AddrNotAvailable => ErrorClass::LocalExhausted,
+        io::ErrorKind::ConnectionRefused => ErrorClass::ConnectRefused,
+        io::ErrorKind::TimedOut => ErrorClass::ConnectTimeout,
+        io::ErrorKind::ConnectionReset => ErrorClass::Reset,
+        _ => ErrorClass::ConnectFailed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_this_machine_lacks_is_not_the_targets_fault() {
+        use rustix::io::Errno;
+        let classes =
+            [Errno::MFILE, Errno::ADDRNOTAVAIL, Errno::CONNREFUSED, Errno::TIMEDOUT, Errno::HOSTUNREACH]
+                .map(|errno| connect_class(&errno.into()));
+        assert_eq!(
+            classes,
+            [
+                ErrorClass::LocalExhausted,
+                ErrorClass::LocalExhausted,
+                ErrorClass::ConnectRefused,
+                ErrorClass::ConnectTimeout,
+                ErrorClass::ConnectFailed
+            ]
+        );
+    }
+}

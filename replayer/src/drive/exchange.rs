@@ -1,0 +1,125 @@
+//! One request on an open connection, to the last byte of its answer.
+
+use std::error::Error;
+use std::io;
+
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::{HeaderMap, Response};
+
+use super::connection::Connection;
+use super::request::Prepared;
+use super::timer::PreciseTimer;
+use super::values::Found;
+use super::wire::Marks;
+use crate::measure::{ClientStage, ErrorClass};
+use crate::sessions::{ResponsePlace, extract};
+
+/// Bytes of an answer that are kept when a later step needs a value of it.
+const KEPT_BYTES_MAX: usize = 256 * 1024;
+
+/// A complete answer.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) found: Found,
+}
+
+/// Sends a request and reads its answer to the end. An answer before the end of the upload counts; the
+/// rest of the upload is then not waited for.
+pub(super) async fn exchange(
+    connection: &mut Connection,
+    prepared: &Prepared,
+    demands: &[ResponsePlace],
+    timer: &PreciseTimer,
+) -> Result<Answer, ErrorClass> {
+    let request = prepared.request(timer);
+    let answered = match connection.sender.send_request(request).await {
+        Ok(response) => read(response, demands).await,
+        Err(error) => Err(error),
+    };
+    answered.map_err(|error| class_of(&error, &connection.wire.marks()))
+}
+
+async fn read(response: Response<Incoming>, demands: &[ResponsePlace]) -> hyper::Result<Answer> {
+    let (head, mut body) = response.into_parts();
+    let needs_json = demands.iter().any(|place| matches!(place, ResponsePlace::Json { .. }));
+    let mut kept = Kept::new(needs_json);
+    while let Some(frame) = body.frame().await {
+        frame?.data_ref().into_iter().for_each(|data| kept.add(data));
+    }
+    let found = found(&head.headers, kept.json().as_ref(), demands);
+    Ok(Answer { status: head.status.as_u16(), found })
+}
+
+/// The bytes of an answer, as long as they are few and wanted.
+struct Kept {
+    bytes: Option<Vec<u8>>,
+}
+
+impl Kept {
+    fn new(is_wanted: bool) -> Self {
+        Self { bytes: is_wanted.then(Vec::new) }
+    }
+
+    fn add(&mut self, data: &[u8]) {
+        if let Some(bytes) = &mut self.bytes {
+            bytes.extend_from_slice(data);
+        }
+        self.bytes.take_if(|bytes| bytes.len() > KEPT_BYTES_MAX);
+    }
+
+    fn json(self) -> Option<serde_json::Value> {
+        serde_json::from_slice(&self.bytes?).ok()
+    }
+}
+
+fn found(headers: &HeaderMap, json: Option<&serde_json::Value>, demands: &[ResponsePlace]) -> Found {
+    let texts = || headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+    let value = |place: &ResponsePlace| Some((place.clone(), extract(place, texts(), json)?));
+    demands.iter().filter_map(value).collect()
+}
+
+/// The stage in which an exchange stood that had come this far.
+pub(super) fn stage(marks: &Marks, is_sent: bool) -> ClientStage {
+    match (is_sent, marks.first_read) {
+        (_, Some(_)) => ClientStage::Receive,
+        (true, None) => ClientStage::Wait,
+        (false, None) => ClientStage::Send,
+    }
+}
+
+fn class_of(error: &hyper::Error, marks: &Marks) -> ErrorClass {
+    match (marks.write_error, io_kind(error)) {
+        (_, Some(kind)) if is_reset(kind) => ErrorClass::Reset,
+        // The socket had said so when the request was written; reading then only found the end.
+        (Some(kind), _) if is_reset(kind) => ErrorClass::Reset,
+        (_, Some(io::ErrorKind::UnexpectedEof)) => ErrorClass::ClosedEarly,
+        _ if error.is_incomplete_message() || error.is_canceled() || error.is_closed() => {
+            ErrorClass::ClosedEarly
+        }
+        _ if error.is_user() => ErrorClass::Unbuildable,
+        (_, Some(kind)) if kind != io::ErrorKind::InvalidData && kind != io::ErrorKind::InvalidInput => {
+            ErrorClass::Reset
+        }
+        _ => ErrorClass::Protocol,
+    }
+}
+
+fn is_reset(kind: io::ErrorKind) -> bool {
+    matches!(
+        kind,
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted
+    )
+}
+
+fn io_kind(error: &hyper::Error) -> Option<io::ErrorKind> {
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if let Some(io) = cause.downcast_ref::<io::Error>() {
+            return Some(io.kind());
+        }
+        source = cause.source();
+    }
+    None
+}

@@ -1,0 +1,366 @@
+//! One connection of a clone, and the requests that go over it in order.
+//!
+//! Each request has its instant from the plan. It may go out later for three reasons that are kept apart:
+//! an answer it needs, or the request before it on the connection, is late (dependency); the target is
+//! slow to accept the connection (connect); or this generator is late (lag).
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::connection::Connection;
+use super::ending::Stop;
+use super::exchange::{Answer, exchange, stage};
+use super::request::{Prepared, Purpose, prepare};
+use super::user::User;
+use super::values::Found;
+use super::wire::{Marks, Wire};
+use super::{Clock, Late};
+use crate::measure::recorder::LATE_NS;
+use crate::measure::{ClientStage, ErrorClass, Failure, Outcome, Sample, Upload};
+
+/// How long before its instant a request's connection is opened.
+pub(super) const CONNECT_LEAD: Duration = Duration::from_millis(100);
+/// A kept connection that fails this soon, without a byte of an answer, had been closed by the target
+/// while it was idle: the request goes out again on a new one, once, as browsers do.
+const STALE_WITHIN: Duration = Duration::from_millis(500);
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Lane<'a> {
+    user: &'a User<'a>,
+    steps: &'a [usize],
+    /// Position of the first step that has not ended.
+    position: Cell<usize>,
+    under_way: RefCell<Option<UnderWay>>,
+}
+
+/// A released request, for the case that the run ends before it does.
+#[derive(Debug, Clone)]
+struct UnderWay {
+    due: Due,
+    ready: Instant,
+    connect: Option<Duration>,
+    wire: Rc<Wire>,
+    wire_bytes: u64,
+    upload: Upload,
+}
+
+/// When a request is due, and since when it could have gone out.
+#[derive(Debug, Clone, Copy)]
+struct Due {
+    intended: Instant,
+    /// The latest of what it depends on.
+    freed: Option<Instant>,
+}
+
+/// The lane's connection between requests.
+#[derive(Debug, Default)]
+struct Link {
+    connection: Option<Connection>,
+    /// A connect that failed, and when.
+    failed: Option<(Instant, ErrorClass)>,
+    /// When the last exchange on this lane ended.
+    freed: Option<Instant>,
+}
+
+/// How a request ended.
+#[derive(Debug)]
+struct Ended {
+    sample: Sample,
+    at: Instant,
+    found: Found,
+}
+
+impl<'a> Lane<'a> {
+    pub(super) fn new(user: &'a User<'a>, steps: &'a [usize]) -> Self {
+        Self { user, steps, position: Cell::new(0), under_way: RefCell::default() }
+    }
+
+    /// Sends all its requests, or accounts for those that the end of the run overtook.
+    pub(super) async fn run(&self) {
+        tokio::select! {
+            biased;
+            () = self.user.worker.ending.over() => self.give_up(),
+            () = self.send_all() => {}
+        }
+    }
+
+    async fn send_all(&self) {
+        let mut link = Link::default();
+        for (position, &step) in self.steps.iter().enumerate() {
+            let prepared = tokio::select! {
+                biased;
+                () = self.user.worker.ending.stopping() => return self.withhold_rest(),
+                prepared = self.prepare(step, &mut link) => prepared,
+            };
+            let ended = self.send(step, prepared, &mut link).await;
+            self.under_way.take();
+            link.freed = Some(ended.at);
+            self.user.worker.tally.ended(&ended.sample);
+            self.user.values.answers.settle(step, ended.at, ended.found);
+            self.position.set(position + 1);
+        }
+    }
+
+    /// Everything that can be done before the instant, and the wait for it.
+    async fn prepare(&self, step: usize, link: &mut Link) -> (Due, Result<Prepared, ErrorClass>) {
+        let timer = &self.user.worker.timer;
+        let intended = self.intended(step).await;
+        let lane_freed = link.freed;
+        let warm_up = async {
+            timer.sleep_until(intended.checked_sub(CONNECT_LEAD).unwrap_or(intended)).await;
+            // Its failure counts only if it lasts beyond the instant.
+            let _ = link.open(self.user).await;
+        };
+        let (needed, ()) = tokio::join!(self.values_there(step), warm_up);
+        let prepared = self.build(step);
+        timer.sleep_until(intended).await;
+        (Due { intended, freed: needed.max(lane_freed) }, prepared)
+    }
+
+    /// From the plan; under [`Clock::Think`] from the answer that the captured user had seen last.
+    async fn intended(&self, step: usize) -> Instant {
+        let User { worker, planned, script, .. } = self.user;
+        let recorded = worker.tally.clock.at_us(planned.start_us + self.user.offset_us(step));
+        match (worker.config.clock, script.anchors[step]) {
+            (Clock::Think, Some(anchor)) => {
+                let think_us = self.user.offset_us(step) - self.user.end_us(anchor);
+                self.user.values.answers.ended(anchor).await + Duration::from_micros(think_us)
+            }
+            _ => recorded,
+        }
+    }
+
+    /// When the last answer that the step needs was there.
+    async fn values_there(&self, step: usize) -> Option<Instant> {
+        let mut latest = None;
+        for needed in &self.user.script.waits[step] {
+            latest = latest.max(Some(self.user.values.answers.ended(*needed).await));
+        }
+        latest
+    }
+
+    fn build(&self, step: usize) -> Result<Prepared, ErrorClass> {
+        let User { worker, session, script, values, .. } = self.user;
+        let purpose = Purpose { target: &worker.config.target, needs_json: script.needs_json(step) };
+        let mut random = self.user.random(step);
+        prepare(&session.steps[step], purpose, &mut values.filling(), &mut random)
+    }
+
+    async fn send(&self, step: usize, due: (Due, Result<Prepared, ErrorClass>), link: &mut Link) -> Ended {
+        let (due, prepared) = due;
+        let prepared = match prepared {
+            Ok(prepared) => prepared,
+            Err(class) => return self.not_sent(step, due, class),
+        };
+        match link.open_at(self.user, due.intended).await {
+            Ok(connection) => self.release(step, due, &prepared, connection, link).await,
+            Err(class) => self.not_sent(step, due, class),
+        }
+    }
+
+    async fn release(
+        &self,
+        step: usize,
+        due: Due,
+        prepared: &Prepared,
+        mut connection: Connection,
+        link: &mut Link,
+    ) -> Ended {
+        let ready = due.earliest().max(connection.opened);
+        if self.user.worker.config.late == Late::Drop && ready.elapsed().as_nanos() > u128::from(LATE_NS) {
+            link.connection = Some(connection);
+            return self.not_sent(step, due, ErrorClass::DroppedLate);
+        }
+        self.user.releases(prepared);
+        connection.wire.release(ready);
+        let mut answered = self.attempt(step, due, ready, prepared, &mut connection).await;
+        if is_stale(&answered, &connection) {
+            if let Some(first_write) = connection.wire.marks().first_write {
+                match link.reopen(self.user).await {
+                    Ok(fresh) => {
+                        connection = fresh;
+                        connection.wire.release_again(first_write);
+                        answered = self.attempt(step, due, ready, prepared, &mut connection).await;
+                    }
+                    Err(class) => answered = Err(class),
+                }
+            }
+        }
+        let ended = self.ended(step, answered);
+        connection.exchanges += 1;
+        let is_whole = ended.sample.body_done_ns.is_some();
+        let is_answered = matches!(ended.sample.outcome, Outcome::Answered { .. });
+        link.connection = (is_whole && is_answered).then_some(connection);
+        ended
+    }
+
+    async fn attempt(
+        &self,
+        step: usize,
+        due: Due,
+        ready: Instant,
+        prepared: &Prepared,
+        connection: &mut Connection,
+    ) -> Result<Answer, ErrorClass> {
+        self.under_way.replace(Some(UnderWay {
+            due,
+            ready,
+            connect: connection.connect.take(),
+            wire: Rc::clone(&connection.wire),
+            wire_bytes: prepared.wire_bytes(),
+            upload: prepared.upload,
+        }));
+        let worker = self.user.worker;
+        let demands = &self.user.script.demands[step];
+        let answer = exchange(connection, prepared, demands, &worker.timer);
+        tokio::time::timeout(worker.config.timeout, answer).await.unwrap_or(Err(ErrorClass::Timeout))
+    }
+
+    /// The end of the request that is under way.
+    fn ended(&self, step: usize, answered: Result<Answer, ErrorClass>) -> Ended {
+        let at = Instant::now();
+        let under_way = self.under_way.borrow();
+        let under_way = under_way.as_ref().expect("a request that ends was released");
+        let marks = under_way.wire.marks();
+        let is_sent = marks.written_bytes >= under_way.wire_bytes;
+        let (outcome, found) = match answered {
+            Ok(answer) => (self.user.judged(step, answer.status), answer.found),
+            Err(class) => {
+                let stage = stage(&marks, is_sent);
+                (Outcome::Failed(Failure { class, stage }), Found::new())
+            }
+        };
+        Ended { sample: self.sample(step, under_way, &marks, at, outcome), at, found }
+    }
+
+    fn sample(
+        &self,
+        step: usize,
+        under_way: &UnderWay,
+        marks: &Marks,
+        at: Instant,
+        outcome: Outcome,
+    ) -> Sample {
+        let clock = self.user.worker.tally.clock;
+        let is_sent = marks.written_bytes >= under_way.wire_bytes;
+        Sample {
+            route: self.user.route(step),
+            intended_ns: clock.ns(under_way.due.intended),
+            ready_ns: clock.ns(under_way.ready),
+            dependency_ns: under_way.due.dependency_ns(),
+            connect_ns: under_way.connect.map(nanos),
+            sent_ns: marks.first_write.map(|at| clock.ns(at)),
+            body_done_ns: marks.last_write.filter(|_| is_sent).map(|at| clock.ns(at)),
+            first_byte_ns: marks.first_read.map(|at| clock.ns(at)),
+            ended_ns: clock.ns(at),
+            upload: under_way.upload,
+            outcome,
+        }
+    }
+
+    fn not_sent(&self, step: usize, due: Due, class: ErrorClass) -> Ended {
+        let at = Instant::now();
+        let clock = self.user.worker.tally.clock;
+        let sample = Sample {
+            route: self.user.route(step),
+            intended_ns: clock.ns(due.intended),
+            ready_ns: clock.ns(due.earliest()),
+            dependency_ns: due.dependency_ns(),
+            connect_ns: None,
+            sent_ns: None,
+            body_done_ns: None,
+            first_byte_ns: None,
+            ended_ns: clock.ns(at),
+            upload: Upload::default(),
+            outcome: Outcome::Failed(Failure { class, stage: ClientStage::Connect }),
+        };
+        Ended { sample, at, found: Found::new() }
+    }
+
+    /// The run is over: what is under way is unfinished, what waits for it was never sent.
+    fn give_up(&self) {
+        let by_user = self.user.worker.ending.by_user();
+        let under_way = self.under_way.take();
+        let mut rest = &self.steps[self.position.get()..];
+        if let (Some(under_way), Some((&step, later))) = (under_way, rest.split_first()) {
+            let class = if by_user == Stop::Now { ErrorClass::CutOff } else { ErrorClass::Unfinished };
+            self.user.worker.tally.ended(&self.unfinished(step, &under_way, class));
+            rest = later;
+        }
+        if by_user > Stop::Run {
+            return self.user.worker.tally.withheld(rest.len());
+        }
+        for &step in rest {
+            let intended =
+                self.user.worker.tally.clock.at_us(self.user.planned.start_us + self.user.offset_us(step));
+            let ended = self.not_sent(step, Due { intended, freed: None }, ErrorClass::NotSent);
+            self.user.worker.tally.ended(&ended.sample);
+        }
+    }
+
+    fn unfinished(&self, step: usize, under_way: &UnderWay, class: ErrorClass) -> Sample {
+        let marks = under_way.wire.marks();
+        let stage = stage(&marks, marks.written_bytes >= under_way.wire_bytes);
+        let outcome = Outcome::Failed(Failure { class, stage });
+        self.sample(step, under_way, &marks, Instant::now(), outcome)
+    }
+
+    fn withhold_rest(&self) {
+        self.user.worker.tally.withheld(self.steps.len() - self.position.get());
+    }
+}
+
+impl Due {
+    fn earliest(&self) -> Instant {
+        self.freed.map_or(self.intended, |freed| freed.max(self.intended))
+    }
+
+    fn dependency_ns(&self) -> u64 {
+        nanos(self.earliest().saturating_duration_since(self.intended))
+    }
+}
+
+impl Link {
+    /// Opens the connection if there is none, or the target has closed it.
+    async fn open(&mut self, user: &User<'_>) -> Result<(), ErrorClass> {
+        if let Some(connection) = &mut self.connection {
+            if connection.is_open().await {
+                return Ok(());
+            }
+            user.worker.tally.reconnected();
+            self.connection = None;
+        }
+        let opened = user.connect().await;
+        self.failed = opened.as_ref().err().map(|class| (Instant::now(), *class));
+        self.connection = Some(opened?);
+        Ok(())
+    }
+
+    /// The connection for a request whose instant has come. A connect that failed before the instant is
+    /// tried again, one that failed after it is the request's failure.
+    async fn open_at(&mut self, user: &User<'_>, intended: Instant) -> Result<Connection, ErrorClass> {
+        if let Some((_, class)) = self.failed.take_if(|(at, _)| *at > intended) {
+            return Err(class);
+        }
+        self.open(user).await?;
+        Ok(self.connection.take().expect("it was just opened"))
+    }
+
+    async fn reopen(&mut self, user: &User<'_>) -> Result<Connection, ErrorClass> {
+        user.worker.tally.reconnected();
+        user.connect().await
+    }
+}
+
+fn is_stale(answered: &Result<Answer, ErrorClass>, connection: &Connection) -> bool {
+    let marks = connection.wire.marks();
+    let is_broken = matches!(answered, Err(ErrorClass::Reset | ErrorClass::ClosedEarly));
+    let is_soon = marks.first_write.is_some_and(|at| at.elapsed() < STALE_WITHIN);
+    is_broken && connection.exchanges > 0 && marks.first_read.is_none() && is_soon
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,230 @@
+//! Requests as a new user sends them: the captured one with its holes filled and its files synthesised.
+//!
+//! Headers keep their order and values, save those that belonged to the hop or to the edge: connection
+//! management, forwarding and tracing go, `Host`, `Origin` and `Referer` name the new target, and
+//! `Content-Length` is what will really be sent. `Expect` goes too: the body follows at once. An answer
+//! whose JSON is needed is asked for uncompressed.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
+use kingtide_common::audio::AudioBody;
+use kingtide_common::exchange::{Body, Exchange};
+use rand_chacha::ChaCha8Rng;
+
+use super::body::{BodySource, ReplayBody, Segment};
+use super::multipart;
+use super::pacing::Pacing;
+use super::target::Target;
+use super::timer::PreciseTimer;
+use super::values::Filling;
+use crate::measure::recorder::Preparation;
+use crate::measure::{ErrorClass, Upload};
+use crate::sessions::{Hole, Place, Step, fill};
+
+/// Headers that belong to the captured hop or edge.
+const DROPPED: [&str; 15] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "expect",
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "x-request-id",
+    "traceparent",
+    "tracestate",
+];
+
+/// RFC 2046, section 5.1.1.
+const BOUNDARY_BYTES_MAX: u32 = 70;
+
+/// A request ready to go, and ready to go again.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: BodySource,
+    pub(super) upload: Upload,
+    pub(super) preparation: Preparation,
+    pub(super) uses_identity: bool,
+}
+
+impl Prepared {
+    pub(super) fn request(&self, timer: &PreciseTimer) -> Request<ReplayBody> {
+        let mut request = Request::new(self.body.body(timer));
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        request
+    }
+
+    /// Bytes on the wire, head and body.
+    pub(super) fn wire_bytes(&self) -> u64 {
+        let target = self.uri.path_and_query().map_or(1, |target| target.as_str().len());
+        let line = self.method.as_str().len() + target + "  HTTP/1.1\r\n".len();
+        let header =
+            |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + ": \r\n".len();
+        let headers: usize = self.headers.iter().map(header).sum();
+        (line + headers + "\r\n".len()) as u64 + self.body.bytes
+    }
+}
+
+/// What a request is built for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Purpose<'a> {
+    pub(super) target: &'a Target,
+    /// A later step needs a value of the answer's JSON.
+    pub(super) needs_json: bool,
+}
+
+/// Fills a step's holes. Fails as [`ErrorClass::BindingMissing`] when an answer lacked a value, and as
+/// [`ErrorClass::Unbuildable`] when the result is no HTTP request.
+pub(super) fn prepare(
+    step: &Step,
+    purpose: Purpose<'_>,
+    filling: &mut Filling<'_>,
+    random: &mut ChaCha8Rng,
+) -> Result<Prepared, ErrorClass> {
+    let exchange = &step.exchange;
+    let boundary = fresh_boundary(exchange, random);
+    let target = filled(&exchange.target, step, Place::Target, filling);
+    let mut headers = headers(step, purpose, boundary.as_deref(), filling)?;
+    let (body, upload) = body(step, boundary.as_deref().unwrap_or_default(), filling, random);
+    set_length(&mut headers, exchange, body.bytes);
+    if filling.is_missing {
+        return Err(ErrorClass::BindingMissing);
+    }
+    let preparation = Preparation {
+        bindings: filling.bindings,
+        is_approximated: matches!(exchange.request_body, Body::Unread(_)),
+    };
+    let method = Method::from_bytes(exchange.method.as_bytes()).map_err(|_| ErrorClass::Unbuildable)?;
+    let uri = origin_form(&target).parse().map_err(|_| ErrorClass::Unbuildable)?;
+    let uses_identity = filling.uses_identity;
+    Ok(Prepared { method, uri, headers, body, upload, preparation, uses_identity })
+}
+
+/// The path and query of a target; a capture may hold the absolute form that clients send to proxies.
+fn origin_form(target: &str) -> &str {
+    let after_scheme = target.split_once("://").filter(|_| !target.starts_with('/')).map(|(_, rest)| rest);
+    after_scheme.map_or(target, |rest| rest.find('/').map_or("/", |path| &rest[path..]))
+}
+
+fn filled(text: &str, step: &Step, place: Place, filling: &mut Filling<'_>) -> String {
+    let holes = step.holes.iter().filter(|hole| hole.place == place);
+    fill(text, holes, |hole: &Hole| filling.value(hole))
+}
+
+fn headers(
+    step: &Step,
+    purpose: Purpose<'_>,
+    boundary: Option<&str>,
+    filling: &mut Filling<'_>,
+) -> Result<HeaderMap, ErrorClass> {
+    let mut headers = HeaderMap::with_capacity(step.exchange.request_headers.len() + 2);
+    let host = HeaderValue::from_str(purpose.target.authority()).map_err(|_| ErrorClass::Unbuildable)?;
+    headers.insert(header::HOST, host);
+    for (index, recorded) in step.exchange.request_headers.iter().enumerate() {
+        let name = HeaderName::from_bytes(recorded.name.as_bytes()).map_err(|_| ErrorClass::Unbuildable)?;
+        // A placeholder keeps the captured position.
+        if name == header::CONTENT_LENGTH {
+            headers.insert(name, HeaderValue::from_static("0"));
+            continue;
+        }
+        if is_dropped(&name, purpose) {
+            continue;
+        }
+        let value = filled(&recorded.value, step, Place::Header(index), filling);
+        let value = retargeted(&name, value, &step.exchange.host, purpose.target);
+        let value = with_boundary(&name, value, boundary);
+        headers.append(name, HeaderValue::from_str(&value).map_err(|_| ErrorClass::Unbuildable)?);
+    }
+    Ok(headers)
+}
+
+fn is_dropped(name: &HeaderName, purpose: Purpose<'_>) -> bool {
+    let is_forwarding = name.as_str().starts_with("x-forwarded-");
+    let compresses = purpose.needs_json && name == header::ACCEPT_ENCODING;
+    is_forwarding || compresses || name == header::HOST || DROPPED.contains(&name.as_str())
+}
+
+/// `Origin` and `Referer` of the captured host name the new target, as a browser on it would.
+fn retargeted(name: &HeaderName, value: String, host: &str, target: &Target) -> String {
+    if name != header::ORIGIN && name != header::REFERER {
+        return value;
+    }
+    let after_host = value.split_once("://").and_then(|(_, rest)| rest.strip_prefix(host));
+    match after_host.filter(|rest| !host.is_empty() && (rest.is_empty() || rest.starts_with('/'))) {
+        Some(rest) => format!("{}{rest}", target.origin()),
+        None => value,
+    }
+}
+
+fn with_boundary(name: &HeaderName, mut value: String, boundary: Option<&str>) -> String {
+    let range = multipart::boundary_range(&value).filter(|_| name == header::CONTENT_TYPE);
+    if let (Some(range), Some(boundary)) = (range, boundary) {
+        value.replace_range(range, boundary);
+    }
+    value
+}
+
+/// `None` when the body is no multipart.
+fn fresh_boundary(exchange: &Exchange, random: &mut ChaCha8Rng) -> Option<String> {
+    let Body::Multipart(multipart) = &exchange.request_body else { return None };
+    let content_type = exchange.request_header("content-type").unwrap_or_default();
+    let captured = multipart::boundary_range(content_type).map(|range| &content_type[range]);
+    let unknown = "x".repeat(multipart.boundary_bytes.clamp(1, BOUNDARY_BYTES_MAX) as usize);
+    Some(multipart::fresh_boundary(captured.unwrap_or(&unknown), random))
+}
+
+fn body(
+    step: &Step,
+    boundary: &str,
+    filling: &mut Filling<'_>,
+    random: &mut ChaCha8Rng,
+) -> (BodySource, Upload) {
+    let exchange = &step.exchange;
+    let segments = match &exchange.request_body {
+        Body::Empty => Vec::new(),
+        Body::Json(text) | Body::Form(text) => {
+            vec![Segment::Text(Bytes::from(filled(text, step, Place::Body, filling)))]
+        }
+        Body::Multipart(multipart) => {
+            let field = |index: usize, value: &str| filled(value, step, Place::Part(index), filling);
+            multipart::segments(multipart, boundary, exchange.request_body_bytes, random, field)
+        }
+        Body::Opaque | Body::Unread(_) => {
+            vec![Segment::File(AudioBody::new(
+                None,
+                exchange.request_body_bytes,
+                rand::RngExt::random(random),
+            ))]
+        }
+    };
+    let source = BodySource::new(segments);
+    let body_bytes = source.bytes;
+    let files = exchange.files().count() as u64;
+    let file_bytes = exchange.files().map(|file| file.bytes).sum();
+    (source.paced(Pacing::new(&exchange.pacing, body_bytes)), Upload { body_bytes, files, file_bytes })
+}
+
+/// A body has a length even where the captured one came in chunks; a request without body says so only
+/// where the captured one did.
+fn set_length(headers: &mut HeaderMap, exchange: &Exchange, body_bytes: u64) {
+    let was_said = headers.contains_key(header::CONTENT_LENGTH);
+    let was_chunked = exchange.request_header("transfer-encoding").is_some();
+    if body_bytes > 0 || was_said || was_chunked {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body_bytes));
+    }
+}
+
+/// Whether a session's client wrote `Content-Type` rather than `content-type`.
+pub(super) fn is_title_case(exchange: &Exchange) -> bool {
+    exchange.request_headers.iter().any(|header| header.name.starts_with(|c: char| c.is_ascii_uppercase()))
+}

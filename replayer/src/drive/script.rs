@@ -1,0 +1,117 @@
+//! What the clones of a session share: which steps follow each other on a connection, which wait for
+//! which, and what must be kept of each answer. Worked out once per session, not per clone.
+
+use crate::sessions::{ResponsePlace, Session, Source};
+
+use super::request::is_title_case;
+
+/// See the module. Indices are those of [`Session::steps`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Script {
+    /// The steps of each connection, in order.
+    pub(super) lanes: Vec<Vec<usize>>,
+    /// For each step, the earlier ones whose answers it needs.
+    pub(super) waits: Vec<Vec<usize>>,
+    /// For each step, what later ones need of its answer.
+    pub(super) demands: Vec<Vec<ResponsePlace>>,
+    /// For each step, the last one that had ended before it began: a person thinks after that answer.
+    pub(super) anchors: Vec<Option<usize>>,
+    pub(super) is_title_case: bool,
+}
+
+impl Script {
+    pub(super) fn of(session: &Session) -> Self {
+        let steps = session.steps.len();
+        let mut script = Self {
+            waits: session.steps.iter().map(|step| unique(step.waits_for().collect())).collect(),
+            demands: vec![Vec::new(); steps],
+            anchors: (0..steps).map(|step| anchor(session, step)).collect(),
+            is_title_case: session.steps.iter().any(|step| is_title_case(&step.exchange)),
+            ..Self::default()
+        };
+        script.add_lanes(session);
+        script.add_demands(session);
+        script
+    }
+
+    fn add_lanes(&mut self, session: &Session) {
+        for (index, step) in session.steps.iter().enumerate() {
+            if self.lanes.len() <= step.connection {
+                self.lanes.resize(step.connection + 1, Vec::new());
+            }
+            self.lanes[step.connection].push(index);
+        }
+        self.lanes.retain(|lane| !lane.is_empty());
+    }
+
+    fn add_demands(&mut self, session: &Session) {
+        for hole in session.steps.iter().flat_map(|step| &step.holes) {
+            let Source::Response { step, from } = &hole.source else { continue };
+            let demands = &mut self.demands[*step];
+            if !demands.contains(from) {
+                demands.push(from.clone());
+            }
+        }
+    }
+
+    /// Whether a value of the step's answer stands in its JSON.
+    pub(super) fn needs_json(&self, step: usize) -> bool {
+        self.demands[step].iter().any(|place| matches!(place, ResponsePlace::Json { .. }))
+    }
+}
+
+fn unique(mut steps: Vec<usize>) -> Vec<usize> {
+    steps.sort_unstable();
+    steps.dedup();
+    steps
+}
+
+fn anchor(session: &Session, step: usize) -> Option<usize> {
+    let began_us = session.steps[step].offset_us;
+    let ended = (0..step).filter(|earlier| end_us(session, *earlier) <= began_us);
+    ended.max_by_key(|earlier| end_us(session, *earlier))
+}
+
+/// When a step's answer was complete, microseconds from the session's start.
+pub(super) fn end_us(session: &Session, step: usize) -> u64 {
+    let step = &session.steps[step];
+    step.offset_us + step.exchange.instants.done_us.unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use kingtide_common::exchange::Exchange;
+    use kingtide_common::stages::Instants;
+
+    use super::*;
+    use crate::sessions::{Escape, Hole, Place, Step};
+
+    fn step(connection: usize, offset_us: u64, done_us: u64, needs: &[usize]) -> Step {
+        let instants = Instants { done_us: Some(done_us), ..Instants::default() };
+        let source = |step: &usize| Source::Response {
+            step: *step,
+            from: ResponsePlace::Json { pointer: "/token".to_owned() },
+        };
+        let hole =
+            |needed| Hole { place: Place::Target, range: 0..0, escape: Escape::Raw, source: source(needed) };
+        let holes = needs.iter().map(hole).collect();
+        Step { exchange: Exchange { instants, ..Exchange::default() }, offset_us, connection, holes }
+    }
+
+    #[test]
+    fn connections_waits_and_demands_are_worked_out_once() {
+        let steps = vec![
+            step(0, 0, 100, &[]),
+            step(0, 200, 500, &[0, 0]),
+            step(1, 300, 50, &[0]),
+            step(0, 800, 10, &[1, 0]),
+        ];
+        let session = Session { key: String::new(), start_ns: 0, steps, orphan: false };
+        let script = Script::of(&session);
+        assert_eq!(script.lanes, [vec![0, 1, 3], vec![2]]);
+        assert_eq!(script.waits, [vec![], vec![0], vec![0], vec![0, 1]]);
+        assert_eq!(script.demands.iter().map(Vec::len).collect::<Vec<_>>(), [1, 1, 0, 0]);
+        assert_eq!(script.anchors, [None, Some(0), Some(0), Some(1)]);
+        assert!(script.needs_json(0) && !script.needs_json(2));
+    }
+}

@@ -1,0 +1,82 @@
+//! Where a worker's tasks report: its recorder, the live counters, and the run's clock.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::measure::live::Live;
+use crate::measure::recorder::Preparation;
+use crate::measure::{Recorder, Sample};
+
+/// The run's zero: intended instants are distances from it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RunClock {
+    start: Instant,
+}
+
+impl RunClock {
+    pub(super) fn starting_at(start: Instant) -> Self {
+        Self { start }
+    }
+
+    pub(super) fn at_us(self, us: u64) -> Instant {
+        self.start + Duration::from_micros(us)
+    }
+
+    /// Nanoseconds since the start; 0 before it.
+    pub(super) fn ns(self, instant: Instant) -> u64 {
+        let since = instant.saturating_duration_since(self.start);
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+/// One per worker. No borrow of the recorder outlives a call.
+#[derive(Debug)]
+pub(super) struct Tally {
+    pub(super) clock: RunClock,
+    recorder: RefCell<Recorder>,
+    live: Arc<Live>,
+}
+
+impl Tally {
+    pub(super) fn new(clock: RunClock, routes: usize, live: Arc<Live>) -> Self {
+        Self { clock, recorder: RefCell::new(Recorder::new(routes)), live }
+    }
+
+    /// The first byte of a request went out `at`, that could have from `ready` on.
+    pub(super) fn sent(&self, at: Instant, ready: Instant) {
+        let lag = at.saturating_duration_since(ready);
+        self.recorder.borrow_mut().sent(self.clock.ns(at));
+        self.live.sent(u64::try_from(lag.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    pub(super) fn sent_bytes(&self, at: Instant, bytes: u64) {
+        self.recorder.borrow_mut().series.sent_bytes(self.clock.ns(at), bytes);
+        self.live.sent_bytes(bytes);
+    }
+
+    pub(super) fn prepared(&self, preparation: Preparation) {
+        self.recorder.borrow_mut().prepared(preparation);
+    }
+
+    pub(super) fn ended(&self, sample: &Sample) {
+        let end = self.recorder.borrow_mut().ended(sample);
+        self.live.ended(&end);
+    }
+
+    pub(super) fn withheld(&self, requests: usize) {
+        (0..requests).for_each(|_| self.recorder.borrow_mut().withheld());
+    }
+
+    pub(super) fn reconnected(&self) {
+        self.recorder.borrow_mut().reconnects += 1;
+    }
+
+    pub(super) fn identity_used(&self) {
+        self.recorder.borrow_mut().identities += 1;
+    }
+
+    pub(super) fn take_recorder(&self) -> Recorder {
+        self.recorder.take()
+    }
+}

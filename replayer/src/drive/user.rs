@@ -1,0 +1,100 @@
+//! A clone under way: a new user with the recorded behaviour, one lane per recorded connection.
+
+use std::cell::Cell;
+use std::time::Instant;
+
+use futures_util::future::join_all;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use super::connection::Connection;
+use super::lane::Lane;
+use super::request::Prepared;
+use super::script::{Script, end_us};
+use super::values::Values;
+use super::worker::Worker;
+use crate::measure::{ErrorClass, Outcome};
+use crate::plan::PlannedClone;
+use crate::sessions::Session;
+
+/// From this status on an answer is a failure.
+const FAILED_STATUS_MIN: u16 = 400;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct User<'a> {
+    pub(super) worker: &'a Worker<'a>,
+    /// Index of the clone in the plan.
+    number: usize,
+    pub(super) planned: PlannedClone,
+    pub(super) session: &'a Session,
+    pub(super) script: &'a Script,
+    pub(super) values: Values<'a>,
+    has_used_identity: Cell<bool>,
+}
+
+impl<'a> User<'a> {
+    pub(super) fn new(worker: &'a Worker<'a>, number: usize) -> Self {
+        let planned = worker.plan.clones[number];
+        let session = &worker.sessions[planned.session];
+        let values = Values::new(session.steps.len(), worker.identities[number]);
+        let script = &worker.scripts[planned.session];
+        Self { worker, number, planned, session, script, values, has_used_identity: Cell::new(false) }
+    }
+
+    /// Plays all its connections, which overlap as captured.
+    pub(super) async fn run(self) {
+        let lanes: Vec<Lane<'_>> = self.script.lanes.iter().map(|steps| Lane::new(&self, steps)).collect();
+        match lanes.as_slice() {
+            [lane] => lane.run().await,
+            lanes => drop(join_all(lanes.iter().map(Lane::run)).await),
+        }
+    }
+
+    pub(super) async fn connect(&self) -> Result<Connection, ErrorClass> {
+        let config = &self.worker.config;
+        Connection::open(&config.target, &self.worker.tally, self.script.is_title_case, config.timeout).await
+    }
+
+    /// Counts what is about to be sent.
+    pub(super) fn releases(&self, prepared: &Prepared) {
+        self.worker.tally.prepared(prepared.preparation);
+        if prepared.uses_identity && !self.has_used_identity.replace(true) {
+            self.worker.tally.identity_used();
+        }
+    }
+
+    /// An answer beside the captured one: a failure where that was none is worse.
+    pub(super) fn judged(&self, step: usize, status: u16) -> Outcome {
+        let captured = self.session.steps[step].exchange.status;
+        let was_good = captured.is_none_or(|captured| captured < FAILED_STATUS_MIN);
+        Outcome::Answered { status, worse: was_good && status >= FAILED_STATUS_MIN }
+    }
+
+    pub(super) fn route(&self, step: usize) -> usize {
+        self.worker.routes.route(self.planned.session, step)
+    }
+
+    pub(super) fn offset_us(&self, step: usize) -> u64 {
+        self.session.steps[step].offset_us
+    }
+
+    pub(super) fn end_us(&self, step: usize) -> u64 {
+        end_us(self.session, step)
+    }
+
+    /// For what must differ between clones, steps and runs: boundaries, file names, contents.
+    pub(super) fn random(&self, step: usize) -> ChaCha8Rng {
+        let mut seed = <ChaCha8Rng as SeedableRng>::Seed::default();
+        let words = [self.worker.salt, self.number as u64, step as u64];
+        for (bytes, word) in seed.chunks_exact_mut(8).zip(words) {
+            bytes.copy_from_slice(&word.to_le_bytes());
+        }
+        ChaCha8Rng::from_seed(seed)
+    }
+
+    /// When its first request is due.
+    pub(super) fn start(worker: &Worker<'_>, number: usize) -> Instant {
+        worker.tally.clock.at_us(worker.plan.clones[number].start_us)
+    }
+}

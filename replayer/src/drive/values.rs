@@ -1,0 +1,114 @@
+//! The values of one clone: what the answers to its earlier requests held, its row of the identities
+//! file, and what is made fresh for it.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::time::Instant;
+
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use crate::identities::Identity;
+use crate::measure::run::BindingCounts;
+use crate::sessions::{Fresh, Hole, ResponsePlace, Source};
+
+/// What later steps need of one answer.
+pub(super) type Found = Vec<(ResponsePlace, String)>;
+
+/// The ended steps of a clone, for those that wait for them.
+#[derive(Debug)]
+pub(super) struct Answers {
+    settled: RefCell<Vec<Option<Settled>>>,
+    changed: Notify,
+}
+
+#[derive(Debug, Clone)]
+struct Settled {
+    at: Instant,
+    found: Found,
+}
+
+impl Answers {
+    pub(super) fn new(steps: usize) -> Self {
+        Self { settled: RefCell::new(vec![None; steps]), changed: Notify::new() }
+    }
+
+    /// A step ended, with or without the values it should have had.
+    pub(super) fn settle(&self, step: usize, at: Instant, found: Found) {
+        self.settled.borrow_mut()[step] = Some(Settled { at, found });
+        self.changed.notify_waiters();
+    }
+
+    /// When a step ended; waits until it has.
+    pub(super) async fn ended(&self, step: usize) -> Instant {
+        loop {
+            let changed = self.changed.notified();
+            let at = self.settled.borrow()[step].as_ref().map(|settled| settled.at);
+            match at {
+                Some(at) => return at,
+                None => changed.await,
+            }
+        }
+    }
+
+    fn value(&self, step: usize, from: &ResponsePlace) -> Option<String> {
+        let settled = self.settled.borrow();
+        let found = &settled.get(step)?.as_ref()?.found;
+        found.iter().find(|(place, _)| place == from).map(|(_, value)| value.clone())
+    }
+}
+
+/// Everything that fills the holes of one clone.
+#[derive(Debug)]
+pub(super) struct Values<'a> {
+    pub(super) answers: Answers,
+    pub(super) identity: Option<&'a Identity>,
+    uuids: RefCell<HashMap<usize, String>>,
+}
+
+/// Fills the holes of one request, and counts.
+#[derive(Debug)]
+pub(super) struct Filling<'a> {
+    values: &'a Values<'a>,
+    pub(super) bindings: BindingCounts,
+    /// An answer that should have had a value did not.
+    pub(super) is_missing: bool,
+    pub(super) uses_identity: bool,
+}
+
+impl<'a> Values<'a> {
+    pub(super) fn new(steps: usize, identity: Option<&'a Identity>) -> Self {
+        Self { answers: Answers::new(steps), identity, uuids: RefCell::default() }
+    }
+
+    pub(super) fn filling(&'a self) -> Filling<'a> {
+        Filling { values: self, bindings: BindingCounts::default(), is_missing: false, uses_identity: false }
+    }
+
+    fn fresh(&self, fresh: Fresh) -> String {
+        let Fresh::Uuid { slot } = fresh;
+        self.uuids.borrow_mut().entry(slot).or_insert_with(|| Uuid::new_v4().to_string()).clone()
+    }
+}
+
+impl Filling<'_> {
+    /// The value of a hole; `None` leaves filler of the captured length.
+    pub(super) fn value(&mut self, hole: &Hole) -> Option<String> {
+        let value = match &hole.source {
+            Source::Response { step, from } => {
+                let value = self.values.answers.value(*step, from);
+                self.is_missing |= value.is_none();
+                value
+            }
+            Source::Identity { column } => {
+                self.uses_identity = true;
+                self.values.identity.and_then(|identity| identity.column(column)).map(str::to_owned)
+            }
+            Source::Fresh(fresh) => Some(self.values.fresh(*fresh)),
+            Source::Unresolved => None,
+        };
+        self.bindings.resolved += u64::from(value.is_some());
+        self.bindings.unresolved += u64::from(value.is_none());
+        value
+    }
+}

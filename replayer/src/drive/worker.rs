@@ -1,0 +1,131 @@
+//! A worker: one thread with its own runtime, timer and recorder, playing its share of the clones.
+//!
+//! Clones are made from the plan shortly before they start, so memory follows the clones under way, not
+//! the length of the plan.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::runtime::Builder;
+use tokio::task::LocalSet;
+
+use super::DriveConfig;
+use super::ending::Ending;
+use super::lane::CONNECT_LEAD;
+use super::script::Script;
+use super::tally::{RunClock, Tally};
+use super::timer::PreciseTimer;
+use super::user::User;
+use crate::identities::Identity;
+use crate::measure::Recorder;
+use crate::measure::live::Live;
+use crate::measure::route::Routes;
+use crate::plan::Plan;
+use crate::sessions::Session;
+
+/// How long before its start a clone is made: its connection is opened [`CONNECT_LEAD`] before.
+const CLONE_LEAD: Duration = CONNECT_LEAD.saturating_add(Duration::from_millis(50));
+
+/// What all workers of a run share.
+#[derive(Debug)]
+pub(super) struct Shared<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) sessions: &'a [Session],
+    pub(super) scripts: Vec<Script>,
+    pub(super) routes: &'a Routes,
+    pub(super) identities: Vec<Option<&'a Identity>>,
+    pub(super) config: &'a DriveConfig,
+    pub(super) live: Arc<Live>,
+    pub(super) start: Instant,
+    /// The last planned release.
+    pub(super) planned_end: Instant,
+    /// Makes fresh values of this run unlike those of any other.
+    pub(super) salt: u64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Worker<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) sessions: &'a [Session],
+    pub(super) scripts: &'a [Script],
+    pub(super) routes: &'a Routes,
+    pub(super) identities: &'a [Option<&'a Identity>],
+    pub(super) config: &'a DriveConfig,
+    pub(super) tally: Rc<Tally>,
+    pub(super) timer: PreciseTimer,
+    pub(super) ending: Ending,
+    pub(super) salt: u64,
+}
+
+/// Plays every clone whose index leaves `share` when divided by the number of workers.
+pub(super) fn play(shared: &Shared<'_>, share: usize, workers: usize) -> io::Result<Recorder> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let mine = (0..shared.plan.clones.len()).skip(share).step_by(workers);
+    LocalSet::new().block_on(&runtime, async {
+        let clock = RunClock::starting_at(shared.start);
+        let live = Arc::clone(&shared.live);
+        let worker = Worker {
+            plan: shared.plan,
+            sessions: shared.sessions,
+            scripts: &shared.scripts,
+            routes: shared.routes,
+            identities: &shared.identities,
+            config: shared.config,
+            tally: Rc::new(Tally::new(clock, shared.routes.labels().len(), live)),
+            timer: PreciseTimer::new()?,
+            ending: Ending::default(),
+            salt: shared.salt,
+        };
+        worker.conduct(mine, shared.planned_end).await?;
+        Ok(worker.tally.take_recorder())
+    })
+}
+
+impl Worker<'_> {
+    /// Runs the clones beside what times and ends them.
+    async fn conduct(&self, mine: impl Iterator<Item = usize>, planned_end: Instant) -> io::Result<()> {
+        let stop = self.config.stop.clone();
+        let timer = self.timer.clone();
+        // On a task of its own: a wake then costs the timer, not a look at every clone.
+        let driver = tokio::task::spawn_local(async move { timer.drive().await });
+        let stopped = tokio::select! {
+            error = driver => Err(error.unwrap_or_else(io::Error::other)),
+            () = self.ending.watch(stop, planned_end, self.config.drain) => Ok(()),
+            () = tokio::task::unconstrained(self.play_all(mine)) => Ok(()),
+        };
+        stopped
+    }
+
+    async fn play_all(&self, mine: impl Iterator<Item = usize>) {
+        let mut coming = mine.peekable();
+        let mut under_way = FuturesUnordered::new();
+        while coming.peek().is_some() || !under_way.is_empty() {
+            let next = coming.peek().map(|number| User::start(self, *number));
+            tokio::select! {
+                biased;
+                () = self.ending.stopping(), if next.is_some() => coming.by_ref().for_each(|number| self.withhold(number)),
+                () = self.wait_for(next), if next.is_some() => {
+                    let made = coming.next().map(|number| User::new(self, number).run());
+                    under_way.extend(made);
+                }
+                Some(()) = under_way.next(), if !under_way.is_empty() => {}
+            }
+        }
+    }
+
+    async fn wait_for(&self, start: Option<Instant>) {
+        if let Some(start) = start {
+            self.timer.sleep_until(start.checked_sub(CLONE_LEAD).unwrap_or(start)).await;
+        }
+    }
+
+    /// A clone that the user's stop kept from starting.
+    fn withhold(&self, number: usize) {
+        self.tally.withheld(self.sessions[self.plan.clones[number].session].steps.len());
+    }
+}

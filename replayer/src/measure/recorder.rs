@@ -1,0 +1,316 @@
+//! Counts and distributions of one worker, or of a whole run after merging.
+//!
+//! Every planned request ends in exactly one call of [`Recorder::ended`] or [`Recorder::withheld`]; a
+//! request that was sent had exactly one call of [`Recorder::sent`] before.
+
+use std::collections::BTreeMap;
+
+use kingtide_common::latency::LatencyRecorder;
+
+use super::run::BindingCounts;
+use super::sample::{ClientStage, ErrorClass, Failure, Outcome, Sample, Side, Upload};
+use super::series::{End, Series};
+
+/// A send later than this is late enough to change what the target sees.
+pub const LATE_NS: u64 = 10_000_000;
+/// A wait for a value or a turn longer than this counts as delayed by dependency.
+pub const DEPENDENCY_DELAY_NS: u64 = 1_000_000;
+
+/// Counts of one route.
+#[derive(Debug, Clone, Default)]
+pub struct RouteCounts {
+    pub ended: u64,
+    pub sent: u64,
+    pub done: u64,
+    pub failed: u64,
+    pub statuses: BTreeMap<u16, u64>,
+    pub upload: Upload,
+    /// Answers from intended, and the ages of what hung. Made at the first sample: 200 KB each.
+    pub latency: Option<Box<LatencyRecorder>>,
+    pub service: Option<Box<LatencyRecorder>>,
+}
+
+/// How the request was prepared; counted when it is sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Preparation {
+    pub bindings: BindingCounts,
+    /// Its body was not readable in the capture: same size, other bytes.
+    pub is_approximated: bool,
+}
+
+/// See the module.
+#[derive(Debug, Clone, Default)]
+pub struct Recorder {
+    pub routes: Vec<RouteCounts>,
+    pub lag: LatencyRecorder,
+    pub stages: BTreeMap<ClientStage, LatencyRecorder>,
+    pub failures: BTreeMap<Failure, u64>,
+    pub series: Series,
+    pub bindings: BindingCounts,
+    /// Sends later than [`LATE_NS`].
+    pub late: u64,
+    pub dependency_delayed: u64,
+    /// Bodies of the right size only.
+    pub approximated: u64,
+    /// Kept connections that the target had closed and that were opened again.
+    pub reconnects: u64,
+    /// Planned requests that were not released because the user stopped the run.
+    pub withheld: u64,
+    /// Longest age among the unfinished.
+    pub unfinished_oldest_ns: Option<u64>,
+    /// Longest age among all that got no answer: unfinished or timed out.
+    pub hung_oldest_ns: Option<u64>,
+    /// Clones that sent a request with an identity from the file.
+    pub identities: u64,
+}
+
+impl Recorder {
+    /// For routes numbered from 0.
+    pub fn new(routes: usize) -> Self {
+        Self { routes: vec![RouteCounts::default(); routes], ..Self::default() }
+    }
+
+    /// The first byte of a request was handed to the socket.
+    pub fn sent(&mut self, at_ns: u64) {
+        self.series.sent(at_ns);
+    }
+
+    pub fn prepared(&mut self, preparation: Preparation) {
+        self.bindings.resolved += preparation.bindings.resolved;
+        self.bindings.unresolved += preparation.bindings.unresolved;
+        self.approximated += u64::from(preparation.is_approximated);
+    }
+
+    /// A planned request that the user's stop kept back.
+    pub fn withheld(&mut self) {
+        self.withheld += 1;
+    }
+
+    /// A planned request ended; returns what the live counters need of it.
+    pub fn ended(&mut self, sample: &Sample) -> End {
+        let end = end_of(sample);
+        self.series.planned(sample.intended_ns);
+        self.series.ended(&end);
+        self.count_schedule(sample);
+        self.count_stages(sample);
+        if let Outcome::Failed(failure) = sample.outcome {
+            self.count_failure(failure, sample.latency_ns());
+        }
+        self.routes[sample.route].count(sample, &end);
+        end
+    }
+
+    /// Adds everything of another recorder, exactly.
+    pub fn merge(&mut self, other: &Self) {
+        let routes = self.routes.len().max(other.routes.len());
+        self.routes.resize_with(routes, RouteCounts::default);
+        self.routes.iter_mut().zip(&other.routes).for_each(|(route, more)| route.merge(more));
+        self.lag.merge(&other.lag);
+        other.stages.iter().for_each(|(stage, more)| self.stages.entry(*stage).or_default().merge(more));
+        other.failures.iter().for_each(|(failure, more)| *self.failures.entry(*failure).or_default() += more);
+        self.series.merge(&other.series);
+        self.bindings.resolved += other.bindings.resolved;
+        self.bindings.unresolved += other.bindings.unresolved;
+        self.late += other.late;
+        self.dependency_delayed += other.dependency_delayed;
+        self.approximated += other.approximated;
+        self.reconnects += other.reconnects;
+        self.withheld += other.withheld;
+        self.unfinished_oldest_ns = self.unfinished_oldest_ns.max(other.unfinished_oldest_ns);
+        self.hung_oldest_ns = self.hung_oldest_ns.max(other.hung_oldest_ns);
+        self.identities += other.identities;
+    }
+
+    /// Sum over the routes.
+    pub fn total(&self) -> RouteCounts {
+        let mut total = RouteCounts::default();
+        self.routes.iter().for_each(|route| total.merge(route));
+        total
+    }
+
+    /// Planned requests accounted for.
+    pub fn planned(&self) -> u64 {
+        self.routes.iter().map(|route| route.ended).sum::<u64>() + self.withheld
+    }
+
+    /// Failures of one class, whatever their stage.
+    pub fn errors(&self, class: ErrorClass) -> u64 {
+        self.count_where(|failure| failure.class == class)
+    }
+
+    pub fn unfinished(&self) -> u64 {
+        self.count_where(|failure| failure.class.is_unfinished())
+    }
+
+    /// Requests that the target left without an answer.
+    pub fn hung(&self) -> u64 {
+        self.count_where(|failure| failure.class.is_hang())
+    }
+
+    /// Requests that this machine could not send.
+    pub fn generator_failed(&self) -> u64 {
+        self.count_where(|failure| failure.class.side() == Side::Generator)
+    }
+
+    fn count_where(&self, wanted: impl Fn(&Failure) -> bool) -> u64 {
+        self.failures.iter().filter(|(failure, _)| wanted(failure)).map(|(_, count)| count).sum()
+    }
+
+    fn count_schedule(&mut self, sample: &Sample) {
+        let Some(lag_ns) = sample.lag_ns() else { return };
+        self.lag.record_ns(lag_ns);
+        self.late += u64::from(lag_ns > LATE_NS);
+        self.dependency_delayed += u64::from(sample.dependency_ns > DEPENDENCY_DELAY_NS);
+    }
+
+    fn count_stages(&mut self, sample: &Sample) {
+        for stage in ClientStage::ALL {
+            if let Some(duration_ns) = sample.stage_ns(stage) {
+                self.stages.entry(stage).or_default().record_ns(duration_ns);
+            }
+        }
+    }
+
+    fn count_failure(&mut self, failure: Failure, age_ns: u64) {
+        *self.failures.entry(failure).or_default() += 1;
+        if failure.class.is_unfinished() {
+            self.unfinished_oldest_ns = self.unfinished_oldest_ns.max(Some(age_ns));
+        }
+        if failure.class.is_hang() {
+            self.hung_oldest_ns = self.hung_oldest_ns.max(Some(age_ns));
+        }
+    }
+}
+
+impl RouteCounts {
+    fn count(&mut self, sample: &Sample, end: &End) {
+        self.ended += 1;
+        self.sent += u64::from(end.was_sent);
+        self.done += u64::from(end.is_done);
+        self.failed += u64::from(end.is_failed);
+        if let Outcome::Answered { status, .. } = sample.outcome {
+            *self.statuses.entry(status).or_default() += 1;
+        }
+        if sample.body_done_ns.is_some() {
+            self.upload.add(sample.upload);
+        }
+        if let Some(latency_ns) = end.latency_ns {
+            self.latency.get_or_insert_default().record_ns(latency_ns);
+            let service_ns = sample.service_ns().into_iter();
+            service_ns.for_each(|ns| self.service.get_or_insert_default().record_ns(ns));
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.ended += other.ended;
+        self.sent += other.sent;
+        self.done += other.done;
+        self.failed += other.failed;
+        other.statuses.iter().for_each(|(status, more)| *self.statuses.entry(*status).or_default() += more);
+        self.upload.add(other.upload);
+        merge_lazy(&mut self.latency, other.latency.as_deref());
+        merge_lazy(&mut self.service, other.service.as_deref());
+    }
+}
+
+impl Upload {
+    fn add(&mut self, other: Self) {
+        self.body_bytes += other.body_bytes;
+        self.files += other.files;
+        self.file_bytes += other.file_bytes;
+    }
+}
+
+fn merge_lazy(into: &mut Option<Box<LatencyRecorder>>, from: Option<&LatencyRecorder>) {
+    if let Some(from) = from {
+        into.get_or_insert_default().merge(from);
+    }
+}
+
+/// Answers have a latency, and what hung counts with its age. A refusal or a reset does not: it would
+/// make a failing target look quick.
+fn end_of(sample: &Sample) -> End {
+    let has_latency = match sample.outcome {
+        Outcome::Answered { .. } => true,
+        Outcome::Failed(failure) => failure.class.is_hang(),
+    };
+    End {
+        at_ns: sample.ended_ns,
+        was_sent: sample.sent_ns.is_some(),
+        is_done: matches!(sample.outcome, Outcome::Answered { .. }),
+        is_failed: sample.outcome.is_failed(),
+        latency_ns: has_latency.then(|| sample.latency_ns()),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    pub(in crate::measure) fn answered(status: u16, worse: bool) -> Sample {
+        Sample {
+            route: 0,
+            intended_ns: 10 * MS,
+            ready_ns: 12 * MS,
+            dependency_ns: 2 * MS,
+            connect_ns: None,
+            sent_ns: Some(13 * MS),
+            body_done_ns: Some(20 * MS),
+            first_byte_ns: Some(50 * MS),
+            ended_ns: 60 * MS,
+            upload: Upload { body_bytes: 1_000, files: 1, file_bytes: 900 },
+            outcome: Outcome::Answered { status, worse },
+        }
+    }
+
+    pub(in crate::measure) fn failed(class: ErrorClass) -> Sample {
+        let failure = Failure { class, stage: ClientStage::Wait };
+        Sample { outcome: Outcome::Failed(failure), body_done_ns: None, ..answered(0, false) }
+    }
+
+    #[test]
+    fn latency_counts_from_intended_and_lag_only_what_the_generator_caused() {
+        let mut recorder = Recorder::new(1);
+        recorder.ended(&answered(201, false));
+        let total = recorder.total();
+        let p50 = |recorder: &LatencyRecorder| recorder.quantile_ms(0.5).unwrap().round();
+        assert_eq!((p50(&total.latency.unwrap()), p50(&total.service.unwrap())), (50.0, 47.0));
+        assert_eq!((p50(&recorder.lag), recorder.dependency_delayed, recorder.late), (1.0, 1, 0));
+        let stages: Vec<f64> = recorder.stages.values().map(p50).collect();
+        assert_eq!(stages, [7.0, 30.0, 10.0]);
+        assert_eq!(total.upload, Upload { body_bytes: 1_000, files: 1, file_bytes: 900 });
+    }
+
+    #[test]
+    fn a_hang_counts_with_its_age_and_a_reset_does_not_look_quick() {
+        let mut recorder = Recorder::new(1);
+        recorder.ended(&Sample { ended_ns: 45_210 * MS, ..failed(ErrorClass::Unfinished) });
+        recorder.ended(&Sample { ended_ns: 30_010 * MS, ..failed(ErrorClass::Timeout) });
+        recorder.ended(&failed(ErrorClass::Reset));
+        recorder.ended(&Sample { sent_ns: None, ..failed(ErrorClass::NotSent) });
+        assert_eq!((recorder.unfinished(), recorder.hung()), (2, 3));
+        assert_eq!(recorder.unfinished_oldest_ns, Some(45_200 * MS));
+        let total = recorder.total();
+        assert_eq!((total.ended, total.sent, total.done, total.failed), (4, 3, 0, 4));
+        assert_eq!(total.latency.map(|latency| latency.count()), Some(3));
+        assert_eq!(total.upload, Upload::default());
+    }
+
+    #[test]
+    fn merged_recorders_equal_one() {
+        let (mut whole, mut left, mut right) = (Recorder::new(1), Recorder::new(1), Recorder::new(1));
+        let samples = [answered(200, false), answered(500, true), failed(ErrorClass::Timeout)];
+        for (index, sample) in samples.iter().enumerate() {
+            whole.ended(sample);
+            if index == 1 { &mut left } else { &mut right }.ended(sample);
+        }
+        left.merge(&right);
+        let (merged, whole_total) = (left.total(), whole.total());
+        assert_eq!(merged.statuses, whole_total.statuses);
+        assert_eq!((merged.done, merged.failed, merged.upload), (2, 2, whole_total.upload));
+        assert_eq!(left.series, whole.series);
+        assert_eq!(left.failures, whole.failures);
+    }
+}

@@ -1,0 +1,209 @@
+//! One planned request and what became of it.
+//!
+//! All instants are nanoseconds from the start of the run, from one monotonic clock. Errors are data: a
+//! class, the stage in which it happened, and from the class the side that caused it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The client's stages, in the order in which a request passes through them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientStage {
+    /// A new connection, with its TLS handshake.
+    Connect,
+    /// First to last byte of the request handed to the socket.
+    Send,
+    /// Last byte sent to the first byte of the answer.
+    Wait,
+    /// First to last byte of the answer.
+    Receive,
+}
+
+/// Why a planned request has no complete answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorClass {
+    ConnectRefused,
+    ConnectTimeout,
+    /// Unreachable, or the TLS handshake failed.
+    ConnectFailed,
+    Reset,
+    /// The connection ended before the answer did.
+    ClosedEarly,
+    /// No complete answer within the request timeout.
+    Timeout,
+    /// The answer was no HTTP.
+    Protocol,
+    /// A value it needs was in no answer, so it was not sent.
+    BindingMissing,
+    /// It could not be written as an HTTP request, so it was not sent.
+    Unbuildable,
+    /// This machine ran out of ports, descriptors or memory.
+    LocalExhausted,
+    /// Sent, and still without an answer when the run ended.
+    Unfinished,
+    /// Still waiting for its turn when the run ended.
+    NotSent,
+    /// In flight when the user stopped the run at once.
+    CutOff,
+    /// Dropped by the late policy: the generator was too late for it.
+    DroppedLate,
+}
+
+/// Whose doing a failure is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    Target,
+    Generator,
+}
+
+/// A request without a complete answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Failure {
+    pub class: ErrorClass,
+    pub stage: ClientStage,
+}
+
+/// How a planned request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Answered {
+        status: u16,
+        /// It failed (≥ 400) where the captured one had not.
+        worse: bool,
+    },
+    Failed(Failure),
+}
+
+/// What a request carries beside its head.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Upload {
+    pub body_bytes: u64,
+    pub files: u64,
+    pub file_bytes: u64,
+}
+
+/// One planned request, ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sample {
+    /// Index of its route.
+    pub route: usize,
+    /// From the plan, never from a wake-up.
+    pub intended_ns: u64,
+    /// When it could have gone out: intended, its values there, its connection free and open.
+    pub ready_ns: u64,
+    /// What it waited beyond its intended instant for values or for its turn on the connection.
+    pub dependency_ns: u64,
+    /// Duration of the connect, when this request opened the connection.
+    pub connect_ns: Option<u64>,
+    /// First byte handed to the socket.
+    pub sent_ns: Option<u64>,
+    /// Last byte of the request handed to the socket; `None` when not all of it was.
+    pub body_done_ns: Option<u64>,
+    /// First byte of the answer.
+    pub first_byte_ns: Option<u64>,
+    /// Last byte of the answer, or the failure.
+    pub ended_ns: u64,
+    pub upload: Upload,
+    pub outcome: Outcome,
+}
+
+impl ClientStage {
+    pub const ALL: [Self; 4] = [Self::Connect, Self::Send, Self::Wait, Self::Receive];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Send => "send",
+            Self::Wait => "wait",
+            Self::Receive => "receive",
+        }
+    }
+}
+
+impl ErrorClass {
+    /// The class's name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ConnectRefused => "connect_refused",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::ConnectFailed => "connect_failed",
+            Self::Reset => "reset",
+            Self::ClosedEarly => "closed_early",
+            Self::Timeout => "timeout",
+            Self::Protocol => "protocol",
+            Self::BindingMissing => "binding_missing",
+            Self::Unbuildable => "unbuildable",
+            Self::LocalExhausted => "local_exhausted",
+            Self::Unfinished => "unfinished",
+            Self::NotSent => "not_sent",
+            Self::CutOff => "cut_off",
+            Self::DroppedLate => "dropped_late",
+        }
+    }
+
+    pub fn side(self) -> Side {
+        match self {
+            Self::Unbuildable | Self::LocalExhausted | Self::CutOff | Self::DroppedLate => Side::Generator,
+            _ => Side::Target,
+        }
+    }
+
+    /// The run ended before the request did.
+    pub fn is_unfinished(self) -> bool {
+        matches!(self, Self::Unfinished | Self::NotSent | Self::CutOff)
+    }
+
+    /// The target took the request, or its turn, and never answered: a hang, whoever gave up first.
+    pub fn is_hang(self) -> bool {
+        matches!(self, Self::Unfinished | Self::NotSent | Self::Timeout)
+    }
+}
+
+impl fmt::Display for ErrorClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Outcome {
+    pub fn is_failed(&self) -> bool {
+        match self {
+            Self::Answered { worse, .. } => *worse,
+            Self::Failed(_) => true,
+        }
+    }
+}
+
+impl Sample {
+    /// How late the generator was, nanoseconds; `None` for a request that was not sent.
+    pub fn lag_ns(&self) -> Option<u64> {
+        Some(self.sent_ns?.saturating_sub(self.ready_ns))
+    }
+
+    /// From the intended instant to the end, nanoseconds: the latency, or the age of what did not end.
+    pub fn latency_ns(&self) -> u64 {
+        self.ended_ns.saturating_sub(self.intended_ns)
+    }
+
+    pub fn service_ns(&self) -> Option<u64> {
+        Some(self.ended_ns.saturating_sub(self.sent_ns?))
+    }
+
+    /// Duration of a stage; `None` when the request did not pass through it. An answer before the end of
+    /// the upload waited 0.
+    pub fn stage_ns(&self, stage: ClientStage) -> Option<u64> {
+        match stage {
+            ClientStage::Connect => self.connect_ns,
+            ClientStage::Send => Some(self.body_done_ns?.saturating_sub(self.sent_ns?)),
+            ClientStage::Wait => Some(self.first_byte_ns?.saturating_sub(self.body_done_ns?)),
+            ClientStage::Receive => Some(self.answered_ns()?.saturating_sub(self.first_byte_ns?)),
+        }
+    }
+
+    fn answered_ns(&self) -> Option<u64> {
+        matches!(self.outcome, Outcome::Answered { .. }).then_some(self.ended_ns)
+    }
+}

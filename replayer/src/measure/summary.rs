@@ -1,0 +1,177 @@
+//! From what was measured to the report's contract.
+
+use std::collections::BTreeMap;
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use kingtide_common::latency::LatencyRecorder;
+
+use super::gates::{likeness, share, validity};
+use super::recorder::RouteCounts;
+use super::run::{CurvePoint, Percentiles, RouteReport, RunReport};
+use super::verdict::{Evidence, judge};
+use super::{ClientStage, ErrorClass};
+use crate::drive::{Clock, Measured, planned_requests};
+use crate::plan::Plan;
+use crate::plan::dispersion::label;
+use crate::plan::fidelity::{DispersionCheck, Fidelity};
+use crate::sessions::Session;
+
+/// What the report says beside the measurements.
+#[derive(Debug, Clone)]
+pub struct Context<'a> {
+    /// The capture's name, as the user wrote it.
+    pub capture: &'a str,
+    /// The target's origin.
+    pub target: &'a str,
+    pub clock: Clock,
+    pub plan: &'a Plan,
+    pub sessions: &'a [Session],
+    /// Share of the planned requests that may fail, 0 to 1.
+    pub max_failed_share: f64,
+    /// How like the capture the plan is.
+    pub fidelity: &'a Fidelity,
+    /// What else a reader must know: damage and gaps of the capture, as sentences.
+    pub cautions: &'a [String],
+}
+
+/// The report of a run, with its verdict.
+pub fn report(context: &Context<'_>, measured: &Measured) -> RunReport {
+    let recorder = &measured.recorder;
+    let total = recorder.total();
+    let planned = planned_requests(context.plan, context.sessions);
+    let valid = validity(recorder, planned);
+    let like = likeness(context.fidelity, context.plan.mode);
+    let errors = errors(measured);
+    let named: Vec<(&str, u64)> = errors.iter().map(|(class, count)| (class.name(), *count)).collect();
+    let evidence = Evidence {
+        planned,
+        failed: total.failed,
+        hung: recorder.hung(),
+        hung_oldest_s: recorder.hung_oldest_ns.map(seconds),
+        errors: &named,
+        worse_statuses: total.failed - errors.values().sum::<u64>(),
+        interrupted: measured.is_interrupted,
+    };
+    let judgement = judge(&evidence, &valid, &like, context.max_failed_share);
+    RunReport {
+        kingtide_version: env!("CARGO_PKG_VERSION").to_owned(),
+        capture: context.capture.to_owned(),
+        target: context.target.to_owned(),
+        multiple: context.plan.multiple.get(),
+        mode: context.plan.mode.to_string(),
+        clock: context.clock.to_string(),
+        seed: context.plan.seed.0,
+        started: OffsetDateTime::from(measured.started).format(&Rfc3339).unwrap_or_default(),
+        duration_s: measured.duration.as_secs_f64(),
+        sessions_captured: context.sessions.len() as u64,
+        sessions_planned: context.plan.clones.len() as u64,
+        identities_distinct: recorder.identities,
+        planned,
+        sent: total.sent,
+        done: total.done,
+        unfinished: recorder.unfinished(),
+        unfinished_oldest_s: recorder.unfinished_oldest_ns.map(seconds),
+        failed: total.failed,
+        errors: errors.iter().map(|(class, count)| (class.name().to_owned(), *count)).collect(),
+        statuses: statuses(&total),
+        files: total.upload.files,
+        file_bytes: total.upload.file_bytes,
+        body_bytes: total.upload.body_bytes,
+        latency_ms: percentiles(total.latency.as_deref()),
+        service_ms: percentiles(total.service.as_deref()),
+        lag_ms: percentiles(Some(&recorder.lag)),
+        dependency_delayed_share: share(recorder.dependency_delayed, total.sent),
+        stages_ms: stages(measured),
+        bindings: recorder.bindings,
+        dispersion_captured: windows(context, |check| check.captured),
+        dispersion_target: windows(context, |check| check.target),
+        dispersion_planned: windows(context, |check| check.planned),
+        fidelity: valid.into_iter().chain(like).collect(),
+        routes: routes(context, measured),
+        series: recorder.series.seconds(),
+        latency_curve: curve(total.latency.as_deref()),
+        service_curve: curve(total.service.as_deref()),
+        interrupted: measured.is_interrupted,
+        verdict: judgement.verdict,
+        reasons: judgement.reasons.into_iter().chain(context.cautions.iter().cloned()).collect(),
+    }
+}
+
+fn windows(context: &Context<'_>, value: impl Fn(&DispersionCheck) -> f64) -> BTreeMap<String, f64> {
+    context.fidelity.dispersion.iter().map(|check| (label(check.window_s), value(check))).collect()
+}
+
+fn errors(measured: &Measured) -> BTreeMap<ErrorClass, u64> {
+    let mut errors = BTreeMap::new();
+    for (failure, count) in &measured.recorder.failures {
+        *errors.entry(failure.class).or_default() += count;
+    }
+    errors
+}
+
+fn statuses(counts: &RouteCounts) -> BTreeMap<String, u64> {
+    counts.statuses.iter().map(|(status, count)| (status.to_string(), *count)).collect()
+}
+
+fn stages(measured: &Measured) -> BTreeMap<String, Percentiles> {
+    let stage =
+        |stage: ClientStage| (stage.name().to_owned(), percentiles(measured.recorder.stages.get(&stage)));
+    ClientStage::ALL.into_iter().map(stage).collect()
+}
+
+/// In the order of their first use in the capture.
+fn routes(context: &Context<'_>, measured: &Measured) -> Vec<RouteReport> {
+    let planned = planned_by_route(context, measured);
+    let labels = measured.routes.labels().iter();
+    let reports = labels.zip(&measured.recorder.routes).zip(planned);
+    reports.map(|((label, counts), planned)| route_report(label, counts, planned)).collect()
+}
+
+fn planned_by_route(context: &Context<'_>, measured: &Measured) -> Vec<u64> {
+    let mut planned = vec![0; measured.routes.labels().len()];
+    for clone in &context.plan.clones {
+        for step in 0..context.sessions[clone.session].steps.len() {
+            planned[measured.routes.route(clone.session, step)] += 1;
+        }
+    }
+    planned
+}
+
+fn route_report(label: &str, counts: &RouteCounts, planned: u64) -> RouteReport {
+    RouteReport {
+        route: label.to_owned(),
+        planned,
+        sent: counts.sent,
+        done: counts.done,
+        failed: counts.failed,
+        statuses: statuses(counts),
+        body_bytes: counts.upload.body_bytes,
+        files: counts.upload.files,
+        file_bytes: counts.upload.file_bytes,
+        latency_ms: percentiles(counts.latency.as_deref()),
+        service_ms: percentiles(counts.service.as_deref()),
+    }
+}
+
+fn percentiles(recorder: Option<&LatencyRecorder>) -> Percentiles {
+    let Some(recorder) = recorder else { return Percentiles::default() };
+    Percentiles {
+        count: recorder.count(),
+        p50: recorder.quantile_ms(0.5),
+        p95: recorder.quantile_ms(0.95),
+        p99: recorder.quantile_ms(0.99),
+        p999: recorder.quantile_ms(0.999),
+        max: recorder.max_ms(),
+    }
+}
+
+fn curve(recorder: Option<&LatencyRecorder>) -> Vec<CurvePoint> {
+    let points = recorder.map(LatencyRecorder::curve_ms).unwrap_or_default();
+    points.into_iter().map(|(share, ms)| CurvePoint { share, ms }).collect()
+}
+
+fn seconds(ns: u64) -> f64 {
+    ns as f64 / 1e9
+}

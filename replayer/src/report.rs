@@ -1,0 +1,89 @@
+//! What runs say together: `{"capture": …, "runs": […]}` for scripts, one offline HTML page and one
+//! terminal table for people.
+//!
+//! Everything here renders; nothing measures. The verdict of a run is the run's own ([`RunReport`]).
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::inspect::Summary;
+use crate::measure::run::RunReport;
+
+pub mod format;
+pub mod html;
+pub mod table;
+pub mod terminal;
+pub mod words;
+
+/// The file that a run leaves in its directory.
+pub const RUN_FILE: &str = "run.json";
+
+/// A capture, if one was given, and the runs of it, in the order given.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    pub capture: Option<Summary>,
+    pub runs: Vec<RunReport>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    #[error("{}: no run here: give the directory that `kingtide replay --out` wrote, or its {RUN_FILE}", path.display())]
+    NoRun { path: PathBuf },
+    #[error("{}: {source}", path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error(
+        "{}: not a run of this version of kingtide: at `{key}`: {reason}; replay again, or use the version that wrote it",
+        path.display()
+    )]
+    Foreign { path: PathBuf, key: String, reason: String },
+    #[error("cannot write {}: {source}; give a file in a directory that exists and may be written", path.display())]
+    Write { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Page(#[from] askama::Error),
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+}
+
+impl Report {
+    /// The contract for scripts (schema: `replayer/schemas/report.json`).
+    pub fn to_json(&self) -> Result<String, ReportError> {
+        Ok(serde_json::to_string_pretty(self)? + "\n")
+    }
+}
+
+/// Reads the report of one run, given its directory or its file.
+pub fn read_run(path: &Path) -> Result<RunReport, ReportError> {
+    let file = if path.is_dir() { path.join(RUN_FILE) } else { path.to_owned() };
+    let text = fs::read_to_string(&file).map_err(|source| unreadable(path, source))?;
+    let mut json = serde_json::Deserializer::from_str(&text);
+    serde_path_to_error::deserialize(&mut json).map_err(|error| ReportError::Foreign {
+        path: file,
+        key: error.path().to_string(),
+        reason: error.inner().to_string(),
+    })
+}
+
+fn unreadable(path: &Path, source: std::io::Error) -> ReportError {
+    let path = path.to_owned();
+    match source.kind() {
+        std::io::ErrorKind::NotFound => ReportError::NoRun { path },
+        _ => ReportError::Read { path, source },
+    }
+}
+
+/// Writes a file whole or not at all: beside its place first, then by rename.
+pub fn write_whole(path: &Path, text: &str) -> Result<(), ReportError> {
+    let failed = |source| ReportError::Write { path: path.to_owned(), source };
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".part");
+    let beside = PathBuf::from(beside);
+    let written = fs::File::create(&beside).and_then(|mut file| file.write_all(text.as_bytes()));
+    let placed = written.and_then(|()| fs::rename(&beside, path));
+    placed.inspect_err(|_| drop(fs::remove_file(&beside))).map_err(failed)
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

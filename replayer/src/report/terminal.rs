@@ -1,0 +1,84 @@
+//! The runs as a table in the terminal: one row per run, then what they mean.
+
+use std::fmt::Write;
+
+use super::Report;
+use super::format::{count, ms, number};
+use super::table::{Align, Table};
+use super::words;
+use crate::measure::run::RunReport;
+
+const TITLES: [&str; 13] = [
+    "run",
+    "verdict",
+    "planned",
+    "sent",
+    "done",
+    "failed",
+    "unfinished",
+    "p50",
+    "p95",
+    "p99",
+    "service p95",
+    "lag p99",
+    "I(1 s)/target",
+];
+
+/// The whole text, ending in a line feed; times are latencies unless named otherwise.
+pub fn render(report: &Report) -> String {
+    if report.runs.is_empty() {
+        return report.capture.as_ref().map(crate::inspect::text::render).unwrap_or_default();
+    }
+    let mut text = warnings(report);
+    let mut table = Table::of_numbers(TITLES).align(1, Align::Left);
+    for (name, run) in words::run_names(&report.runs).into_iter().zip(&report.runs) {
+        table.row(cells(name, run));
+    }
+    let _ = writeln!(text, "{}\n\n{}", words::headline(&report.runs), table.render(0));
+    text + &explanations(&report.runs)
+}
+
+/// Damage of the capture that the runs rest on.
+fn warnings(report: &Report) -> String {
+    let mut text = String::new();
+    for damage in report.capture.iter().flat_map(|capture| &capture.damage) {
+        let _ = writeln!(text, "!! CAPTURE DAMAGED: {damage}");
+    }
+    text
+}
+
+fn cells(name: String, run: &RunReport) -> [String; 13] {
+    [
+        name,
+        words::verdict_name(run.verdict).to_uppercase(),
+        count(run.planned),
+        count(run.sent),
+        count(run.done),
+        count(run.failed),
+        count(run.unfinished),
+        ms(run.latency_ms.p50),
+        ms(run.latency_ms.p95),
+        ms(run.latency_ms.p99),
+        ms(run.service_ms.p95),
+        ms(run.lag_ms.p99),
+        dispersion(run, "1"),
+    ]
+}
+
+/// `2.31/2.28`: planned and wanted.
+fn dispersion(run: &RunReport, window: &str) -> String {
+    let planned = number(run.dispersion_planned.get(window).copied());
+    format!("{planned}/{}", number(run.dispersion_target.get(window).copied()))
+}
+
+fn explanations(runs: &[RunReport]) -> String {
+    let lightest = words::baseline(runs);
+    let mut text = String::new();
+    for (name, run) in words::run_names(runs).iter().zip(runs) {
+        let _ = writeln!(text, "{name}  {}", words::describe(run, lightest));
+        for reason in &run.reasons {
+            let _ = writeln!(text, "    – {reason}");
+        }
+    }
+    text
+}

@@ -1,0 +1,295 @@
+//! Runs by hand, and what the report says of them.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::inspect::tests::classroom_summary;
+use crate::measure::run::{BindingCounts, CurvePoint, Gate, Percentiles, RouteReport, Second, Verdict};
+
+const UPLOAD: &str = "POST /api/students/upload-recording";
+
+/// A run in which everything takes `slowness` times as long as at 1×, and nothing fails.
+pub(crate) fn run(multiple: f64, slowness: f64) -> RunReport {
+    let planned = whole(multiple * 40.0);
+    let latency_ms = times(planned, 2_400.0 * slowness);
+    RunReport {
+        kingtide_version: "0.1.0".to_owned(),
+        capture: "captures/monday".to_owned(),
+        target: "http://127.0.0.1:8080".to_owned(),
+        multiple,
+        mode: "crowd".to_owned(),
+        clock: "offsets".to_owned(),
+        seed: 7,
+        started: "2026-11-23T18:53:44.12Z".to_owned(),
+        duration_s: 40.0,
+        sessions_captured: 20,
+        sessions_planned: whole(multiple * 20.0),
+        identities_distinct: whole(multiple * 20.0),
+        planned,
+        sent: planned,
+        done: planned,
+        unfinished: 0,
+        unfinished_oldest_s: None,
+        failed: 0,
+        errors: BTreeMap::new(),
+        statuses: BTreeMap::from([("200".to_owned(), planned)]),
+        files: planned / 2,
+        file_bytes: planned * 295_000,
+        body_bytes: planned * 295_200,
+        latency_ms,
+        service_ms: times(planned, 2_300.0 * slowness.sqrt()),
+        lag_ms: times(planned, 0.2),
+        dependency_delayed_share: 0.02 * slowness,
+        stages_ms: stages(planned, slowness),
+        bindings: BindingCounts { resolved: planned * 2, unresolved: 0 },
+        dispersion_captured: windows([1.05, 1.42, 3.1]),
+        dispersion_planned: windows([1.0 + multiple * 0.05, 1.0 + multiple * 0.40, 1.0 + multiple * 2.15]),
+        dispersion_target: windows([1.0 + multiple * 0.05, 1.0 + multiple * 0.42, 1.0 + multiple * 2.1]),
+        fidelity: gates(),
+        routes: routes(planned, slowness),
+        series: (0..40).map(|at_s| second(at_s, multiple, slowness)).collect(),
+        latency_curve: curve(2_400.0 * slowness),
+        service_curve: curve(2_300.0 * slowness.sqrt()),
+        interrupted: false,
+        verdict: Verdict::Pass,
+        reasons: Vec::new(),
+    }
+}
+
+/// The same at 5×, against a target that hangs and sheds.
+pub(crate) fn failing_run() -> RunReport {
+    let mut run = run(5.0, 4.1);
+    run.verdict = Verdict::Fail;
+    run.failed = 38;
+    run.unfinished = 4;
+    run.done = run.planned - 10;
+    run.unfinished_oldest_s = Some(31.2);
+    run.errors = [("unfinished", 4), ("reset", 3), ("timeout", 2), ("protocol", 1)]
+        .map(|(class, count)| (class.to_owned(), count))
+        .into();
+    run.statuses = BTreeMap::from([("200".to_owned(), 162), ("503".to_owned(), 28)]);
+    run.reasons = vec!["38 of 200 planned requests failed, more than 5 %".to_owned()];
+    run.routes[0].failed = 38;
+    run.series.iter_mut().skip(15).for_each(|second| second.failed = second.at_s % 3);
+    run
+}
+
+/// A run whose generator was late.
+pub(crate) fn invalid_run() -> RunReport {
+    let mut run = run(10.0, 2.0);
+    run.verdict = Verdict::Invalid;
+    run.lag_ms = times(run.planned, 48.0);
+    let late = Gate { value: 55.2, limit: 10.0, pass: false, meaning: "lag p99 in ms, at most".to_owned() };
+    run.fidelity.insert("lag_p99_ms".to_owned(), late);
+    run.reasons = vec!["the generator was late: lag p99 of 55.2 ms exceeds 10 ms".to_owned()];
+    run
+}
+
+pub(crate) fn report() -> Report {
+    Report { capture: Some(classroom_summary()), runs: vec![run(1.0, 1.0), run(2.0, 1.15), failing_run()] }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small positive test values")]
+fn whole(value: f64) -> u64 {
+    value as u64
+}
+
+fn times(count: u64, p50: f64) -> Percentiles {
+    let at = |factor: f64| Some(p50 * factor);
+    Percentiles { count, p50: at(1.0), p95: at(1.6), p99: at(1.95), p999: at(2.3), max: at(2.4) }
+}
+
+fn windows(values: [f64; 3]) -> BTreeMap<String, f64> {
+    ["0.1", "1", "10"].map(str::to_owned).into_iter().zip(values).collect()
+}
+
+fn stages(count: u64, slowness: f64) -> BTreeMap<String, Percentiles> {
+    let stages = [("connect", 0.4), ("send", 88.0), ("wait", 2_200.0 * slowness), ("receive", 0.2)];
+    stages.map(|(name, p50)| (name.to_owned(), times(count, p50))).into()
+}
+
+fn gates() -> BTreeMap<String, Gate> {
+    let gates = [
+        ("lag_p99_ms", 0.39, 10.0, "lag p99 in ms, at most"),
+        ("sent_share", 1.0, 0.99, "sent of planned, at least"),
+        ("dispersion_1s", 0.03, 0.15, "deviation from the target in windows of 1 s, at most"),
+    ];
+    let gate = |(name, value, limit, meaning): (&str, f64, f64, &str)| {
+        (name.to_owned(), Gate { value, limit, pass: true, meaning: meaning.to_owned() })
+    };
+    gates.map(gate).into()
+}
+
+fn routes(planned: u64, slowness: f64) -> Vec<RouteReport> {
+    let route = |name: &str, p50: f64| RouteReport {
+        route: name.to_owned(),
+        planned: planned / 2,
+        sent: planned / 2,
+        done: planned / 2,
+        statuses: BTreeMap::from([("200".to_owned(), planned / 2)]),
+        latency_ms: times(planned / 2, p50 * slowness),
+        service_ms: times(planned / 2, p50),
+        ..RouteReport::default()
+    };
+    vec![route(UPLOAD, 2_900.0), route("GET /api/assignments", 12.0)]
+}
+
+/// Bursts every ten seconds, and in-flight requests that pile up with the slowness.
+fn second(at_s: u64, multiple: f64, slowness: f64) -> Second {
+    let wave = 1.0 + (at_s as f64 * 0.63).sin();
+    let p50 = 2_400.0 * (1.0 + (slowness - 1.0) * at_s as f64 / 20.0);
+    let measured = (at_s > 1).then_some(p50);
+    Second {
+        at_s,
+        planned: whole(multiple * wave),
+        sent: whole(multiple * wave),
+        done: whole(multiple * wave),
+        failed: 0,
+        in_flight: whole(multiple * (2.0 + wave) * (1.0 + (slowness - 1.0) * at_s as f64 / 40.0)),
+        latency_ms_p50: measured,
+        latency_ms_p95: measured.map(|p50| p50 * (1.5 + 0.2 * wave)),
+        sent_bytes: whole(multiple * wave * 295_000.0),
+    }
+}
+
+fn curve(p50: f64) -> Vec<CurvePoint> {
+    let rarities = [1.0_f64, 1.25, 1.6, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 20.0, 40.0, 80.0, 100.0, 160.0];
+    let mut points: Vec<CurvePoint> = rarities
+        .map(|rarity| CurvePoint {
+            share: 1.0 - 1.0 / rarity,
+            ms: p50 * (0.02 + 0.9 * rarity.ln().powf(0.6)),
+        })
+        .into();
+    points.push(CurvePoint { share: 1.0, ms: p50 * 2.4 });
+    points
+}
+
+fn saved(run: &RunReport) -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join(RUN_FILE);
+    std::fs::write(&file, serde_json::to_string(run).unwrap()).unwrap();
+    (directory, file)
+}
+
+#[test]
+fn a_run_is_read_from_its_directory_or_its_file() {
+    let (directory, file) = saved(&failing_run());
+    assert_eq!(read_run(directory.path()).unwrap(), failing_run());
+    assert_eq!(read_run(&file).unwrap(), failing_run());
+}
+
+#[test]
+fn what_is_no_run_is_refused_with_a_remedy() {
+    let (directory, file) = saved(&run(1.0, 1.0));
+    let missing = read_run(&directory.path().join("9x")).unwrap_err().to_string();
+    assert!(missing.contains("9x: no run here") && missing.contains("--out"), "{missing}");
+    let broken = std::fs::read_to_string(&file).unwrap().replace("\"planned\":40", "\"planned\":\"many\"");
+    std::fs::write(&file, broken).unwrap();
+    let foreign = read_run(&file).unwrap_err().to_string();
+    assert!(foreign.contains("at `planned`"), "{foreign}");
+}
+
+#[test]
+fn a_report_that_cannot_be_written_leaves_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let refused = write_whole(&directory.path().join("none/report.html"), "text").unwrap_err().to_string();
+    assert!(refused.contains("cannot write"), "{refused}");
+    std::fs::create_dir(directory.path().join("taken")).unwrap();
+    assert!(write_whole(&directory.path().join("taken"), "text").is_err());
+    let left: Vec<_> =
+        std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["taken"]);
+}
+
+#[test]
+fn the_headline_says_what_held_and_what_did_not() {
+    let headline = |runs: &[RunReport]| words::headline(runs);
+    assert_eq!(headline(&[]), "What the capture holds");
+    assert_eq!(headline(&[run(1.0, 1.0), run(2.0, 1.0)]), "Held at 1× and 2×");
+    assert_eq!(headline(&report().runs), "Held at 1× and 2×, missed at 5×");
+    assert_eq!(headline(&[invalid_run()]), "Cannot tell at 10×");
+}
+
+#[test]
+fn the_sentences_of_each_kind_of_run() {
+    let interrupted = RunReport { interrupted: true, duration_s: 12.0, ..failing_run() };
+    let silent = RunReport { latency_ms: Percentiles::default(), ..failing_run() };
+    let runs = [run(1.0, 1.0), run(2.0, 1.15), failing_run(), invalid_run(), interrupted, silent];
+    let sentences: Vec<String> =
+        runs.iter().map(|one| words::describe(one, words::baseline(&runs))).collect();
+    insta::assert_snapshot!(sentences.join("\n\n"));
+}
+
+#[test]
+fn runs_of_one_multiple_are_told_apart() {
+    let volley = RunReport { mode: "volley".to_owned(), ..failing_run() };
+    assert_eq!(words::headline(&[run(5.0, 1.0), volley.clone()]), "Held at 5× crowd, missed at 5× volley");
+    assert_eq!(words::run_names(&[volley.clone(), volley]), ["5× #1", "5× #2"]);
+}
+
+#[test]
+fn units_stay_beside_their_numbers() {
+    let bound = words::with_bound_units("95 % within 3.8 s, then (19 %): 4 requests");
+    assert_eq!(bound, "95\u{a0}% within 3.8\u{a0}s, then (19\u{a0}%): 4 requests");
+}
+
+#[test]
+fn the_terminal_table() {
+    insta::assert_snapshot!(terminal::render(&report()));
+}
+
+fn parsed(schema: &str) -> serde_json::Value {
+    serde_json::from_str(schema).unwrap()
+}
+
+/// What the report's schema says against the JSON of a report; empty when it fits.
+fn objections(report: &serde_json::Value) -> Vec<String> {
+    let registry = jsonschema::Registry::new()
+        .add("urn:kingtide:run", parsed(include_str!("../../schemas/run.json")))
+        .unwrap()
+        .add("urn:kingtide:inspect", parsed(include_str!("../../schemas/inspect.json")))
+        .unwrap()
+        .prepare()
+        .unwrap();
+    let schema = parsed(include_str!("../../schemas/report.json"));
+    let validator = jsonschema::options().with_registry(&registry).build(&schema).unwrap();
+    validator.iter_errors(report).map(|error| format!("{}: {error}", error.instance_path())).collect()
+}
+
+fn json_of(report: &Report) -> serde_json::Value {
+    serde_json::from_str(&report.to_json().unwrap()).unwrap()
+}
+
+#[test]
+fn what_is_written_fits_the_schemas() {
+    let mut silent = run(1.0, 1.0);
+    silent.latency_ms = Percentiles::default();
+    let runs = vec![run(1.0, 1.0), failing_run(), invalid_run(), silent];
+    assert_eq!(objections(&json_of(&Report { runs, ..report() })), Vec::<String>::new());
+    assert_eq!(objections(&json_of(&Report { capture: None, runs: Vec::new() })), Vec::<String>::new());
+}
+
+#[test]
+fn the_schemas_object_to_what_is_not_the_contract() {
+    let breaks: [(&str, serde_json::Value); 5] = [
+        ("/runs/0/planned", "many".into()),
+        ("/runs/0/verdict", "pass".into()),
+        ("/runs/0/latency_ms/p95", (-1).into()),
+        ("/capture/stages/total/p50", "12 ms".into()),
+        ("/capture/ledger", serde_json::json!({})),
+    ];
+    for (pointer, value) in breaks {
+        let mut json = json_of(&report());
+        *json.pointer_mut(pointer).unwrap() = value;
+        assert_ne!(objections(&json), Vec::<String>::new(), "{pointer}");
+    }
+}
+
+#[test]
+fn every_field_of_the_contract_is_in_the_schema() {
+    let schema = parsed(include_str!("../../schemas/run.json"));
+    let run = serde_json::to_value(run(1.0, 1.0)).unwrap();
+    let described: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
+    let written: Vec<&String> = run.as_object().unwrap().keys().collect();
+    assert_eq!(described, written);
+}

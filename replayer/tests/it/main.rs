@@ -1,0 +1,10 @@
+//! Integration tests of the replayer, one binary: the library's drive, and `kingtide` as scripts use it.
+
+#![allow(clippy::unwrap_used, reason = "a test stops where its scene does not hold")]
+
+mod capture_files;
+mod captured;
+mod drive;
+mod reading;
+mod replay;
+mod server;

@@ -1,0 +1,182 @@
+//! `kingtide replay` as its users run it: arguments in, run.json, table and exit status out.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use kingtide::measure::run::{RunReport, Verdict};
+use kingtide::report::read_run;
+use kingtide_common::capture::{CaptureWriter, Rotation, WriterOptions};
+use kingtide_common::exchange::{Exchange, Record};
+use kingtide_common::ledger::Ledger;
+use kingtide_common::stages::Instants;
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::captured::{get, header, upload};
+use crate::server::{Server, answer};
+
+const START_NS: i64 = 1_763_924_024_000_000_000;
+
+/// A directory with a capture in it.
+struct Scene {
+    directory: TempDir,
+}
+
+impl Scene {
+    /// Exchanges of (connection, ms after the start).
+    fn new(exchanges: Vec<(u64, i64, Exchange)>) -> Self {
+        let directory = TempDir::new().unwrap();
+        let options = WriterOptions {
+            program: "test".to_owned(),
+            config_digest: String::new(),
+            privacy: "default".to_owned(),
+            started_ns: START_NS,
+            rotation: Rotation::default(),
+        };
+        let mut writer = CaptureWriter::create(&directory.path().join("capture"), options).unwrap();
+        for (id, (connection, at_ms, exchange)) in (1..).zip(exchanges) {
+            let started_ns = START_NS + at_ms * 1_000_000;
+            let instants = Instants { done_us: Some(500), ..Instants::default() };
+            let exchange = Exchange {
+                id,
+                connection,
+                started_ns,
+                instants,
+                http_version: 11,
+                client: connection.to_string(),
+                ..exchange
+            };
+            writer.push(Record::Exchange(Box::new(exchange)), Instant::now()).unwrap();
+        }
+        writer.flush(Instant::now()).unwrap();
+        writer.close(Ledger::default(), START_NS).unwrap();
+        Self { directory }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn replay(&self, target: &str, more: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kingtide"));
+        command.arg("replay").arg(self.path("capture")).args(["--target", target]).args(more);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn run(&self, target: &str, more: &[&str]) -> Output {
+        self.replay(target, more).output().unwrap()
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// On a busy machine the generator may be late, which the run must then say.
+fn assert_exit_says(verdict: Verdict, output: &Output) {
+    let expected = match verdict {
+        Verdict::Pass => 0,
+        Verdict::Fail => 1,
+        Verdict::Invalid => 3,
+    };
+    assert_eq!(output.status.code(), Some(expected), "{}", text(&output.stderr));
+}
+
+fn assert_fits_schema(run: &Path) {
+    let schema = serde_json::from_str(include_str!("../../schemas/run.json")).unwrap();
+    let run = serde_json::from_str(&std::fs::read_to_string(run).unwrap()).unwrap();
+    let errors: Vec<String> = jsonschema::validator_for(&schema)
+        .unwrap()
+        .iter_errors(&run)
+        .map(|error| error.to_string())
+        .collect();
+    assert!(errors.is_empty(), "{errors:?}");
+}
+
+#[test]
+fn at_one_times_the_capture_itself_is_sent() {
+    let server =
+        Server::http(
+            |received| async move { answer(if received.path == "/upload" { 201 } else { 200 }, "{}") },
+        );
+    let exchanges = (0..6_u64)
+        .flat_map(|user| {
+            [
+                (user, 10 * user.cast_signed(), get("/page").exchange),
+                (user, 10 * user.cast_signed() + 40, upload(20_000 + user, &[]).exchange),
+            ]
+        })
+        .collect();
+    let scene = Scene::new(exchanges);
+    let out = scene.path("out");
+    let output = scene.run(&server.origin, &["-x", "1", "--json", "--out", out.to_str().unwrap()]);
+    let run: RunReport = serde_json::from_slice(&output.stdout).unwrap();
+    assert_exit_says(run.verdict, &output);
+    assert_eq!((run.planned, run.sent, run.done, run.failed), (12, 12, 12, 0), "{:?}", run.errors);
+    assert_eq!((run.files, run.file_bytes), (6, 6 * 20_000 + 15));
+    let uploads = run.routes.iter().find(|route| route.route == "POST /upload").unwrap();
+    assert_eq!((uploads.planned, uploads.done, uploads.file_bytes), (6, 6, 120_015));
+    assert_eq!(server.received().len(), 12);
+    assert_eq!(read_run(&out).unwrap(), run);
+    assert_fits_schema(&out.join("run.json"));
+}
+
+#[test]
+fn a_hang_is_named_and_exits_non_zero() {
+    let server = Server::http(|_| std::future::pending());
+    let scene = Scene::new(vec![(1, 0, get("/hangs").exchange), (2, 5, get("/hangs").exchange)]);
+    let output = scene.run(&server.origin, &["--drain", "300ms"]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    let table = text(&output.stdout);
+    assert!(table.contains("2 requests got no answer; the oldest waited 0."), "{table}");
+    assert!(table.contains("errors: unfinished 2"), "{table}");
+}
+
+#[test]
+fn bad_input_is_found_before_anything_is_sent() {
+    let server = Server::http(|_| async { answer(200, "{}") });
+    let mut login = crate::captured::login().exchange;
+    login.request_headers.push(header("X-Test", "1"));
+    login.request_body = kingtide_common::exchange::Body::Json(
+        r#"{"email":"{fp:0123456789abcdef.9}","password":"{fp:0123456789abcde0.9}"}"#.to_owned(),
+    );
+    let scene = Scene::new(vec![(1, 0, login)]);
+    let refused = |target: &str, more: &[&str]| {
+        let output = scene.run(target, more);
+        assert_eq!(output.status.code(), Some(2), "{}", text(&output.stdout));
+        text(&output.stderr)
+    };
+    assert!(refused(&server.origin, &[]).contains("--identities FILE"));
+    assert!(refused("ftp://127.0.0.1", &[]).contains("the scheme `ftp`"));
+    assert!(refused("http://127.0.0.1:1", &[]).contains("is the target running?"));
+    assert!(refused(&server.origin, &["--identities", "/absent.csv"]).contains("/absent.csv"));
+    assert!(refused(&server.origin, &["--max-failures", "200%"]).contains("write 1% or 0.01"));
+    assert!(server.received().is_empty());
+}
+
+#[test]
+fn an_interrupted_run_still_reports() {
+    let (sent, first_sent) = mpsc::channel();
+    let server = Server::http(move |_| {
+        sent.send(()).unwrap();
+        async { answer(200, "{}") }
+    });
+    let an_hour_ms = 3_600_000;
+    let scene = Scene::new(vec![(1, 0, get("/now").exchange), (2, an_hour_ms, get("/later").exchange)]);
+    let out = scene.path("out");
+    let child = scene.replay(&server.origin, &["--out", out.to_str().unwrap()]).spawn().unwrap();
+    first_sent.recv_timeout(Duration::from_secs(30)).unwrap();
+    interrupt(&child);
+    let output = child.wait_with_output().unwrap();
+    let run = read_run(&out).unwrap();
+    assert_eq!((run.planned, run.sent, run.failed, run.interrupted), (2, 1, 0, true));
+    assert_eq!((run.verdict, output.status.code()), (Verdict::Invalid, Some(3)), "{}", text(&output.stderr));
+}
+
+fn interrupt(child: &Child) {
+    let pid = Pid::from_raw(child.id().cast_signed()).unwrap();
+    kill_process(pid, Signal::INT).unwrap();
+}
