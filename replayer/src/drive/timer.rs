@@ -240,7 +240,8 @@ mod tests {
         with_timer(async |timer| {
             let hour = Instant::now() + Duration::from_hours(1);
             let mut dropped = timer.sleep_until(hour);
-            let mut is_pending = |context: &mut Context<'_>| Pin::new(&mut dropped).poll(context).is_pending();
+            let mut is_pending =
+                |context: &mut Context<'_>| Pin::new(&mut dropped).poll(context).is_pending();
             assert!(std::future::poll_fn(|context| Poll::Ready(is_pending(context))).await);
             drop(dropped);
             for _ in 0..100 {
