@@ -147,7 +147,13 @@ struct ServeArgs {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
     /// `sqlite::memory:`, `sqlite:FILE` or `postgres://USER@HOST:PORT/NAME`
-    #[arg(long, value_name = "URL", env = "CLASSROOM_DATABASE", default_value = "sqlite::memory:")]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "CLASSROOM_DATABASE",
+        hide_env_values = true,
+        default_value = "sqlite::memory:"
+    )]
     database: String,
     /// Seed of accounts, ids and store latencies
     #[arg(long, default_value_t = 1)]

@@ -106,6 +106,9 @@ pub enum ServeError {
     /// The address cannot be listened on.
     #[error("--listen {address}: {source}; take another port, or 0 for a free one")]
     Listen { address: SocketAddr, source: std::io::Error },
+    /// No size would be accepted.
+    #[error("--min-bytes {} is above --max-bytes {}; no file would be accepted", .0.min_bytes, .0.max_bytes)]
+    Limits(UploadLimits),
     /// The database cannot be used.
     #[error(transparent)]
     Database(#[from] DatabaseError),
@@ -146,6 +149,9 @@ impl RunningServer {
 
 /// Opens the database, listens, and serves in the background.
 pub async fn start(config: ServeConfig) -> Result<RunningServer, ServeError> {
+    if config.limits.min_bytes > config.limits.max_bytes {
+        return Err(ServeError::Limits(config.limits));
+    }
     let address = config.listen;
     let refused = |source| ServeError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(refused)?;

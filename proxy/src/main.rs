@@ -17,6 +17,7 @@ use clap::Parser as _;
 
 use cli::Arguments;
 use config::Config;
+use kingtide_common::config::ConfigError;
 
 const BAD_INPUT: u8 = 2;
 const FAILED: u8 = 1;
@@ -35,6 +36,14 @@ fn main() -> ExitCode {
     }
     match serve::run(&config, &text) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(error),
+    }
+}
+
+/// A file that the configuration names may be wrong too.
+fn fail(error: anyhow::Error) -> ExitCode {
+    match error.downcast::<ConfigError>() {
+        Ok(error) => refuse(error),
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::from(FAILED)
@@ -42,7 +51,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn refuse(error: kingtide_common::config::ConfigError) -> ExitCode {
+fn refuse(error: ConfigError) -> ExitCode {
     eprintln!("{:?}", miette::Report::new(error));
     ExitCode::from(BAD_INPUT)
 }

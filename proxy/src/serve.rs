@@ -12,7 +12,7 @@ use pingora_core::apps::ServerApp as _;
 use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::{HttpProxy, http_proxy};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
@@ -91,10 +91,12 @@ async fn serve(config: &Config, edge: Edge) -> anyhow::Result<()> {
         connections: connections.clone(),
         next_connection: AtomicU64::new(0),
     });
+    // Before anybody is told that we listen: a signal from then on drains.
+    let mut signals = Signals::install()?;
     for listener in listen(&config.server.listen).await? {
         tokio::spawn(Arc::clone(&acceptor).run(listener));
     }
-    wait_for_signal().await?;
+    tracing::info!("{}: draining", signals.next().await);
     drain.send_replace(true);
     // Wakes the connections that idle between two requests.
     acceptor.app.cleanup().await;
@@ -120,15 +122,24 @@ async fn listen(addresses: &[SocketAddr]) -> anyhow::Result<Vec<TcpListener>> {
     Ok(listeners)
 }
 
-async fn wait_for_signal() -> std::io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let name = tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-    };
-    tracing::info!("{name}: draining");
-    Ok(())
+/// The signals that end the process.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn install() -> std::io::Result<Self> {
+        let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        Ok(Self { terminate, interrupt })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
 }
 
 async fn drained(connections: &TaskTracker, deadline: Duration) {

@@ -48,6 +48,10 @@ pub enum Damage {
     MissingSegment {
         segment: String,
     },
+    /// A writer began, left no open segment, and did not close: what it had not flushed is lost.
+    StartNotClosed {
+        started_ns: i64,
+    },
     /// The file begins with no schema of ours.
     NotASegment {
         segment: String,
@@ -109,7 +113,20 @@ impl Capture {
         for name in &self.segments {
             self.read_segment(name, &mut reading)?;
         }
+        self.note_open_start(&mut reading);
         Ok(reading)
+    }
+
+    fn note_open_start(&self, reading: &mut Reading) {
+        let open_segment = reading.damage.iter().any(|damage| matches!(damage, Damage::NotClosed { .. }));
+        let open_start = self
+            .manifest
+            .iter()
+            .flat_map(|manifest| &manifest.starts)
+            .find(|start| start.closed_ns.is_none());
+        if let Some(start) = open_start.filter(|_| !open_segment) {
+            reading.damage.push(Damage::StartNotClosed { started_ns: start.started_ns });
+        }
     }
 
     fn read_segment(&self, name: &str, reading: &mut Reading) -> Result<(), CaptureError> {
@@ -268,6 +285,13 @@ impl fmt::Display for Damage {
                 f.write_str("manifest.json is missing: the ledger is lost, the exchanges are not")
             }
             Self::MissingSegment { segment } => write!(f, "{segment}: named in the manifest and not there"),
+            Self::StartNotClosed { started_ns } => {
+                let at = utc(*started_ns);
+                write!(
+                    f,
+                    "torn tail: the writer that started at {at} did not close the capture (killed, crashed or still writing) and left no exchange that was not sealed"
+                )
+            }
             Self::NotASegment { segment } => {
                 write!(f, "{segment}: does not begin like a segment; nothing of it was read")
             }

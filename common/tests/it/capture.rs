@@ -53,6 +53,18 @@ fn a_crash_leaves_all_flushed_batches_and_says_that_the_tail_is_torn() {
 }
 
 #[test]
+fn a_crash_before_the_first_flush_is_said_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut writer = writer(directory.path());
+    writer.push(Record::Exchange(Box::new(upload(1))), Instant::now()).unwrap();
+    drop(writer);
+
+    let reading = read(directory.path());
+    assert_eq!(reading.exchanges, []);
+    assert_eq!(reading.damage, [Damage::StartNotClosed { started_ns: 0 }]);
+}
+
+#[test]
 fn a_lost_index_or_manifest_costs_no_exchange() {
     let directory = tempfile::tempdir().unwrap();
     let exchanges = uploads(30);

@@ -85,7 +85,7 @@ fn unix_seconds() -> u64 {
 /// The connection's time is not settled yet: the caller may ask more of it within the same stage.
 pub(crate) async fn identify(app: &App, headers: &HeaderMap) -> Result<(Lease, StudentRow), Refusal> {
     let student_id = app.tokens.subject(headers)?;
-    let mut lease = app.database.lease().await?;
+    let mut lease = app.database.lease(Instant::now()).await?;
     let student = lease.student_by_id(&student_id).await?.ok_or(Refusal::BadToken)?;
     Ok((lease, student))
 }
@@ -164,7 +164,7 @@ async fn check_password(
 }
 
 async fn find_student(app: &App, email: &str) -> Result<Option<StudentRow>, Refusal> {
-    let mut lease = app.database.lease().await?;
+    let mut lease = app.database.lease(Instant::now()).await?;
     let student = lease.student_by_email(email).await?;
     lease.settle(app.auth_time()).await?;
     lease.commit().await?;

@@ -197,9 +197,9 @@ impl Database {
         &self.gate
     }
 
-    /// Waits for a connection of the pool.
-    pub(crate) async fn lease(&self) -> Result<Lease, sqlx::Error> {
-        let hold = self.gate.enter().await;
+    /// Waits for a connection of the pool; `arrival` as for [`Gate::enter`].
+    pub(crate) async fn lease(&self, arrival: Instant) -> Result<Lease, sqlx::Error> {
+        let hold = self.gate.enter(arrival).await;
         let connection = match &self.pools {
             Pools::Sqlite(pool) => Connection::Sqlite(pool.clone()),
             Pools::Postgres(pool) => Connection::Postgres(pool.begin().await?),
@@ -330,6 +330,17 @@ impl Lease {
         }
         self.since = Instant::now();
         Ok(())
+    }
+
+    /// When the work settled so far was meant to end.
+    pub(crate) fn booked(&self) -> Instant {
+        self.hold.booked()
+    }
+
+    /// Goes on after something else that lasted until `instant` while the connection was held.
+    pub(crate) fn resume(&mut self, instant: Instant) {
+        self.hold.book_until(instant);
+        self.since = Instant::now();
     }
 
     /// Commits what was written and gives the connection back. Dropping a lease rolls back.

@@ -168,6 +168,7 @@ async fn process(
     let checked = check(app, headers, form).await;
     times.auth = Some(arrival.elapsed());
     let (lease, student, order) = checked?;
+    let authorized = lease.booked();
     let lease = if app.config.faults.held_transaction {
         Some(lease)
     } else {
@@ -176,16 +177,23 @@ async fn process(
     };
 
     let arrival = Instant::now();
-    app.slots.enter().await.pass(app.store_time()).await;
+    let stored = store(app, authorized).await;
     times.store = Some(arrival.elapsed());
 
     let arrival = Instant::now();
     let recording = recording(&student, &order);
-    record(app, lease, &recording).await?;
+    record(app, lease, &recording, stored).await?;
     times.db = Some(arrival.elapsed());
     let answer =
         json!({"recording_id": recording.id, "bytes": order.audio.bytes, "digest": order.audio.digest});
     Ok((StatusCode::CREATED, Json(answer)).into_response())
+}
+
+/// The object-store call; returns when it was meant to end.
+async fn store(app: &App, arrival: Instant) -> Instant {
+    let mut slot = app.slots.enter(arrival).await;
+    slot.pass(app.store_time()).await;
+    slot.booked()
 }
 
 /// Token, form and ownership, all within the auth stage and on one connection.
@@ -225,13 +233,19 @@ fn recording(student: &StudentRow, order: &Order<'_>) -> Recording {
     }
 }
 
-async fn record(app: &App, lease: Option<Lease>, recording: &Recording) -> Result<(), Refusal> {
-    let mut lease = match lease {
+/// Writes the row on the held connection, or on one of its own; `stored` is when the store call was meant to end.
+async fn record(
+    app: &App,
+    held: Option<Lease>,
+    recording: &Recording,
+    stored: Instant,
+) -> Result<(), Refusal> {
+    let mut lease = match held {
         Some(mut held) => {
-            held.settle(std::time::Duration::ZERO).await?;
+            held.resume(stored);
             held
         }
-        None => app.database.lease().await?,
+        None => app.database.lease(stored).await?,
     };
     app.pass_hang_point().await;
     lease.keep(recording).await?;

@@ -60,10 +60,11 @@ fn students_report_after_an_interrupt() {
 
 #[test]
 fn bad_input_is_named_and_ends_with_2() {
-    let table: [(&[&str], &str); 6] = [
+    let table: [(&[&str], &str); 7] = [
         (&["serve", "--fault", "hang"], "no fault is called `hang`; known: hang-after:UPLOADS"),
         (&["serve", "--fault", "shed:x"], "takes a limit above 0"),
         (&["serve", "--store-ms", "fast"], "`lognormal:MEAN:CV`"),
+        (&["serve", "--min-bytes", "9", "--max-bytes", "8"], "--min-bytes 9 is above --max-bytes 8"),
         (&["serve", "--database", "mysql://x"], "sqlite::memory:"),
         (&["students", "--target", "https://localhost"], "expected http://HOST:PORT"),
         (&["students", "--target", "http://localhost", "--think", "5..1"], "A not above B"),

@@ -159,14 +159,15 @@ impl PlanReport {
         for check in &self.fidelity.dispersion {
             let plan::DispersionCheck { window_s, captured, target, planned, .. } = check;
             let says = verdict(check.pass);
+            let name = format!("I({window_s} s)");
             writeln!(
                 text,
-                "I({window_s} s)  captured {captured:.2}, target {target:.2}, planned {planned:.2}  {says}"
+                "{name:<18} {planned:.2} planned, {target:.2} wanted, {captured:.2} captured  {says}"
             )?;
         }
         for (name, shape) in self.fidelity.shapes() {
             let says = verdict(shape.pass);
-            writeln!(text, "{name}  {:.3}, at most {:.3}  {says}", shape.value, shape.limit)?;
+            writeln!(text, "{name:<18} {:.3}, at most {:.3}  {says}", shape.value, shape.limit)?;
         }
         Ok(())
     }
@@ -206,6 +207,22 @@ mod tests {
         ] {
             assert!(text.lines().any(|is| is == line), "{line} is not in\n{text}");
         }
+    }
+
+    #[test]
+    fn what_is_no_capture_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let args = PlanArgs {
+            capture: directory.path().to_owned(),
+            multiple: Multiple::new(2.0).unwrap(),
+            seed: 1,
+            mode: Mode::Crowd,
+            show_bindings: false,
+            json: false,
+        };
+        let error = format!("{:#}", run(&args).unwrap_err());
+        assert!(error.contains(&directory.path().display().to_string()), "{error}");
+        assert!(error.contains("not a capture"), "{error}");
     }
 
     #[test]

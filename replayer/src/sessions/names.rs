@@ -82,6 +82,13 @@ pub(super) fn is_login_path(path: &str) -> bool {
     WORDS.iter().any(|word| path.contains(word))
 }
 
+/// Request headers that carry a user's credential.
+pub(super) fn is_credential_header(header: &str) -> bool {
+    const NAMES: [&str; 6] =
+        ["authorization", "xaccesstoken", "xauthtoken", "xsessionid", "xsessiontoken", "xusertoken"];
+    NAMES.contains(&normal(header).as_str())
+}
+
 /// Cookies that name a user's session rather than a preference.
 pub(super) fn is_session_cookie(cookie: &str) -> bool {
     const WORDS: [&str; 7] = ["sess", "sid", "token", "auth", "jwt", "login", "remember"];

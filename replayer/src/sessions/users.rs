@@ -1,6 +1,6 @@
 //! Which exchanges belong to one user.
 //!
-//! Evidence, strongest first: the fingerprint in `Authorization` or in a session cookie; any other long
+//! Evidence, strongest first: the fingerprint in `Authorization` (or `X-Auth-Token` and its like) or in a session cookie; any other long
 //! cookie together with the client's address; a response that issued such a credential, or the token that
 //! a refresh sends in its body; two logins with the same identity on one connection, or from one client
 //! when the later one uses ids that only the earlier one was given (a token that expired in mid-work); and
@@ -57,9 +57,9 @@ pub(super) fn by_user(mut exchanges: Vec<Exchange>, idle_gap: Duration) -> Vec<U
 pub(super) fn credentials(exchange: &Exchange) -> Vec<Fingerprint> {
     let cookies = cookies(exchange)
         .filter(|(name, print)| names::is_session_cookie(name) && print.bytes >= SESSION_COOKIE_BYTES_MIN);
-    let header = exchange.request_header("authorization").unwrap_or_default();
-    let authorization = Fingerprint::find_all(header).into_iter().map(|(_, print)| print);
-    authorization.chain(cookies.map(|(_, print)| print)).collect()
+    let headers = exchange.request_headers.iter().filter(|header| names::is_credential_header(&header.name));
+    let prints = headers.flat_map(|header| Fingerprint::find_all(&header.value)).map(|(_, print)| print);
+    prints.chain(cookies.map(|(_, print)| print)).collect()
 }
 
 fn keys(exchange: &Exchange) -> Vec<Key> {
@@ -94,7 +94,13 @@ fn sent_tokens(exchange: &Exchange) -> impl Iterator<Item = Fingerprint> {
     let is_sent = |token: &Token| {
         (token.spot.is_field() || token.spot == Spot::Query) && names::is_credential_field(&token.name)
     };
-    tokens(exchange).into_iter().filter(is_sent).filter_map(|token| Fingerprint::parse(&token.value))
+    let looked_at = has_fields(exchange) || exchange.target.contains('?');
+    let tokens = if looked_at { tokens(exchange) } else { Vec::new() };
+    tokens.into_iter().filter(is_sent).filter_map(|token| Fingerprint::parse(&token.value))
+}
+
+fn has_fields(exchange: &Exchange) -> bool {
+    matches!(exchange.request_body, Body::Json(_) | Body::Form(_) | Body::Multipart(_))
 }
 
 /// Exchanges that belong together, as a forest over their indices (union–find).
@@ -253,6 +259,9 @@ fn needs(exchanges: &[Exchange], before: &[usize], after: &[usize]) -> bool {
 
 /// E-mail or user name in a request that also carries a password.
 fn login_names(exchange: &Exchange) -> Vec<String> {
+    if !has_fields(exchange) {
+        return Vec::new();
+    }
     let fields = tokens(exchange).into_iter().filter(|token| token.spot.is_field());
     let columns = fields.filter_map(|token| Some((names::identity_column(&token.name)?, token.value)));
     let (passwords, logins): (Vec<_>, Vec<_>) = columns.partition(|(column, _)| *column == names::PASSWORD);

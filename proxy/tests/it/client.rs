@@ -1,0 +1,71 @@
+//! A raw HTTP/1.1 client, so that a test decides over every byte and pause.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// Longest that a test waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) struct Client {
+    stream: TcpStream,
+}
+
+impl Client {
+    pub(crate) fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self { stream }
+    }
+
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).unwrap();
+    }
+
+    /// Head and body of one answer with a Content-Length.
+    pub(crate) fn answer(&mut self) -> (String, String) {
+        let head = self.head();
+        let length = head
+            .lines()
+            .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ").map(str::to_owned));
+        let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+        self.stream.read_exact(&mut body).unwrap();
+        (head, String::from_utf8(body).unwrap())
+    }
+
+    /// An answer's head with its blank line.
+    pub(crate) fn head(&mut self) -> String {
+        let mut head = Vec::new();
+        let mut byte = [0];
+        while !head.ends_with(b"\r\n\r\n") {
+            self.stream.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        String::from_utf8(head).unwrap()
+    }
+}
+
+pub(crate) fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: school.example\r\n\r\n")
+}
+
+pub(crate) fn post_json(path: &str, json: &str) -> String {
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: school.example\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{json}",
+        json.len()
+    )
+}
+
+/// Head and body of an upload with one field and one file.
+pub(crate) fn upload(path: &str, file: &[u8]) -> (String, Vec<u8>) {
+    let fields = "--frontier\r\nContent-Disposition: form-data; name=\"activity_id\"\r\n\r\n4711\r\n";
+    let file_head = "--frontier\r\nContent-Disposition: form-data; name=\"audio\"; filename=\"anna-meier.webm\"\r\nContent-Type: audio/webm\r\n\r\n";
+    let body = [fields.as_bytes(), file_head.as_bytes(), file, b"\r\n--frontier--\r\n"].concat();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: school.example\r\nAuthorization: Bearer very.secret.token\r\n\
+         Content-Type: multipart/form-data; boundary=frontier\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    (head, body)
+}

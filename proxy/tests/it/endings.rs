@@ -1,0 +1,113 @@
+//! Exchanges that do not end well are recorded as what they were.
+
+use std::io::Write;
+use std::net::{Shutdown, TcpListener};
+
+use kingtide_common::exchange::{AnsweredBy, Body, Ending};
+use kingtide_common::stages::Stage;
+
+use crate::backend::{answering, scripted, write_answer};
+use crate::client::{Client, get, upload};
+use crate::proxy::Proxy;
+
+#[test]
+fn a_client_that_goes_away_in_mid_upload_is_a_client_abort() {
+    let backend = answering("{}");
+    let proxy = Proxy::start(backend.address);
+    let (head, body) = upload("/api/upload", &vec![7; 100_000]);
+    let mut client = Client::connect(proxy.address);
+    client.send(head);
+    client.send(&body[..30_000]);
+    drop(client);
+
+    let exchange = proxy.exchanges_once_there_are(1).remove(0);
+    assert_eq!(
+        (exchange.ending, exchange.answered_by, exchange.status),
+        (Ending::ClientAbort, AnsweredBy::Nobody, None)
+    );
+    assert_eq!(exchange.instants.broken_off_in(), Stage::RequestBody);
+    assert_eq!(exchange.request_body, Body::Unread("broken off".into()));
+    assert!(exchange.request_body_bytes <= 30_000);
+}
+
+#[test]
+fn a_client_that_stalls_in_mid_upload_is_a_client_timeout() {
+    let backend = answering("{}");
+    let proxy = Proxy::start(backend.address);
+    let (head, body) = upload("/api/upload", &vec![7; 100_000]);
+    let mut client = Client::connect(proxy.address);
+    client.send(head);
+    client.send(&body[..30_000]);
+    assert!(client.head().starts_with("HTTP/1.1 408"));
+    let exchange = proxy.stop().exchange();
+    assert_eq!((exchange.ending, exchange.status), (Ending::ClientTimeout, Some(408)));
+}
+
+#[test]
+fn a_backend_that_is_not_there_is_a_502_of_the_edge() {
+    let unused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let proxy = Proxy::start(unused);
+    let mut client = Client::connect(proxy.address);
+    client.send(get("/api/a"));
+    assert!(client.head().starts_with("HTTP/1.1 502"));
+    let exchange = proxy.stop().exchange();
+    let expected = (Ending::UpstreamReset, AnsweredBy::EdgeError, Some(502));
+    assert_eq!((exchange.ending, exchange.answered_by, exchange.status), expected);
+}
+
+#[test]
+fn a_backend_that_never_answers_is_a_504_of_the_edge() {
+    let backend = scripted(|_| std::thread::park());
+    let proxy = Proxy::start(backend.address);
+    let mut client = Client::connect(proxy.address);
+    client.send(get("/api/a"));
+    assert!(client.head().starts_with("HTTP/1.1 504"));
+    let exchange = proxy.stop().exchange();
+    assert_eq!((exchange.ending, exchange.answered_by), (Ending::UpstreamTimeout, AnsweredBy::EdgeError));
+    assert_eq!(exchange.instants.broken_off_in(), Stage::UpstreamWait);
+}
+
+#[test]
+fn an_answer_cut_short_is_an_upstream_reset() {
+    let backend = scripted(|stream| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort").unwrap();
+        stream.shutdown(Shutdown::Both).unwrap();
+    });
+    let proxy = Proxy::start(backend.address);
+    let mut client = Client::connect(proxy.address);
+    client.send(get("/api/a"));
+    client.head();
+    let exchange = proxy.exchanges_once_there_are(1).remove(0);
+    assert_eq!((exchange.ending, exchange.status), (Ending::UpstreamReset, Some(200)));
+}
+
+#[test]
+fn a_request_that_no_route_matches_is_a_404_of_the_edge() {
+    let backend = answering("{}");
+    let proxy = Proxy::start(backend.address);
+    let mut client = Client::connect(proxy.address);
+    client.send(get("/elsewhere"));
+    assert!(client.head().starts_with("HTTP/1.1 404"));
+    assert_eq!(proxy.stop().exchange().answered_by, AnsweredBy::EdgeLimit);
+}
+
+#[test]
+fn a_terminated_proxy_finishes_what_is_in_flight_and_closes_its_capture() {
+    let backend = scripted(|stream| {
+        std::thread::sleep(std::time::Duration::from_millis(400));
+        write_answer(stream, "{}");
+    });
+    let proxy = Proxy::start(backend.address);
+    let (mut idle, mut busy) = (Client::connect(proxy.address), Client::connect(proxy.address));
+    idle.send(get("/api/idle"));
+    idle.answer();
+    busy.send(get("/api/busy"));
+    while backend.received.recv().unwrap().head.starts_with("GET /api/idle") {}
+    proxy.terminate();
+    assert!(busy.answer().0.starts_with("HTTP/1.1 200"));
+
+    let left = proxy.stop();
+    assert!(left.status.success());
+    assert_eq!(left.exchanges().len(), 2);
+    assert_eq!(left.ledger().in_flight(), 0);
+}

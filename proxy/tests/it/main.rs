@@ -1,0 +1,15 @@
+//! The proxy as its users run it: the real program between raw clients and scripted backends, its capture
+//! read back.
+
+#![allow(clippy::unwrap_used, reason = "a test stops where its scene does not hold")]
+
+mod backend;
+mod client;
+mod proxy;
+
+mod clients;
+mod command_line;
+mod crash;
+mod endings;
+mod recording;
+mod stages;
