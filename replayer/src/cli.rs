@@ -96,8 +96,21 @@ fn explain(usage: &clap::Error) -> Exit {
 }
 
 fn refuse(error: &anyhow::Error) -> Exit {
-    let _ = writeln!(io::stderr(), "error: {error:#}");
+    let _ = writeln!(io::stderr(), "error: {}", causes(error));
     Exit::BadInput
+}
+
+/// The error and its causes in one line; a cause that the line tells already is not repeated.
+fn causes(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if line.is_empty() {
+            line = cause;
+        } else if !line.contains(&cause) {
+            line = format!("{line}: {cause}");
+        }
+    }
+    line
 }
 
 impl From<Exit> for ExitCode {
@@ -115,6 +128,13 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let cause = io::Error::new(io::ErrorKind::NotFound, "no such file");
+        let error = anyhow::Error::new(cause).context("capture: no such file").context("cannot inspect");
+        assert_eq!(causes(&error), "cannot inspect: capture: no such file");
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use askama::Template;
 
-use super::format::{multiple, seconds};
+use super::format::seconds;
 use super::{Report, ReportError, words};
 use crate::inspect::Summary;
 use crate::measure::run::{RunReport, Verdict};
@@ -88,14 +88,14 @@ pub fn page(report: &Report) -> Result<String, ReportError> {
 
 fn run_views(runs: &[RunReport]) -> Vec<RunView> {
     let lightest = words::baseline(runs);
-    let view = |run: &RunReport| RunView {
-        name: multiple(run.multiple),
+    let view = |(name, run): (String, &RunReport)| RunView {
+        name,
         verdict: words::verdict_name(run.verdict),
         tone: tone(run.verdict),
         sentence: words::with_bound_units(&words::describe(run, lightest)),
         reasons: run.reasons.iter().map(|reason| words::with_bound_units(reason)).collect(),
     };
-    runs.iter().map(view).collect()
+    words::run_names(runs).into_iter().zip(runs).map(view).collect()
 }
 
 fn tone(verdict: Verdict) -> &'static str {
@@ -125,12 +125,17 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
     let facts = [
         ("Capture", captures),
         ("Target", distinct(runs, |run| run.target.clone())),
-        ("Started", runs.iter().map(|run| run.started.clone()).min().unwrap_or_default()),
+        ("Started", runs.iter().map(|run| to_the_second(&run.started)).min().unwrap_or_default()),
         ("Amplified by", distinct(runs, |run| run.mode.clone())),
         ("Clock within sessions", distinct(runs, |run| run.clock.clone())),
         ("Seed", distinct(runs, |run| run.seed.to_string())),
     ];
     facts.into_iter().filter(|(_, value)| !value.is_empty()).collect()
+}
+
+/// An RFC 3339 instant in UTC without its fraction.
+fn to_the_second(instant: &str) -> String {
+    instant.split_once('.').map_or_else(|| instant.to_owned(), |(whole, _)| format!("{whole}Z"))
 }
 
 fn distinct(runs: &[RunReport], of: impl Fn(&RunReport) -> String) -> String {

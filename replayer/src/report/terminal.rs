@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::Report;
-use super::format::{count, ms, multiple, number};
+use super::format::{count, ms, number};
 use super::table::{Align, Table};
 use super::words;
 use crate::measure::run::RunReport;
@@ -31,8 +31,8 @@ pub fn render(report: &Report) -> String {
     }
     let mut text = warnings(report);
     let mut table = Table::of_numbers(TITLES).align(1, Align::Left);
-    for run in &report.runs {
-        table.row(cells(run));
+    for (name, run) in words::run_names(&report.runs).into_iter().zip(&report.runs) {
+        table.row(cells(name, run));
     }
     let _ = writeln!(text, "{}\n\n{}", words::headline(&report.runs), table.render(0));
     text + &explanations(&report.runs)
@@ -47,9 +47,9 @@ fn warnings(report: &Report) -> String {
     text
 }
 
-fn cells(run: &RunReport) -> [String; 13] {
+fn cells(name: String, run: &RunReport) -> [String; 13] {
     [
-        multiple(run.multiple),
+        name,
         words::verdict_name(run.verdict).to_uppercase(),
         count(run.planned),
         count(run.sent),
@@ -74,8 +74,8 @@ fn dispersion(run: &RunReport, window: &str) -> String {
 fn explanations(runs: &[RunReport]) -> String {
     let lightest = words::baseline(runs);
     let mut text = String::new();
-    for run in runs {
-        let _ = writeln!(text, "{}  {}", multiple(run.multiple), words::describe(run, lightest));
+    for (name, run) in words::run_names(runs).iter().zip(runs) {
+        let _ = writeln!(text, "{name}  {}", words::describe(run, lightest));
         for reason in &run.reasons {
             let _ = writeln!(text, "    – {reason}");
         }

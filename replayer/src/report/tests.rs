@@ -221,6 +221,13 @@ fn the_sentences_of_each_kind_of_run() {
 }
 
 #[test]
+fn runs_of_one_multiple_are_told_apart() {
+    let volley = RunReport { mode: "volley".to_owned(), ..failing_run() };
+    assert_eq!(words::headline(&[run(5.0, 1.0), volley.clone()]), "Held at 5× crowd, missed at 5× volley");
+    assert_eq!(words::run_names(&[volley.clone(), volley]), ["5× #1", "5× #2"]);
+}
+
+#[test]
 fn units_stay_beside_their_numbers() {
     let bound = words::with_bound_units("95 % within 3.8 s, then (19 %): 4 requests");
     assert_eq!(bound, "95\u{a0}% within 3.8\u{a0}s, then (19\u{a0}%): 4 requests");

@@ -2,28 +2,40 @@
 //!
 //! Numbers come from the run; nothing is judged here that the run did not judge itself.
 
+use std::collections::HashSet;
+
 use super::format::{count, counted, ms, multiple, number, seconds, share};
-use crate::measure::run::{RunReport, Verdict};
+use crate::measure::run::{RouteReport, RunReport, Verdict};
 
 /// Failure classes named in a sentence; the rest are summed up.
 const CLASSES_NAMED: usize = 3;
-/// From how far above the lightest run's p95 on the comparison is worth a sentence.
+/// From how far above the lightest run's p95 on the comparison is worth words.
 const NOTABLE_GROWTH: f64 = 1.25;
+
+/// What each run is called: its multiple, and as much more as it takes to tell the runs apart.
+pub fn run_names(runs: &[RunReport]) -> Vec<String> {
+    let short: Vec<String> = runs.iter().map(|run| multiple(run.multiple)).collect();
+    let with_mode = runs.iter().map(|run| format!("{} {}", multiple(run.multiple), run.mode)).collect();
+    let numbered = short.iter().enumerate().map(|(at, name)| format!("{name} #{}", at + 1)).collect();
+    [short.clone(), with_mode].into_iter().find(|names| all_differ(names)).unwrap_or(numbered)
+}
+
+fn all_differ(names: &[String]) -> bool {
+    names.iter().collect::<HashSet<_>>().len() == names.len()
+}
 
 /// What all runs say together, in one line.
 pub fn headline(runs: &[RunReport]) -> String {
-    let held = multiples(runs, Verdict::Pass).map(|list| format!("held at {list}"));
-    let missed = multiples(runs, Verdict::Fail).map(|list| format!("missed at {list}"));
-    let invalid = multiples(runs, Verdict::Invalid).map(|list| format!("cannot tell at {list}"));
+    let held = names_of(runs, Verdict::Pass).map(|list| format!("held at {list}"));
+    let missed = names_of(runs, Verdict::Fail).map(|list| format!("missed at {list}"));
+    let invalid = names_of(runs, Verdict::Invalid).map(|list| format!("cannot tell at {list}"));
     let parts: Vec<String> = [held, missed, invalid].into_iter().flatten().collect();
     if parts.is_empty() { "What the capture holds".to_owned() } else { capitalised(&parts.join(", ")) }
 }
 
-fn multiples(runs: &[RunReport], verdict: Verdict) -> Option<String> {
-    let of_verdict = runs.iter().filter(|run| run.verdict == verdict);
-    let mut names: Vec<String> = of_verdict.map(|run| multiple(run.multiple)).collect();
-    names.dedup();
-    listed(&names)
+fn names_of(runs: &[RunReport], verdict: Verdict) -> Option<String> {
+    let named = runs.iter().zip(run_names(runs)).filter(|(run, _)| run.verdict == verdict);
+    listed(&named.map(|(_, name)| name).collect::<Vec<_>>())
 }
 
 /// `a`, `a and b`, `a, b and c`.
@@ -49,7 +61,7 @@ pub fn describe(run: &RunReport, baseline: Option<&RunReport>) -> String {
         Some(outcome(run)),
         unfinished(run),
         speed(run),
-        baseline.and_then(|lightest| growth(run, lightest)),
+        slowest_route(run, baseline),
         lateness(run),
     ];
     sentences.into_iter().flatten().collect::<Vec<_>>().join(" ")
@@ -117,11 +129,27 @@ fn speed(run: &RunReport) -> Option<String> {
     })
 }
 
-fn growth(run: &RunReport, lightest: &RunReport) -> Option<String> {
-    let ratio = run.latency_ms.p95? / lightest.latency_ms.p95?;
-    let base = multiple(lightest.multiple);
+/// The slowest route, and how much slower than in the lightest run: percentiles over all routes hide it
+/// behind many quick requests.
+fn slowest_route(run: &RunReport, lightest: Option<&RunReport>) -> Option<String> {
+    let p95_of = |route: &RouteReport| route.latency_ms.p95;
+    let slowest =
+        run.routes.iter().max_by(|a, b| p95_of(a).unwrap_or(-1.0).total_cmp(&p95_of(b).unwrap_or(-1.0)))?;
+    let p95_ms = p95_of(slowest)?;
+    let growth = lightest.and_then(|lightest| growth(run, slowest, p95_ms, lightest));
+    Some(format!(
+        "Slowest was {}: 95 % within {}{}.",
+        slowest.route,
+        ms(Some(p95_ms)),
+        growth.unwrap_or_default()
+    ))
+}
+
+fn growth(run: &RunReport, slowest: &RouteReport, p95_ms: f64, lightest: &RunReport) -> Option<String> {
+    let before = lightest.routes.iter().find(|route| route.route == slowest.route)?;
+    let ratio = p95_ms / before.latency_ms.p95?;
     (run.multiple > lightest.multiple && ratio >= NOTABLE_GROWTH)
-        .then(|| format!("That p95 is {} times the one at {base}.", number(Some(ratio))))
+        .then(|| format!(", {} times as long as at {}", number(Some(ratio)), multiple(lightest.multiple)))
 }
 
 /// Only worth words when the generator itself was late.

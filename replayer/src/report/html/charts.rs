@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::super::format::multiple;
+use super::words;
 use crate::measure::run::{CurvePoint, RunReport, Second};
 
 #[derive(Serialize)]
@@ -21,14 +21,15 @@ struct ChartRun {
 
 /// JSON that cannot end the script element it stands in: every `<` is written as `\u003c`.
 pub(super) fn json(runs: &[RunReport]) -> Result<String, serde_json::Error> {
-    let charts: Vec<ChartRun> = runs.iter().map(chart_run).collect();
+    let names = words::run_names(runs).into_iter();
+    let charts: Vec<ChartRun> = names.zip(runs).map(|(name, run)| chart_run(name, run)).collect();
     Ok(serde_json::to_string(&charts)?.replace('<', "\\u003c"))
 }
 
-fn chart_run(run: &RunReport) -> ChartRun {
+fn chart_run(name: String, run: &RunReport) -> ChartRun {
     let curve = |points: &[CurvePoint]| points.iter().map(|point| [point.share, point.ms]).collect();
     ChartRun {
-        name: multiple(run.multiple),
+        name,
         samples: run.latency_ms.count,
         latency: curve(&run.latency_curve),
         service: curve(&run.service_curve),

@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::super::format::multiple;
+use super::words;
 use crate::measure::run::RunReport;
 
 /// Renders itself as HTML (`{{ grid|safe }}`).
@@ -34,7 +34,7 @@ pub(super) struct Cell {
 
 impl Grid {
     pub(super) fn of(corner: &'static str, runs: &[RunReport]) -> Self {
-        Self { corner, runs: runs.iter().map(|run| multiple(run.multiple)).collect(), rows: Vec::new() }
+        Self { corner, runs: words::run_names(runs), rows: Vec::new() }
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -14,6 +14,7 @@ fn the_page_fetches_nothing() {
     let page = page(&report()).unwrap();
     assert_eq!(fetched(&page), Vec::<&str>::new());
     assert!(page.contains("default-src 'none'"));
+    assert!(page.contains("<dd>2026-11-23T18:53:44Z</dd>"));
 }
 
 #[test]
