@@ -10,6 +10,7 @@ mod connection;
 mod ending;
 mod exchange;
 mod lane;
+mod link;
 mod multipart;
 mod pacing;
 mod request;

@@ -152,7 +152,9 @@ impl Captured {
     fn read(path: &Path) -> anyhow::Result<Self> {
         let reading = Capture::open(path)?.read()?;
         let cautions = cautions(&reading);
-        cautions.iter().for_each(|caution| eprintln!("warning: {caution}"));
+        for caution in &cautions {
+            eprintln!("warning: {caution}");
+        }
         let sessions = sessions::group(reading.exchanges, &Rules::default()).sessions;
         let name = path.display().to_string();
         ensure!(!sessions.is_empty(), "{name} holds no exchange to replay; record some traffic first");
@@ -257,7 +259,7 @@ mod tests {
     fn defaults_are_those_of_the_help() {
         let args = parsed("capture --target http://127.0.0.1:1").unwrap();
         assert_eq!((args.mode, args.clock, args.seed), (Mode::Crowd, Clock::Offsets, 1));
-        assert_eq!((args.timeout.0, args.drain), (Duration::from_secs(60), None));
+        assert_eq!((args.timeout.0, args.drain), (Duration::from_mins(1), None));
         assert!((args.max_failures.get() - 0.01).abs() < f64::EPSILON);
     }
 

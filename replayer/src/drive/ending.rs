@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     const SOON: Duration = Duration::from_millis(10);
-    const LATER: Duration = Duration::from_secs(60);
+    const LATER: Duration = Duration::from_mins(1);
 
     fn block_on<T>(body: impl Future<Output = T>) -> T {
         tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(body)

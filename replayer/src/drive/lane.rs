@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::connection::Connection;
 use super::ending::Stop;
 use super::exchange::{Answer, exchange, stage};
+use super::link::Link;
 use super::request::{Prepared, Purpose, prepare};
 use super::user::User;
 use super::values::Found;
@@ -51,16 +52,6 @@ struct UnderWay {
 struct Due {
     intended: Instant,
     /// The latest of what it depends on.
-    freed: Option<Instant>,
-}
-
-/// The lane's connection between requests.
-#[derive(Debug, Default)]
-struct Link {
-    connection: Option<Connection>,
-    /// A connect that failed, and when.
-    failed: Option<(Instant, ErrorClass)>,
-    /// When the last exchange on this lane ended.
     freed: Option<Instant>,
 }
 
@@ -169,31 +160,30 @@ impl<'a> Lane<'a> {
         link: &mut Link,
     ) -> Ended {
         let ready = due.earliest().max(connection.opened);
-        if self.user.worker.config.late == Late::Drop && ready.elapsed().as_nanos() > u128::from(LATE_NS) {
+        if self.is_dropped(ready) {
             link.connection = Some(connection);
             return self.not_sent(step, due, ErrorClass::DroppedLate);
         }
         self.user.releases(prepared);
         connection.wire.release(ready);
         let mut answered = self.attempt(step, due, ready, prepared, &mut connection).await;
-        if is_stale(&answered, &connection) {
-            if let Some(first_write) = connection.wire.marks().first_write {
-                match link.reopen(self.user).await {
-                    Ok(fresh) => {
-                        connection = fresh;
-                        connection.wire.release_again(first_write);
-                        answered = self.attempt(step, due, ready, prepared, &mut connection).await;
-                    }
-                    Err(class) => answered = Err(class),
+        if let Some(first_write) = stale(&answered, &connection) {
+            answered = match link.reopen(self.user).await {
+                Ok(fresh) => {
+                    connection = fresh;
+                    connection.wire.release_again(first_write);
+                    self.attempt(step, due, ready, prepared, &mut connection).await
                 }
-            }
+                Err(class) => Err(class),
+            };
         }
         let ended = self.ended(step, answered);
-        connection.exchanges += 1;
-        let is_whole = ended.sample.body_done_ns.is_some();
-        let is_answered = matches!(ended.sample.outcome, Outcome::Answered { .. });
-        link.connection = (is_whole && is_answered).then_some(connection);
+        link.keep(connection, &ended.sample);
         ended
+    }
+
+    fn is_dropped(&self, ready: Instant) -> bool {
+        self.user.worker.config.late == Late::Drop && nanos(ready.elapsed()) > LATE_NS
     }
 
     async fn attempt(
@@ -322,43 +312,12 @@ impl Due {
     }
 }
 
-impl Link {
-    /// Opens the connection if there is none, or the target has closed it.
-    async fn open(&mut self, user: &User<'_>) -> Result<(), ErrorClass> {
-        if let Some(connection) = &mut self.connection {
-            if connection.is_open().await {
-                return Ok(());
-            }
-            user.worker.tally.reconnected();
-            self.connection = None;
-        }
-        let opened = user.connect().await;
-        self.failed = opened.as_ref().err().map(|class| (Instant::now(), *class));
-        self.connection = Some(opened?);
-        Ok(())
-    }
-
-    /// The connection for a request whose instant has come. A connect that failed before the instant is
-    /// tried again, one that failed after it is the request's failure.
-    async fn open_at(&mut self, user: &User<'_>, intended: Instant) -> Result<Connection, ErrorClass> {
-        if let Some((_, class)) = self.failed.take_if(|(at, _)| *at > intended) {
-            return Err(class);
-        }
-        self.open(user).await?;
-        Ok(self.connection.take().expect("it was just opened"))
-    }
-
-    async fn reopen(&mut self, user: &User<'_>) -> Result<Connection, ErrorClass> {
-        user.worker.tally.reconnected();
-        user.connect().await
-    }
-}
-
-fn is_stale(answered: &Result<Answer, ErrorClass>, connection: &Connection) -> bool {
+/// When the request first went out, if it did on a connection that had been closed before.
+fn stale(answered: &Result<Answer, ErrorClass>, connection: &Connection) -> Option<Instant> {
     let marks = connection.wire.marks();
     let is_broken = matches!(answered, Err(ErrorClass::Reset | ErrorClass::ClosedEarly));
-    let is_soon = marks.first_write.is_some_and(|at| at.elapsed() < STALE_WITHIN);
-    is_broken && connection.exchanges > 0 && marks.first_read.is_none() && is_soon
+    let was_idle = connection.exchanges > 0 && marks.first_read.is_none();
+    marks.first_write.filter(|at| is_broken && was_idle && at.elapsed() < STALE_WITHIN)
 }
 
 fn nanos(duration: Duration) -> u64 {

@@ -27,7 +27,7 @@ pub(super) fn segments(
     let mut segments = Vec::new();
     let mut text = String::new();
     for (index, part) in multipart.parts.iter().enumerate() {
-        text.push_str(&format!("--{boundary}\r\n{}\r\n", fresh_head(&part.head, random)));
+        text.extend(["--", boundary, "\r\n", &fresh_head(&part.head, random), "\r\n"]);
         match &part.content {
             PartContent::Field { value } => text.push_str(&field(index, value)),
             PartContent::File { file } => {
@@ -37,7 +37,7 @@ pub(super) fn segments(
         }
         text.push_str("\r\n");
     }
-    text.push_str(&format!("--{boundary}--"));
+    text.extend(["--", boundary, "--"]);
     if ends_in_line_break(multipart, recorded_bytes) {
         text.push_str("\r\n");
     }

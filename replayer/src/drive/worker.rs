@@ -30,6 +30,10 @@ use crate::sessions::Session;
 /// How long before its start a clone is made: its connection is opened [`CONNECT_LEAD`] before.
 const CLONE_LEAD: Duration = CONNECT_LEAD.saturating_add(Duration::from_millis(50));
 
+/// How much a worker asks to be preferred over other threads: a wake that has to wait for the processor
+/// is late whatever the timer does.
+const NICENESS: i32 = -10;
+
 /// What all workers of a run share.
 #[derive(Debug)]
 pub(super) struct Shared<'a> {
@@ -64,6 +68,8 @@ pub(super) struct Worker<'a> {
 
 /// Plays every clone whose index leaves `share` when divided by the number of workers.
 pub(super) fn play(shared: &Shared<'_>, share: usize, workers: usize) -> io::Result<Recorder> {
+    // Only the privileged may; for the others the report's lag says what it was.
+    let _ = rustix::process::nice(NICENESS);
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let mine = (0..shared.plan.clones.len()).skip(share).step_by(workers);
     LocalSet::new().block_on(&runtime, async {

@@ -43,11 +43,10 @@ pub fn judge(
     let hung = hang_reason(evidence);
     let too_many = failure_reason(evidence, max_failed_share);
     let invalid = invalid_reasons(evidence, validity);
-    let verdict = match (&hung, invalid.is_empty(), &too_many) {
-        (Some(_), _, _) => Verdict::Fail,
-        (None, false, _) => Verdict::Invalid,
-        (None, true, Some(_)) => Verdict::Fail,
-        (None, true, None) => Verdict::Pass,
+    let verdict = match (hung.is_some(), invalid.is_empty(), too_many.is_some()) {
+        (true, _, _) | (false, true, true) => Verdict::Fail,
+        (false, false, _) => Verdict::Invalid,
+        (false, true, false) => Verdict::Pass,
     };
     let unlike = failed_gates(likeness).map(|gate| format!("the plan differs from the capture: {gate}"));
     let reasons = hung.into_iter().chain(too_many).chain(invalid).chain(unlike).collect();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kingtide::drive::{self, DriveConfig, DriveError, Measured, Stop, Target};
+use kingtide::drive::{self, Clock, DriveConfig, DriveError, Measured, Stop, Target};
 use kingtide::identities::Identities;
 use kingtide::measure::ErrorClass;
 use kingtide::measure::live::Live;
@@ -187,6 +187,33 @@ fn a_request_timeout_is_a_hang_too_and_frees_the_session() {
     assert_eq!(errors(&report), [("timeout", 1)]);
     assert_eq!((report.done, report.unfinished, report.verdict), (1, 0, Verdict::Fail));
     assert!(report.dependency_delayed_share > 0.4, "the second waited for its turn");
+}
+
+#[test]
+fn the_think_clock_counts_from_the_answer_and_offsets_from_the_start() {
+    let server = Server::http(|received| async move {
+        if received.path == "/slow" {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        answer(200, "{}")
+    });
+    // Captured: answered at once, then 50 ms of thought, on another connection.
+    let sessions = [session(vec![get("/slow"), on_connection(1, at(50_000, get("/next")))])];
+    let slowest_ms = |clock| {
+        let config = DriveConfig { clock, ..config(&server.origin) };
+        let (_, report) = drive(&config, &sessions);
+        assert_eq!((report.done, report.dependency_delayed_share), (2, 0.0));
+        report.latency_ms.max.unwrap()
+    };
+    let paths = |from: usize| -> Vec<String> {
+        server.received().into_iter().skip(from).map(|received| received.path).collect()
+    };
+    assert!(slowest_ms(Clock::Offsets) >= 500.0);
+    assert!(slowest_ms(Clock::Think) >= 500.0);
+    assert_eq!(paths(2), ["/slow", "/next"]);
+    let arrived = |request: usize| server.received()[request].at;
+    assert!(arrived(1) - arrived(0) < Duration::from_millis(500), "offsets do not wait for the answer");
+    assert!(arrived(3) - arrived(2) >= Duration::from_millis(540), "a person thinks after the answer");
 }
 
 #[test]

@@ -18,8 +18,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 
 /// A request as it arrived.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Received {
+    /// When its head was there.
+    pub(super) at: Instant,
     pub(super) path: String,
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: Vec<u8>,
@@ -105,7 +107,8 @@ async fn receive(request: Request<Incoming>) -> Received {
     let (head, mut incoming) = request.into_parts();
     let text = |value: &hyper::header::HeaderValue| value.to_str().unwrap().to_owned();
     let headers = head.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
-    let mut received = Received { path: head.uri.to_string(), headers, ..Received::default() };
+    let path = head.uri.to_string();
+    let mut received = Received { at: head_at, path, headers, body: Vec::new(), arrivals: Vec::new() };
     while let Some(Ok(frame)) = incoming.frame().await {
         received.body.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
         let at_us = u64::try_from(head_at.elapsed().as_micros()).unwrap();

@@ -40,7 +40,7 @@ impl Display {
         let is_terminal = io::stderr().is_terminal();
         let thread =
             thread::spawn(
-                move || if is_terminal { view.as_bar(&finished) } else { view.as_lines(&finished) },
+                move || if is_terminal { view.draw_bar(&finished) } else { view.print_lines(&finished) },
             );
         Self { finish, thread }
     }
@@ -53,13 +53,13 @@ impl Display {
 }
 
 impl View {
-    fn as_lines(mut self, finished: &mpsc::Receiver<()>) {
+    fn print_lines(mut self, finished: &mpsc::Receiver<()>) {
         while finished.recv_timeout(LOG_PERIOD) == Err(RecvTimeoutError::Timeout) {
             eprintln!("{}", self.line());
         }
     }
 
-    fn as_bar(mut self, finished: &mpsc::Receiver<()>) {
+    fn draw_bar(mut self, finished: &mpsc::Receiver<()>) {
         let style = ProgressStyle::with_template("{bar:24} {percent:>3} %  {msg}");
         let bar = ProgressBar::new(self.planned).with_style(style.expect("the template is constant"));
         while finished.recv_timeout(TERMINAL_PERIOD) == Err(RecvTimeoutError::Timeout) {
@@ -114,10 +114,10 @@ mod tests {
             latency_ns: Some(2_000_000_000),
         });
         let now = Instant::now();
-        let planned_end = Duration::from_secs(3_600);
+        let planned_end = Duration::from_hours(1);
         let mut view =
             View { live, planned: 1_500, planned_end, began: now, seen: Counts::default(), seen_at: now };
-        let line = view.line();
+        let text = view.line();
         for part in [
             "1 of 1\u{202f}500 sent",
             "0 in flight",
@@ -126,7 +126,7 @@ mod tests {
             "lag p99 3.0 ms",
             "3600 s left",
         ] {
-            assert!(line.contains(part), "{part} in {line}");
+            assert!(text.contains(part), "{part} in {text}");
         }
         assert!(view.line().contains("p95 –"));
         assert_eq!(remaining(Duration::from_secs(1), Duration::from_secs(2)), "waiting for the last answers");
