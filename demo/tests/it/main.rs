@@ -7,5 +7,6 @@ mod browser;
 mod command;
 mod databases;
 mod faults;
+mod programs;
 mod school;
 mod visits;
