@@ -7,6 +7,7 @@ mod browser;
 mod command;
 mod databases;
 mod faults;
+mod journey;
 mod programs;
 mod school;
 mod visits;
