@@ -2,6 +2,8 @@
 
 use std::io::Write;
 use std::net::{Shutdown, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kingtide_common::exchange::{AnsweredBy, Body, Ending};
 use kingtide_common::stages::Stage;
@@ -79,6 +81,30 @@ fn an_answer_cut_short_is_an_upstream_reset() {
     client.head();
     let exchange = proxy.exchanges_once_there_are(1).remove(0);
     assert_eq!((exchange.ending, exchange.status), (Ending::UpstreamReset, Some(200)));
+}
+
+/// Between two requests the peer closes its kept connection, as servers do; what is idempotent goes out again.
+#[test]
+fn a_body_that_is_sent_again_to_the_upstream_is_recorded_once() {
+    let requests = Arc::new(AtomicUsize::new(0));
+    let backend = scripted(move |stream| match requests.fetch_add(1, Ordering::SeqCst) {
+        1 => stream.shutdown(Shutdown::Both).unwrap(),
+        _ => write_answer(stream, "{}"),
+    });
+    let proxy = Proxy::start(backend.address);
+    let mut client = Client::connect(proxy.address);
+    client.send(get("/api/warm"));
+    client.answer();
+    let (head, body) = upload("/api/upload", &[7; 10_000]);
+    client.send(head.replacen("POST", "PUT", 1));
+    client.send(&body);
+    assert!(client.head().starts_with("HTTP/1.1 200"));
+
+    let bodies: Vec<_> = backend.received.iter().take(3).map(|received| received.body).collect();
+    assert_eq!(bodies, [vec![], body.clone(), body.clone()]);
+    let exchange = proxy.exchanges_once_there_are(2).remove(1);
+    assert_eq!(exchange.request_body_bytes, body.len() as u64);
+    assert_eq!(exchange.files().map(|file| file.bytes).collect::<Vec<_>>(), [10_000]);
 }
 
 #[test]
