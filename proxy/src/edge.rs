@@ -143,6 +143,13 @@ impl Passage {
         }
     }
 
+    /// An answer without a body has its last byte in its head.
+    fn note_empty_answer(&mut self, error: Option<&Error>) {
+        if error.is_none() {
+            self.marks.response_last_ns = self.marks.response_last_ns.or(self.marks.response_head_ns);
+        }
+    }
+
     /// The connection is free for the next request; its first byte will count from here.
     fn release_connection(&self) {
         if let Some(meter) = &self.connection {
@@ -284,6 +291,7 @@ impl ProxyHttp for Edge {
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, passage: &mut Passage) {
         passage.note_client_writes();
+        passage.note_empty_answer(error);
         passage.marks.done_ns = Some(self.clock.now_ns());
         passage.release_connection();
         if let (Some(tap), Some(observation)) = (&self.tap, observe(session, error, passage)) {
