@@ -111,7 +111,11 @@ fn spawn(name: &str, profile: &Path, more: &[&str]) -> Option<Child> {
     let stderr = File::create(profile.join("stderr.log")).unwrap();
     let mut command = Command::new(name);
     command.args(FLAGS).arg(format!("--user-data-dir={}", profile.display())).args(more);
-    command.env("HOME", profile).env_remove("XDG_CONFIG_HOME").env_remove("XDG_CACHE_HOME");
+    command
+        .env("HOME", profile)
+        .env("TMPDIR", profile)
+        .env_remove("XDG_CONFIG_HOME")
+        .env_remove("XDG_CACHE_HOME");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr).process_group(0);
     match command.spawn() {
         Ok(child) => Some(child),
