@@ -9,8 +9,8 @@ use arrow_array::types::{Int32Type, UInt8Type, UInt16Type, UInt64Type};
 use arrow_array::{
     ArrayRef, BooleanArray, PrimitiveArray, RecordBatch, StringArray, TimestampNanosecondArray,
 };
-use arrow_ipc::{CompressionType, MetadataVersion};
 use arrow_ipc::writer::{IpcWriteOptions, StreamWriter};
+use arrow_ipc::{CompressionType, MetadataVersion};
 use arrow_schema::{ArrowError, SchemaRef};
 use serde::Serialize;
 
