@@ -40,6 +40,10 @@ pub(crate) struct Passage {
     recording: Option<Recording>,
     route: Option<Arc<str>>,
     upstream_reused: bool,
+    /// Bytes of the request body that came by, each once.
+    body_bytes: u64,
+    /// Bytes that come by again because another attempt at the upstream begins with them.
+    replayed_bytes: u64,
 }
 
 impl Edge {
@@ -103,12 +107,46 @@ fn answered_by(answered: bool, marks: &Marks, error: Option<&Error>) -> Answered
 }
 
 impl Passage {
+    /// Pingora hands what it kept of the body to each new attempt; it is not to be recorded twice.
+    fn begin_attempt(&mut self, now_ns: u64) {
+        self.marks.upstream_pick_ns = Some(now_ns);
+        self.replayed_bytes = self.body_bytes;
+    }
+
+    /// The part of a piece that came by for the first time.
+    fn fresh_part(&mut self, piece: &Bytes) -> Bytes {
+        let again = piece.len().min(usize::try_from(self.replayed_bytes).unwrap_or(usize::MAX));
+        let fresh = piece.slice(again..);
+        self.replayed_bytes -= again as u64;
+        self.body_bytes += fresh.len() as u64;
+        fresh
+    }
+
+    fn take_piece(&mut self, piece: &Bytes, now_ns: u64) {
+        let fresh = self.fresh_part(piece);
+        if fresh.is_empty() {
+            return;
+        }
+        self.marks.body_first_ns.get_or_insert(now_ns);
+        let at_us = now_ns.saturating_sub(self.marks.head_done_ns.unwrap_or(now_ns)) / 1000;
+        if let Some(recording) = &mut self.recording {
+            recording.request_piece(&fresh, at_us);
+        }
+    }
+
     fn note_client_writes(&mut self) {
         if let Some((first_ns, last_ns)) =
             self.connection.as_ref().and_then(|meter| meter.response_written_ns())
         {
             self.marks.client_send_first_ns = Some(first_ns);
             self.marks.client_send_last_ns = Some(last_ns);
+        }
+    }
+
+    /// An answer without a body has its last byte in its head.
+    fn note_empty_answer(&mut self, error: Option<&Error>) {
+        if error.is_none() {
+            self.marks.response_last_ns = self.marks.response_last_ns.or(self.marks.response_head_ns);
         }
     }
 
@@ -150,7 +188,7 @@ impl ProxyHttp for Edge {
     }
 
     async fn upstream_peer(&self, session: &mut Session, passage: &mut Passage) -> Result<Box<HttpPeer>> {
-        passage.marks.upstream_pick_ns = Some(self.clock.now_ns());
+        passage.begin_attempt(self.clock.now_ns());
         let header = session.req_header();
         let route = self.routes.find(host(header), header.uri.path());
         let route = route.ok_or_else(|| Error::new_in(ErrorType::HTTPStatus(rejection::NO_ROUTE)))?;
@@ -194,12 +232,8 @@ impl ProxyHttp for Edge {
         passage: &mut Passage,
     ) -> Result<()> {
         let now_ns = self.clock.now_ns();
-        if let Some(piece) = body.as_ref().filter(|piece| !piece.is_empty()) {
-            passage.marks.body_first_ns.get_or_insert(now_ns);
-            let at_us = now_ns.saturating_sub(passage.marks.head_done_ns.unwrap_or(now_ns)) / 1000;
-            if let Some(recording) = &mut passage.recording {
-                recording.request_piece(piece, at_us);
-            }
+        if let Some(piece) = body {
+            passage.take_piece(piece, now_ns);
         }
         if end_of_stream {
             passage.marks.body_done_ns.get_or_insert(now_ns);
@@ -257,6 +291,7 @@ impl ProxyHttp for Edge {
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, passage: &mut Passage) {
         passage.note_client_writes();
+        passage.note_empty_answer(error);
         passage.marks.done_ns = Some(self.clock.now_ns());
         passage.release_connection();
         if let (Some(tap), Some(observation)) = (&self.tap, observe(session, error, passage)) {

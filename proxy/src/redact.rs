@@ -48,16 +48,17 @@ impl Redactor {
         self.fingerprinter.hasher()
     }
 
-    /// A JSON text with its hidden scalars replaced; `None` when it is not JSON.
+    /// A JSON text with its hidden scalars replaced, and what matches a pattern in its keys; `None` when it
+    /// is not JSON.
     pub(crate) fn json(&self, text: &str) -> Option<String> {
         let mut redacted = String::with_capacity(text.len());
         let mut end = 0;
         for scalar in json::scalars(text)? {
-            redacted.push_str(&text[end..scalar.range.start]);
+            redacted.push_str(&self.patterns(&text[end..scalar.range.start]));
             redacted.push_str(&self.json_scalar(&scalar.pointer, &text[scalar.range.clone()]));
             end = scalar.range.end;
         }
-        redacted.push_str(&text[end..]);
+        redacted.push_str(&self.patterns(&text[end..]));
         Some(redacted)
     }
 
@@ -69,8 +70,18 @@ impl Redactor {
         if self.hides_pointer(pointer) || (is_text && self.privacy == Privacy::Strict) {
             return format!("\"{}\"", self.fingerprint(json::decoded(raw).as_bytes())).into();
         }
-        // Tokens hold no character that JSON escapes, so patterns may be replaced in the escaped text.
-        if is_text { self.patterns(raw) } else { raw.into() }
+        if !is_text {
+            return raw.into();
+        }
+        if raw.contains('\\') { self.escaped_text(raw) } else { self.patterns(raw) }
+    }
+
+    /// A string with escapes is looked at as what it says; it keeps its bytes unless something is hidden.
+    fn escaped_text<'a>(&self, raw: &'a str) -> Cow<'a, str> {
+        match self.patterns(&json::decoded(raw)) {
+            Cow::Borrowed(_) => raw.into(),
+            Cow::Owned(redacted) => serde_json::Value::String(redacted).to_string().into(),
+        }
     }
 
     /// Secret anywhere on the way, or personal at the end.
@@ -91,6 +102,11 @@ impl Redactor {
         } else {
             self.patterns(value)
         }
+    }
+
+    /// A text that is kept but for what matches a pattern.
+    pub(crate) fn text(&self, text: &str) -> String {
+        self.patterns(text).into_owned()
     }
 
     /// A kept text with all that matches a pattern replaced.
@@ -143,6 +159,15 @@ mod tests {
             redacted.starts_with(r#"{"message":"sent to {fp:"#) && redacted.ends_with(r#"}, thanks"}"#),
             "{redacted}"
         );
+    }
+
+    #[test]
+    fn keys_and_escaped_texts_hide_nothing_either() {
+        let text = r#"{"anna@school.example":{"note":"mail anna\u0040school.example\n","path":"a\/b"}}"#;
+        let redacted = redactor(Privacy::Default).json(text).unwrap();
+        assert!(!redacted.contains("anna"), "{redacted}");
+        assert!(redacted.ends_with(r#""path":"a\/b"}}"#), "what is kept keeps its bytes: {redacted}");
+        assert!(serde_json::from_str::<serde_json::Value>(&redacted).is_ok(), "{redacted}");
     }
 
     #[test]

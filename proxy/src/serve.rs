@@ -27,8 +27,8 @@ use crate::upstream::Routes;
 const PROGRAM: &str = concat!("kingtide-proxy ", env!("CARGO_PKG_VERSION"));
 /// How long the writer may take for what still waits when the traffic is over.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(10);
-/// How often a failed connection to a peer is tried again on another.
-const CONNECT_RETRIES: usize = 1;
+/// Attempts at an upstream for one request, the first one included.
+const UPSTREAM_ATTEMPTS_MAX: usize = 2;
 
 /// Runs until a signal ends it, then drains and closes the capture.
 pub(crate) fn run(config: &Config, config_text: &str) -> anyhow::Result<()> {
@@ -106,7 +106,7 @@ async fn serve(config: &Config, edge: Edge) -> anyhow::Result<()> {
 }
 
 fn pingora_proxy(edge: Edge) -> HttpProxy<Edge> {
-    let conf = ServerConf { max_retries: CONNECT_RETRIES, ..ServerConf::default() };
+    let conf = ServerConf { max_retries: UPSTREAM_ATTEMPTS_MAX, ..ServerConf::default() };
     http_proxy(&Arc::new(conf), edge)
 }
 

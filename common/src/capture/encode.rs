@@ -9,8 +9,8 @@ use arrow_array::types::{Int32Type, UInt8Type, UInt16Type, UInt64Type};
 use arrow_array::{
     ArrayRef, BooleanArray, PrimitiveArray, RecordBatch, StringArray, TimestampNanosecondArray,
 };
-use arrow_ipc::CompressionType;
 use arrow_ipc::writer::{IpcWriteOptions, StreamWriter};
+use arrow_ipc::{CompressionType, MetadataVersion};
 use arrow_schema::{ArrowError, SchemaRef};
 use serde::Serialize;
 
@@ -19,6 +19,9 @@ use crate::exchange::{Body, Exchange, Gap, Header, PacingPoint, Record, ServerTi
 use crate::stages::Instants;
 
 const ZSTD_LEVEL: i32 = 1;
+/// Bytes that buffers are padded to: the least that Arrow allows, for a batch of a quiet second is mostly
+/// padding otherwise.
+const ALIGNMENT: usize = 8;
 
 /// A batch in bytes, self-contained but for the schema.
 pub(super) fn batch_bytes(records: &[Record], schema: &SchemaRef) -> Result<Vec<u8>, ArrowError> {
@@ -36,7 +39,7 @@ pub(super) fn schema_bytes(schema: &SchemaRef) -> Result<Vec<u8>, ArrowError> {
 }
 
 fn options() -> Result<IpcWriteOptions, ArrowError> {
-    IpcWriteOptions::default()
+    IpcWriteOptions::try_new(ALIGNMENT, false, MetadataVersion::V5)?
         .try_with_compression(Some(CompressionType::ZSTD))?
         .try_with_compression_level(Some(ZSTD_LEVEL))
 }

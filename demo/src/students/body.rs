@@ -58,11 +58,6 @@ impl AudioBytes {
     }
 }
 
-/// A fixed sample of exactly `bytes` bytes.
-pub(crate) fn sample_webm(bytes: u64) -> Bytes {
-    AudioBytes::new(stream(0, Purpose::Content, u64::MAX), bytes).next_piece(bytes)
-}
-
 /// What one upload is made of.
 #[derive(Debug, Clone)]
 pub(crate) struct UploadForm {
@@ -252,11 +247,5 @@ mod tests {
         sent(form(1, 250_000), Uplink::Slow(1_000)).await;
         let took = start.elapsed().as_secs_f64();
         assert!((1.99..2.06).contains(&took), "{took}");
-    }
-
-    #[test]
-    fn samples_have_their_size() {
-        assert_eq!(sample_webm(20_000).len(), 20_000);
-        assert_eq!(sample_webm(10).len(), 10);
     }
 }

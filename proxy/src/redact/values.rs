@@ -38,10 +38,12 @@ impl Redactor {
 
     fn pair<'a>(&self, pair: &'a str) -> Cow<'a, str> {
         let Some((name, value)) = pair.split_once('=') else { return self.segment(pair) };
-        let decoded = form_decoded(value);
-        match self.field(&form_decoded(name), &decoded) {
-            Cow::Borrowed(_) => pair.into(),
-            Cow::Owned(redacted) => format!("{name}={redacted}").into(),
+        let (decoded_name, decoded) = (form_decoded(name), form_decoded(value));
+        let (kept_name, kept) = (self.patterns(&decoded_name), self.field(&decoded_name, &decoded));
+        match (kept_name, kept) {
+            (Cow::Borrowed(_), Cow::Borrowed(_)) => pair.into(),
+            (Cow::Borrowed(_), Cow::Owned(redacted)) => format!("{name}={redacted}").into(),
+            (Cow::Owned(name), _) => format!("{name}={}", self.fingerprint(decoded.as_bytes())).into(),
         }
     }
 }
@@ -82,6 +84,7 @@ mod tests {
         let token = |value: &str| redactor.fingerprint(value.as_bytes());
         let kept = "/api/assignments/17/activities?page=2&sort=-due&q=caf%C3%A9";
         assert_eq!(redactor.target(kept), kept);
+        assert!(!redactor.target("/x?anna%40school.example=1").contains("anna"), "names are looked at too");
         assert_eq!(redactor.target("/reset?token=a%2Bb&x=1"), format!("/reset?token={}&x=1", token("a+b")));
         assert_eq!(
             redactor.target("/users/anna%40school.example"),

@@ -115,7 +115,8 @@ impl Describer {
                 PartContent::File { file: file_part(&part.head, bytes, hash) }
             }
         };
-        Part { head: disposition::masked(&part.head), name, content }
+        let head = self.redactor.text(&disposition::masked(&part.head));
+        Part { head, name: self.redactor.text(&name), content }
     }
 
     /// A field may hold JSON; then its scalars are looked at one by one.

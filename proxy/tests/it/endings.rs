@@ -1,7 +1,10 @@
 //! Exchanges that do not end well are recorded as what they were.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use kingtide_common::exchange::{AnsweredBy, Body, Ending};
 use kingtide_common::stages::Stage;
@@ -79,6 +82,75 @@ fn an_answer_cut_short_is_an_upstream_reset() {
     client.head();
     let exchange = proxy.exchanges_once_there_are(1).remove(0);
     assert_eq!((exchange.ending, exchange.status), (Ending::UpstreamReset, Some(200)));
+}
+
+#[test]
+fn an_answer_without_a_body_is_complete() {
+    let backend = scripted(|stream| stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap());
+    let proxy = Proxy::start(backend.address);
+    let mut client = Client::connect(proxy.address);
+    client.send(get("/api/a"));
+    assert!(client.head().starts_with("HTTP/1.1 204"));
+    let exchange = proxy.stop().exchange();
+    assert_eq!(
+        (exchange.ending, exchange.response_body, exchange.status),
+        (Ending::Complete, Body::Empty, Some(204))
+    );
+    assert_eq!(exchange.instants.stage_us(Stage::ResponseBody), Some(0));
+}
+
+/// As applications do that look at Content-Length: the answer comes while the upload still runs.
+#[test]
+fn an_early_refusal_reaches_the_client_and_is_recorded() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let backend = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.read_exact(&mut [0; 64]).unwrap();
+        stream
+            .write_all(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno")
+            .unwrap();
+        // Reads on, so that no reset destroys the answer.
+        std::io::copy(&mut stream, &mut std::io::sink())
+    });
+    let proxy = Proxy::start(address);
+    let (head, body) = upload("/api/upload", &vec![7; 400_000]);
+    let mut client = Client::connect(proxy.address);
+    client.send(head);
+    client.send(&body[..200_000]);
+    let answer = client.answer();
+    assert!(answer.0.starts_with("HTTP/1.1 413") && answer.1 == "no", "{answer:?}");
+    drop(client);
+
+    let exchange = proxy.exchanges_once_there_are(1).remove(0);
+    assert_eq!((exchange.status, exchange.answered_by), (Some(413), AnsweredBy::Upstream));
+    assert_eq!(exchange.request_body, Body::Unread("broken off".into()));
+    drop(proxy);
+    backend.join().unwrap().unwrap();
+}
+
+/// Between two requests the peer closes its kept connection, as servers do; what is idempotent goes out again.
+#[test]
+fn a_body_that_is_sent_again_to_the_upstream_is_recorded_once() {
+    let requests = Arc::new(AtomicUsize::new(0));
+    let backend = scripted(move |stream| match requests.fetch_add(1, Ordering::SeqCst) {
+        1 => stream.shutdown(Shutdown::Both).unwrap(),
+        _ => write_answer(stream, "{}"),
+    });
+    let proxy = Proxy::start(backend.address);
+    let mut client = Client::connect(proxy.address);
+    client.send(get("/api/warm"));
+    client.answer();
+    let (head, body) = upload("/api/upload", &[7; 10_000]);
+    client.send(head.replacen("POST", "PUT", 1));
+    client.send(&body);
+    assert!(client.head().starts_with("HTTP/1.1 200"));
+
+    let bodies: Vec<_> = backend.received.iter().take(3).map(|received| received.body).collect();
+    assert_eq!(bodies, [vec![], body.clone(), body.clone()]);
+    let exchange = proxy.exchanges_once_there_are(2).remove(1);
+    assert_eq!(exchange.request_body_bytes, body.len() as u64);
+    assert_eq!(exchange.files().map(|file| file.bytes).collect::<Vec<_>>(), [10_000]);
 }
 
 #[test]

@@ -79,7 +79,8 @@ fn requests_of_one_connection_share_it_and_keep_their_order() {
     other.send(get("/api/c"));
     other.answer();
 
-    let exchanges = proxy.stop().exchanges();
+    let mut exchanges = proxy.stop().exchanges();
+    exchanges.sort_by_key(|exchange| exchange.id);
     let targets: Vec<&str> = exchanges.iter().map(|exchange| exchange.target.as_str()).collect();
     assert_eq!(targets, ["/api/a", "/api/b", "/api/c"]);
     assert_eq!(exchanges[0].connection, exchanges[1].connection);
