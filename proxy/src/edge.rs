@@ -195,6 +195,18 @@ impl ProxyHttp for Edge {
         Ok(Box::new(self.routes.peer(route)))
     }
 
+    /// Nothing was sent, so the next peer may be tried whatever the method.
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        _passage: &mut Passage,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        error.set_retry(true);
+        error
+    }
+
     async fn connected_to_upstream(
         &self,
         _session: &mut Session,

@@ -32,6 +32,9 @@ fn main() -> ExitCode {
         Err(error) => return refuse(error),
     };
     if arguments.check {
+        if let Err(error) = serve::check(&config) {
+            return fail(error);
+        }
         print!("{}", toml::to_string(&config).expect("what was read from TOML can be written as TOML"));
         return ExitCode::SUCCESS;
     }

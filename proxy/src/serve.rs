@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use kingtide_common::capture::{CaptureWriter, Rotation, WriterOptions};
+use kingtide_common::config::ConfigError;
 use kingtide_common::fingerprint::Fingerprinter;
 use pingora_core::apps::ServerApp as _;
 use pingora_core::server::configuration::ServerConf;
@@ -27,19 +28,28 @@ use crate::upstream::Routes;
 const PROGRAM: &str = concat!("kingtide-proxy ", env!("CARGO_PKG_VERSION"));
 /// How long the writer may take for what still waits when the traffic is over.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(10);
-/// Attempts at an upstream for one request, the first one included.
-const UPSTREAM_ATTEMPTS_MAX: usize = 2;
+/// Attempts at an upstream for one request, the first one included; more where a group has more peers.
+const UPSTREAM_ATTEMPTS: usize = 2;
+
+/// Tries what a start would need, and changes nothing.
+pub(crate) fn check(config: &Config) -> anyhow::Result<()> {
+    rules(config)?;
+    Routes::new(config)?;
+    Ok(())
+}
 
 /// Runs until a signal ends it, then drains and closes the capture.
 pub(crate) fn run(config: &Config, config_text: &str) -> anyhow::Result<()> {
     let clock = Clock::start();
+    // Whatever can be wrong comes before the capture begins.
+    let routes = Routes::new(config)?;
     let (tap, writer) = if config.capture.enabled {
         let (tap, writer) = start_tap(config, config_text, clock)?;
         (Some(tap), Some(writer))
     } else {
         (None, None)
     };
-    let edge = Edge { routes: Routes::new(config)?, timeouts: config.timeouts.clone(), clock, tap };
+    let edge = Edge { routes, timeouts: config.timeouts.clone(), clock, tap };
     let served = runtime(config.server.threads)?.block_on(serve(config, edge));
     if let Some(writer) = writer {
         close(writer)?;
@@ -57,7 +67,7 @@ fn runtime(threads: usize) -> std::io::Result<tokio::runtime::Runtime> {
 
 fn start_tap(config: &Config, config_text: &str, clock: Clock) -> anyhow::Result<(Arc<tap::Tap>, TapWriter)> {
     let capture = &config.capture;
-    let rules = capture.redaction.as_deref().map_or_else(|| Ok(Rules::built_in()), Rules::load)?;
+    let rules = rules(config)?;
     let key = Fingerprinter::with_random_key().context("no random key for the fingerprints")?;
     let options = WriterOptions {
         program: PROGRAM.to_owned(),
@@ -68,6 +78,10 @@ fn start_tap(config: &Config, config_text: &str, clock: Clock) -> anyhow::Result
     };
     let writer = CaptureWriter::create(&capture.directory, options)?;
     Ok(tap::start(tap_options(config), Redactor::new(rules, capture.privacy, key), writer, clock)?)
+}
+
+fn rules(config: &Config) -> Result<Rules, ConfigError> {
+    config.capture.redaction.as_deref().map_or_else(|| Ok(Rules::built_in()), Rules::load)
 }
 
 fn tap_options(config: &Config) -> TapOptions {
@@ -106,7 +120,8 @@ async fn serve(config: &Config, edge: Edge) -> anyhow::Result<()> {
 }
 
 fn pingora_proxy(edge: Edge) -> HttpProxy<Edge> {
-    let conf = ServerConf { max_retries: UPSTREAM_ATTEMPTS_MAX, ..ServerConf::default() };
+    let attempts = UPSTREAM_ATTEMPTS.max(edge.routes.peers_max());
+    let conf = ServerConf { max_retries: attempts, ..ServerConf::default() };
     http_proxy(&Arc::new(conf), edge)
 }
 

@@ -30,8 +30,8 @@ use budget::Budget;
 use counts::{Counts, Shed};
 use writer::Writer;
 
-/// What a row holds at least while it waits, besides its bodies.
-const ROW_BYTES: u64 = 4 << 10;
+/// What a row holds while it waits, besides its bodies and headers.
+const ROW_BYTES: u64 = 2 << 10;
 
 /// Bounds of the tap.
 #[derive(Debug, Clone)]
@@ -100,10 +100,10 @@ impl Tap {
 
     /// Hands a finished exchange over, or counts why not.
     pub(crate) fn offer(&self, mut observation: Observation) {
-        if observation.connection.is_shed() {
-            return self.shed(&observation, Shed::Queue);
+        if let Some(why) = observation.connection.shed_reason().and_then(Shed::from_mark) {
+            return self.shed(&observation, why);
         }
-        observation.held = self.bounds.budget.reserve(ROW_BYTES);
+        observation.held = self.bounds.budget.reserve(ROW_BYTES + observation.header_bytes());
         if observation.held.is_none() {
             return self.shed(&observation, Shed::Budget);
         }
@@ -115,7 +115,7 @@ impl Tap {
     }
 
     fn shed(&self, observation: &Observation, why: Shed) {
-        observation.connection.shed();
+        observation.connection.shed(why.mark());
         let started_ns = self.clock.utc_ns(observation.marks.started_ns);
         self.counts.shed(why, started_ns, observation.request_body_bytes);
     }

@@ -34,11 +34,11 @@ pub(crate) struct Routes {
 
 /// A peer whose name has no address.
 #[derive(Debug, thiserror::Error)]
-#[error("upstream `{upstream}`: {peer} cannot be resolved: {source}")]
+#[error("upstream `{upstream}`: {peer} cannot be resolved: {cause}")]
 pub(crate) struct ResolveError {
     upstream: String,
     peer: PeerUrl,
-    source: std::io::Error,
+    cause: std::io::Error,
 }
 
 impl Routes {
@@ -63,6 +63,11 @@ impl Routes {
     pub(crate) fn find(&self, host: &str, path: &str) -> Option<&Route> {
         let host = host_name(host);
         self.routes.iter().find(|route| route.matches(host, path))
+    }
+
+    /// Peers of the largest group.
+    pub(crate) fn peers_max(&self) -> usize {
+        self.routes.iter().map(|route| route.peers.addresses.len()).max().unwrap_or(1)
     }
 
     /// The next peer of a route.
@@ -103,7 +108,7 @@ impl Peers {
 
 fn resolve(upstream: &config::Upstream) -> Result<Arc<Peers>, ResolveError> {
     let address = |peer: &PeerUrl| {
-        let failed = |source| ResolveError { upstream: upstream.name.clone(), peer: peer.clone(), source };
+        let failed = |cause| ResolveError { upstream: upstream.name.clone(), peer: peer.clone(), cause };
         first_address(peer).map_err(failed)
     };
     let addresses = upstream.peers.iter().map(address).collect::<Result<_, _>>()?;

@@ -30,7 +30,7 @@ pub struct Start {
     pub started_ns: i64,
     /// When it was closed; `null` while writing and after a crash.
     pub closed_ns: Option<i64>,
-    /// BLAKE3 of the configuration in effect, so that two captures can be told apart.
+    /// BLAKE3 of the configuration file, so that two captures can be told apart.
     pub config_digest: String,
     /// `default` or `strict`.
     pub privacy: String,

@@ -12,11 +12,11 @@ use arrow_ipc::reader::StreamReader;
 use arrow_schema::ArrowError;
 use serde::{Serialize, Serializer};
 
-use super::columns::{META_START, segment_schema};
+use super::columns::{META_START, META_VERSION, segment_schema};
 use super::frame::{self, Frame};
 use super::index::{self, Entry};
 use super::segment::index_path;
-use super::{CaptureError, Manifest, decode, encode};
+use super::{CaptureError, FORMAT_VERSION, Manifest, decode, encode};
 use crate::exchange::{Exchange, Gap, Record};
 
 /// Ids of later starts are moved up by this much per start, so that they stay unique in a capture.
@@ -65,6 +65,11 @@ pub enum Damage {
     /// The schema is not what was written; the batches were read with this program's own.
     BadSchema {
         segment: String,
+    },
+    /// Written by a newer program; nothing of it was read.
+    TooNew {
+        segment: String,
+        found: u32,
     },
     /// A batch was begun and is not whole.
     TornTail {
@@ -159,6 +164,10 @@ impl Segment<'_> {
             reading.damage.push(Damage::NotASegment { segment: self.name.into() });
             return;
         };
+        if let Some(found) = format_version(&schema).filter(|found| *found > FORMAT_VERSION) {
+            reading.damage.push(Damage::TooNew { segment: self.name.into(), found });
+            return;
+        }
         let (exchanges_before, mut offset) = (reading.exchanges.len(), schema.len());
         for entry in index::parse(self.index, schema.len() as u64) {
             let Some(batch) = self.indexed_batch(&entry) else { break };
@@ -244,6 +253,11 @@ impl Segment<'_> {
     }
 }
 
+fn format_version(schema: &[u8]) -> Option<u32> {
+    let reader = StreamReader::try_new(Cursor::new(schema), None).ok()?;
+    reader.schema().metadata().get(META_VERSION)?.parse().ok()
+}
+
 /// Arrow's reader panics on some damaged buffers. Bytes whose checksum matched never get that far; without
 /// an index this is the last defence.
 fn decode_batch(schema: &[u8], batch: &[u8]) -> Result<RecordBatch, ArrowError> {
@@ -299,6 +313,12 @@ impl fmt::Display for Damage {
                 write!(
                     f,
                     "{segment}: its schema is damaged; the batches were read with the schema of this version"
+                )
+            }
+            Self::TooNew { segment, found } => {
+                write!(
+                    f,
+                    "{segment}: format version {found}, this program reads up to {FORMAT_VERSION}; use a newer kingtide"
                 )
             }
             Self::NotClosed { segment, rows, last_done_ns } => {

@@ -19,8 +19,8 @@ use crate::ledger::Ledger;
 const BATCH_ROWS_MAX: usize = 1024;
 /// Bytes of a batch's texts at most, roughly.
 const BATCH_BYTES_MAX: usize = 1 << 20;
-/// How long a row may wait in memory: what a crash can cost.
-const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a row may wait in memory: what a crash can cost. A second is promised; the rest is for the write.
+const FLUSH_INTERVAL: Duration = Duration::from_millis(800);
 
 /// When a segment is sealed and the next one begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,8 @@
 //! What the wrapped stream learns of a connection, shared with the requests on it.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::num::NonZeroU8;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use crate::clock::Clock;
 
@@ -23,7 +24,8 @@ pub(crate) struct ConnectionMeter {
     request_first_read_ns: AtomicU64,
     response_first_write_ns: AtomicU64,
     last_write_ns: AtomicU64,
-    shed: AtomicBool,
+    /// Which reason left the rest of the session out; 0 = none.
+    shed: AtomicU8,
 }
 
 impl ConnectionMeter {
@@ -36,7 +38,7 @@ impl ConnectionMeter {
             request_first_read_ns: AtomicU64::new(NONE),
             response_first_write_ns: AtomicU64::new(NONE),
             last_write_ns: AtomicU64::new(NONE),
-            shed: AtomicBool::new(false),
+            shed: AtomicU8::new(0),
         }
     }
 
@@ -76,13 +78,14 @@ impl ConnectionMeter {
         self.response_first_write_ns.store(NONE, Ordering::Relaxed);
     }
 
-    /// Marks the connection so that the rest of its session is left out of the capture too.
-    pub(crate) fn shed(&self) {
-        self.shed.store(true, Ordering::Relaxed);
+    /// Marks the connection so that the rest of its session is left out of the capture too, for the same
+    /// reason.
+    pub(crate) fn shed(&self, reason: NonZeroU8) {
+        self.shed.store(reason.get(), Ordering::Relaxed);
     }
 
-    pub(crate) fn is_shed(&self) -> bool {
-        self.shed.load(Ordering::Relaxed)
+    pub(crate) fn shed_reason(&self) -> Option<NonZeroU8> {
+        NonZeroU8::new(self.shed.load(Ordering::Relaxed))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Redaction of header values.
 
-use super::Redactor;
+use super::{Privacy, Redactor};
 
 impl Redactor {
     /// The value of a header of a request or response.
@@ -10,9 +10,14 @@ impl Redactor {
             "cookie" => self.cookies(value),
             "set-cookie" => self.set_cookie(value),
             "location" | "referer" | "content-location" => self.target(value),
-            hidden if self.rules.hides_header(hidden) => self.fingerprint(value.as_bytes()),
+            name if self.hides_header(name) => self.fingerprint(value.as_bytes()),
             _ => self.patterns(value).into_owned(),
         }
+    }
+
+    fn hides_header(&self, name: &str) -> bool {
+        let strict = self.privacy == Privacy::Strict;
+        self.rules.hides_header(name) || (strict && !self.rules.is_plain_header(name))
     }
 
     /// The scheme stays, what follows it goes.
@@ -51,6 +56,13 @@ mod tests {
     use super::super::tests::redactor;
 
     #[test]
+    fn strict_keeps_only_headers_that_say_nothing_of_the_user() {
+        let redactor = redactor(Privacy::Strict);
+        assert_eq!(redactor.header("Content-Type", "audio/webm"), "audio/webm");
+        assert!(redactor.header("X-Class", "7b").starts_with("{fp:"));
+    }
+
+    #[test]
     fn credentials_keep_their_scheme_and_match_the_token_of_the_login() {
         let redactor = redactor(Privacy::Default);
         let token = redactor.fingerprint(b"abc.def");
@@ -75,6 +87,8 @@ mod tests {
         assert_eq!(redactor.header("Accept", "*/*"), "*/*");
         assert!(redactor.header("X-Api-Key", "k").starts_with("{fp:"));
         assert!(redactor.header("X-Note", "from anna@school.example").contains("from {fp:"));
+        let user_info = redactor.header("Referer", "http://anna:s3cr3t@a.example/x");
+        assert!(user_info.starts_with("http://{fp:") && user_info.ends_with("}@a.example/x"), "{user_info}");
         assert!(redactor.header("Referer", "https://a.example/x?token=zz").contains("token={fp:"));
     }
 }

@@ -14,6 +14,7 @@ const BUILT_IN: &str = include_str!("../../../configs/redaction.toml");
 struct File {
     secret_headers: Vec<String>,
     personal_headers: Vec<String>,
+    plain_headers: Vec<String>,
     secret_words: Vec<String>,
     secret_endings: Vec<String>,
     secret_names: Vec<String>,
@@ -26,6 +27,7 @@ struct File {
 pub(crate) struct Rules {
     /// Lower case.
     headers: HashSet<String>,
+    plain_headers: HashSet<String>,
     words: Vec<String>,
     endings: Vec<String>,
     names: HashSet<String>,
@@ -51,6 +53,7 @@ impl Rules {
         let headers = file.secret_headers.iter().chain(&file.personal_headers);
         Ok(Self {
             headers: headers.map(|name| name.to_ascii_lowercase()).collect(),
+            plain_headers: file.plain_headers.iter().map(|name| name.to_ascii_lowercase()).collect(),
             words: normalised(&file.secret_words).collect(),
             endings: normalised(&file.secret_endings).collect(),
             names: normalised(&file.secret_names).collect(),
@@ -59,8 +62,14 @@ impl Rules {
         })
     }
 
+    /// `name` is in lower case.
     pub(super) fn hides_header(&self, name: &str) -> bool {
-        self.headers.contains(&name.to_ascii_lowercase())
+        self.headers.contains(name)
+    }
+
+    /// Kept even where every text value is hidden; `name` is in lower case.
+    pub(super) fn is_plain_header(&self, name: &str) -> bool {
+        self.plain_headers.contains(name)
     }
 
     /// A field whose value, and all below it, is a secret.

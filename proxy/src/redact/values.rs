@@ -1,6 +1,7 @@
 //! Redaction of percent-encoded texts: paths, queries, forms.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use super::{Privacy, Redactor};
 
@@ -13,7 +14,14 @@ impl Redactor {
         }
     }
 
+    /// A path, or a URL up to its query.
     fn path(&self, path: &str) -> String {
+        let Some(hidden) = user_info(path) else { return self.segments(path) };
+        let token = self.fingerprint(&path.as_bytes()[hidden.clone()]);
+        format!("{}{token}{}", &path[..hidden.start], self.segments(&path[hidden.end..]))
+    }
+
+    fn segments(&self, path: &str) -> String {
         let segments: Vec<Cow<'_, str>> = path.split('/').map(|segment| self.segment(segment)).collect();
         segments.join("/")
     }
@@ -46,6 +54,13 @@ impl Redactor {
             (Cow::Owned(name), _) => format!("{name}={}", self.fingerprint(decoded.as_bytes())).into(),
         }
     }
+}
+
+/// Where `user:password` stands in `scheme://user:password@host/...` (RFC 3986 section 3.2.1).
+fn user_info(url: &str) -> Option<Range<usize>> {
+    let start = url.find("://")? + 3;
+    let authority = url[start..].split('/').next()?;
+    Some(start..start + authority.rfind('@')?)
 }
 
 /// `+` is a space in forms, then as in URLs.

@@ -86,10 +86,7 @@ impl BodyCollector {
         self.bytes += piece.len() as u64;
         let refused = match &mut self.keep {
             Keep::Text { bytes, bytes_max, held, .. } => take_text(bytes, *bytes_max, held, piece).err(),
-            Keep::Multipart { scanner, .. } => {
-                scanner.take(piece);
-                None
-            }
+            Keep::Multipart { scanner, held } => take_parts(scanner, held, piece).err(),
             Keep::Nothing | Keep::Unread(_) => None,
         };
         if let Some(why) = refused {
@@ -150,6 +147,14 @@ fn take_text(
     }
     bytes.extend_from_slice(piece);
     Ok(())
+}
+
+/// What the scanner keeps of a piece is known only afterwards; a piece is at most 64 KiB.
+fn take_parts(scanner: &mut Scanner, held: &mut Reservation, piece: &[u8]) -> Result<(), &'static str> {
+    let before = scanner.kept_bytes();
+    scanner.take(piece);
+    let kept = scanner.kept_bytes().saturating_sub(before);
+    if held.grow(kept) { Ok(()) } else { Err(NO_BUDGET) }
 }
 
 enum Kind {

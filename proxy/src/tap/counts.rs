@@ -1,5 +1,6 @@
 //! The ledger while it is being kept, and the gaps that shed requests leave.
 
+use std::num::NonZeroU8;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,6 +17,15 @@ pub(crate) enum Shed {
 
 impl Shed {
     const ALL: [Self; 3] = [Self::Queue, Self::Budget, Self::Disk];
+
+    /// As a connection keeps it.
+    pub(super) fn mark(self) -> NonZeroU8 {
+        NonZeroU8::MIN.saturating_add(self as u8)
+    }
+
+    pub(super) fn from_mark(mark: NonZeroU8) -> Option<Self> {
+        Self::ALL.into_iter().find(|shed| shed.mark() == mark)
+    }
 
     fn reason(self) -> &'static str {
         match self {
@@ -73,6 +83,12 @@ impl Counts {
     pub(super) fn take_gaps(&self) -> Vec<Gap> {
         let mut gaps = self.gaps.lock().expect("no code panics while it holds the gaps");
         gaps.iter_mut().filter_map(Option::take).collect()
+    }
+
+    /// The ledger when nothing more can be written: what is in flight still is too late.
+    pub(super) fn close(&self) -> Ledger {
+        self.too_late.fetch_add(self.ledger().in_flight(), Ordering::Relaxed);
+        self.ledger()
     }
 
     pub(crate) fn ledger(&self) -> Ledger {

@@ -56,6 +56,7 @@ pub(crate) struct Scanner {
     carry: Vec<u8>,
     parts: Vec<RawPart>,
     fields_left: usize,
+    kept_bytes: u64,
     hash_left: u64,
     hasher: Hasher,
     fresh_hasher: Hasher,
@@ -98,6 +99,7 @@ impl Scanner {
             carry: b"\r\n".to_vec(),
             parts: Vec::new(),
             fields_left: fields_max,
+            kept_bytes: 0,
             hash_left: hash_bytes_max,
             hasher: hasher.clone(),
             fresh_hasher: hasher.clone(),
@@ -114,6 +116,11 @@ impl Scanner {
                 State::Closed | State::Failed(_) => return,
             };
         }
+    }
+
+    /// Bytes of heads and fields that it holds.
+    pub(crate) fn kept_bytes(&self) -> u64 {
+        self.kept_bytes
     }
 
     pub(crate) fn boundary_bytes(&self) -> u32 {
@@ -186,6 +193,7 @@ impl Scanner {
             return self.fail(Malformed::FieldsTooLarge);
         };
         self.fields_left = left;
+        self.kept_bytes += content.len() as u64;
         if let Some(RawPart { content: RawContent::Field(value), .. }) = self.parts.last_mut() {
             value.extend_from_slice(content);
         }
@@ -242,6 +250,7 @@ impl Scanner {
         if self.parts.len() == PARTS_MAX {
             return self.fail(Malformed::TooManyParts);
         }
+        self.kept_bytes += head.len() as u64;
         let is_file = super::disposition::file_name(&head).is_some();
         let content =
             if is_file { RawContent::File { bytes: 0, hash: 0 } } else { RawContent::Field(Vec::new()) };

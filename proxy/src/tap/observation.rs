@@ -141,3 +141,12 @@ pub(crate) struct Observation {
     /// Its share of the memory budget.
     pub(crate) held: Option<Reservation>,
 }
+
+impl Observation {
+    /// Bytes of header names and values.
+    pub(crate) fn header_bytes(&self) -> u64 {
+        let response = self.response.iter().flat_map(|response| &response.headers);
+        let headers = self.request.headers.iter().chain(response);
+        headers.map(|(name, value)| (name.as_str().len() + value.len()) as u64).sum()
+    }
+}

@@ -97,7 +97,7 @@ impl Writer {
         }
         let written = self.capture.flush(now);
         self.account(written);
-        let ledger = self.counts.ledger();
+        let ledger = self.counts.close();
         let clock = self.describer.clock;
         self.capture.close(ledger, clock.utc_ns(clock.now_ns()))?;
         Ok(ledger)

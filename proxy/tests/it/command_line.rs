@@ -64,6 +64,20 @@ fn a_bad_redaction_file_is_refused_before_anything_is_recorded() {
 }
 
 #[test]
+fn a_peer_without_an_address_is_named_and_no_capture_is_begun() {
+    let directory = tempfile::tempdir().unwrap();
+    let capture = directory.path().join("capture");
+    let config = config(([127, 0, 0, 1], 8000).into(), &capture, "");
+    let config = config.replace("http://127.0.0.1:8000", "http://no-such-host.invalid:8000");
+    for more in [&[][..], &["--check"]] {
+        let (output, errors) = run(&config, more);
+        assert_eq!(output.status.code(), FAILED);
+        assert!(errors.contains("no-such-host.invalid") && errors.contains("cannot be resolved"), "{errors}");
+        assert!(!capture.exists());
+    }
+}
+
+#[test]
 fn an_address_in_use_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

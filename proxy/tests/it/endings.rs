@@ -59,6 +59,19 @@ fn a_backend_that_is_not_there_is_a_502_of_the_edge() {
 }
 
 #[test]
+fn a_peer_that_is_not_there_costs_no_request_while_another_is() {
+    let backend = answering("{}");
+    let unused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let proxy = Proxy::start_before(&[unused, backend.address]);
+    let mut client = Client::connect(proxy.address);
+    for _ in 0..4 {
+        let (head, body) = upload("/api/upload", b"audio");
+        client.send([head.as_bytes(), &body].concat());
+        assert!(client.answer().0.starts_with("HTTP/1.1 200"));
+    }
+}
+
+#[test]
 fn a_backend_that_never_answers_is_a_504_of_the_edge() {
     let backend = scripted(|_| std::thread::park());
     let proxy = Proxy::start(backend.address);

@@ -26,9 +26,14 @@ pub(crate) struct Left {
 
 /// The configuration of a recording proxy before one backend.
 pub(crate) fn config(backend: SocketAddr, capture: &Path, more_capture_keys: &str) -> String {
+    config_before(&[backend], capture, more_capture_keys)
+}
+
+fn config_before(backends: &[SocketAddr], capture: &Path, more_capture_keys: &str) -> String {
+    let peers: Vec<String> = backends.iter().map(|backend| format!("http://{backend}")).collect();
     format!(
         "[server]\nlisten = [\"127.0.0.1:0\"]\ndrain_timeout = \"5s\"\n\
-         [[upstream]]\nname = \"backend\"\npeers = [\"http://{backend}\"]\n\
+         [[upstream]]\nname = \"backend\"\npeers = {peers:?}\n\
          [[route]]\nname = \"api\"\nprefix = \"/api/\"\nupstream = \"backend\"\n\
          [timeouts]\nclient_body = \"2s\"\nproxy_read = \"1s\"\n\
          [capture]\nenabled = true\ndirectory = {:?}\n{more_capture_keys}\n",
@@ -46,10 +51,21 @@ impl Proxy {
     }
 
     pub(crate) fn start_with(backend: SocketAddr, more_capture_keys: &str) -> Self {
+        Self::run(&[backend], more_capture_keys)
+    }
+
+    pub(crate) fn start_before(backends: &[SocketAddr]) -> Self {
+        Self::run(backends, "")
+    }
+
+    fn run(backends: &[SocketAddr], more_capture_keys: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let config_file = directory.path().join("proxy.toml");
-        std::fs::write(&config_file, config(backend, &directory.path().join("capture"), more_capture_keys))
-            .unwrap();
+        std::fs::write(
+            &config_file,
+            config_before(backends, &directory.path().join("capture"), more_capture_keys),
+        )
+        .unwrap();
         let mut child = command().arg("--config").arg(&config_file).stdout(Stdio::piped()).spawn().unwrap();
         let address = listening(&mut child);
         Self { child, address, directory }
