@@ -6,7 +6,7 @@
 #   capture off   kingtide-proxy
 #   capture on    kingtide-proxy, recording
 #
-# Printed: CPU µs per request (user + system, all of the server's own processes and threads, with what it
+# Printed: CPU us per request (user + system, all of the server's own processes and threads, with what it
 # still writes after the load), its ratio to nginx, p50 and p99 latency, peak resident memory. The load is a
 # closed loop that saturates the machine it shares with the servers, so latency compares servers within one
 # run and says nothing about a server that is not saturated.
@@ -189,9 +189,9 @@ table() {
   awk -v ticks_per_s="$TICKS_PER_S" '
     { key = $1 " " $2; requests[key] += $3; ticks[key] += $4; errors += $7
       p50[key] = p50[key] " " $5; p99[key] = p99[key] " " $6
-      cpu = $3 ? $4 / ticks_per_s * 1e6 / $3 : 0
-      if (!(key in low) || cpu < low[key]) low[key] = cpu
-      if (cpu > high[key]) high[key] = cpu
+      one = $3 ? $4 / ticks_per_s * 1e6 / $3 : 0
+      if (!(key in low) || one < low[key]) low[key] = one
+      if (one > high[key]) high[key] = one
       if ($8 > rss[key]) rss[key] = $8
       if (!($1 in seen)) { seen[$1] = 1; sizes[++n] = $1 } }
     function median(list,   values, count, i, j, swap) {
@@ -200,8 +200,8 @@ table() {
         swap = values[j]; values[j] = values[j - 1]; values[j - 1] = swap }
       return count % 2 ? values[(count + 1) / 2] : (values[count / 2] + values[count / 2 + 1]) / 2 }
     END {
-      printf "%8s  %-11s %9s %17s %8s %8s %9s %9s %8s\n", "body", "server", "CPU µs/r", "(rounds)",
-        "× nginx", "× off", "p50 ms", "p99 ms", "RSS MB"
+      printf "%8s  %-11s %9s %17s %8s %8s %9s %9s %8s\n", "body", "server", "CPU us", "(rounds)",
+        "x nginx", "x off", "p50 ms", "p99 ms", "RSS MB"
       split("nginx off on", servers, " ")
       label["nginx"] = "nginx"; label["off"] = "capture off"; label["on"] = "capture on"
       for (i = 1; i <= n; i++) for (s = 1; s <= 3; s++) {

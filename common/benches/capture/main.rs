@@ -30,7 +30,7 @@ fn print_sizes() {
     println!("bytes per exchange on disk        uploads   whole sessions");
     for rows in BATCH_ROWS {
         let bytes = |exchanges: &[Exchange]| bytes_on_disk(exchanges, rows) / exchanges.len() as u64;
-        println!("  batches of {rows:>4} rows {:>17} {:>16}", bytes(&traffic::uploads(ROWS)), bytes(&whole));
+        println!("  batches of {rows:>4} rows {:>17} {:>16}", bytes(&uploads()), bytes(&whole));
     }
     println!();
 }
@@ -44,7 +44,7 @@ fn bytes_on_disk(exchanges: &[Exchange], batch_rows: usize) -> u64 {
 /// Records → batch → segment and index, flushed to the operating system; `ROWS` uploads.
 #[divan::bench(args = BATCH_ROWS, sample_count = 20, sample_size = 1)]
 fn encode(bencher: Bencher<'_, '_>, batch_rows: usize) {
-    let exchanges = traffic::uploads(ROWS);
+    let exchanges = uploads();
     let inputs = || {
         let directory = temporary();
         let writer = writer(directory.path());
@@ -61,7 +61,7 @@ fn encode(bencher: Bencher<'_, '_>, batch_rows: usize) {
 /// Segment → checked batches → records; `ROWS` uploads.
 #[divan::bench(args = BATCH_ROWS, sample_count = 20, sample_size = 1)]
 fn decode(bencher: Bencher<'_, '_>, batch_rows: usize) {
-    let directory = written(&traffic::uploads(ROWS), batch_rows);
+    let directory = written(&uploads(), batch_rows);
     bencher.counter(ItemsCount::new(ROWS)).bench_local(|| read(directory.path(), ROWS));
 }
 
@@ -70,6 +70,13 @@ fn decode(bencher: Bencher<'_, '_>, batch_rows: usize) {
 fn read_100_000(bencher: Bencher<'_, '_>) {
     let directory = written(&traffic::copies(&traffic::golden(), READ_EXCHANGES), 1024);
     bencher.counter(ItemsCount::new(READ_EXCHANGES)).bench_local(|| read(directory.path(), READ_EXCHANGES));
+}
+
+/// The golden capture's uploads, copied to [`ROWS`].
+fn uploads() -> Vec<Exchange> {
+    let mut golden = traffic::golden();
+    golden.retain(|exchange| exchange.files().next().is_some());
+    traffic::copies(&golden, ROWS)
 }
 
 fn temporary() -> TempDir {

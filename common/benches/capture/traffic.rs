@@ -28,13 +28,6 @@ pub(crate) fn copies(of: &[Exchange], count: usize) -> Vec<Exchange> {
     (0..).flat_map(|copy| of.iter().map(move |exchange| copied(exchange, copy))).take(count).collect()
 }
 
-/// The golden capture's uploads, copied to `count`.
-pub(crate) fn uploads(count: usize) -> Vec<Exchange> {
-    let mut golden = golden();
-    golden.retain(|exchange| exchange.files().next().is_some());
-    copies(&golden, count)
-}
-
 fn copied(exchange: &Exchange, copy: u64) -> Exchange {
     let stretch = Stretch::of(mixed(copy << 32 | exchange.id));
     let mut copied = exchange.clone();
@@ -142,10 +135,9 @@ fn rename_text(text: &mut String, copy: u64) {
     let mut rest = text.as_str();
     while !rest.is_empty() {
         let (run, after) = rest.split_at(rest.find(|c| !is_name_char(c)).unwrap_or(rest.len()));
-        if run.len() < NAME_CHARS {
-            renamed += run
-        } else {
-            renamed += &renamed_digits(run, copy)
+        match run.len() {
+            0..NAME_CHARS => renamed.push_str(run),
+            _ => renamed.push_str(&renamed_digits(run, copy)),
         }
         let (others, tail) = after.split_at(after.find(is_name_char).unwrap_or(after.len()));
         renamed += others;
