@@ -3,4 +3,5 @@
 #![allow(clippy::unwrap_used, reason = "a test stops where its scene does not hold")]
 
 mod capture;
+mod golden;
 mod scene;

@@ -5,6 +5,7 @@
 mod capture_files;
 mod captured;
 mod drive;
+mod golden;
 mod reading;
 mod replay;
 mod server;

@@ -1,0 +1,80 @@
+//! The golden capture in `captures/`, grouped and planned: the same plan from the same file on every machine.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use kingtide::sessions::{Rules, Sessions, group};
+use kingtide_common::capture::Capture;
+use serde_json::Value;
+
+/// Files that each student uploaded, in the order of their arrival.
+const FILES: [usize; 12] = [1, 2, 2, 3, 1, 3, 3, 2, 1, 2, 1, 1];
+/// Intended instants of the first requests of the pinned plan.
+const FIRST_US: [u64; 5] = [401, 35_094, 51_303, 88_838, 113_163];
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../captures").join(name)
+}
+
+fn grouped(name: &str) -> Sessions {
+    let reading = Capture::open(&golden(name)).and_then(|capture| capture.read()).unwrap();
+    group(reading.exchanges, &Rules::default())
+}
+
+fn kingtide(arguments: &[&str], capture: &str) -> (Value, String) {
+    let command = Command::new(env!("CARGO_BIN_EXE_kingtide")).args(arguments).arg(golden(capture)).output();
+    let output = command.unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    (serde_json::from_slice(&output.stdout).unwrap(), stderr)
+}
+
+#[test]
+fn the_golden_capture_is_twelve_students_with_every_value_bound() {
+    let Sessions { sessions, unresolved } = grouped("classroom-12");
+    assert_eq!(unresolved, []);
+    assert_eq!(sessions.len(), 12);
+    assert_eq!(sessions.iter().filter(|session| session.orphan).count(), 0);
+    assert!(sessions.iter().all(|session| session.steps[0].exchange.path() == "/api/auth/login"));
+    let uploads = |exchange: &kingtide_common::exchange::Exchange| exchange.files().count();
+    let files = sessions.iter().map(|session| session.steps.iter().map(|step| uploads(&step.exchange)).sum());
+    let files: Vec<usize> = files.collect();
+    assert_eq!(files, FILES);
+}
+
+#[test]
+fn five_times_the_golden_capture_is_the_same_plan_on_every_machine() {
+    let (plan, _) = kingtide(&["plan", "-x", "5", "--seed", "1", "--json"], "classroom-12");
+    assert_eq!(plan["sessions_captured"], 12);
+    assert_eq!(plan["sessions_planned"], 60);
+    assert_eq!(plan["requests_captured"], 70);
+    assert_eq!(plan["requests_planned"], 348);
+    assert_eq!(plan["upload_bytes_planned"], 20_042_955);
+    assert_eq!(plan["unresolved"], 0);
+    assert_eq!(plan["shift_s"], 1.0);
+    let gates = ["inter_arrival", "body_bytes", "session_requests", "route_mix"];
+    assert!(gates.iter().all(|gate| plan["fidelity"][gate]["pass"] == true), "{}", plan["fidelity"]);
+}
+
+#[test]
+fn the_first_requests_of_that_plan_leave_at_pinned_instants() {
+    use kingtide::plan::{Mode, amplify, releases};
+    use kingtide_common::units::{Multiple, Seed};
+
+    let sessions = grouped("classroom-12").sessions;
+    let plan = amplify(&sessions, Multiple::new(5.0).unwrap(), Mode::Crowd, Seed(1));
+    let first = releases(&plan, &sessions).take(5).map(|release| release.intended_us);
+    assert_eq!(first.collect::<Vec<_>>(), FIRST_US);
+}
+
+#[test]
+fn a_capture_cut_by_kill_9_is_inspected_and_planned_up_to_the_tear() {
+    let (summary, _) = kingtide(&["inspect", "--json"], "torn");
+    assert_eq!((&summary["exchanges"], &summary["sessions"]), (&Value::from(52), &Value::from(11)));
+    assert_eq!(summary["upload_bytes"]["sum"], 1_787_171);
+    let [damage] = summary["damage"].as_array().unwrap().as_slice() else { panic!("{}", summary["damage"]) };
+    assert!(damage.as_str().unwrap().contains("torn tail"), "{damage}");
+    let (plan, said) = kingtide(&["plan", "--json"], "torn");
+    assert_eq!((&plan["requests_planned"], &plan["unresolved"]), (&Value::from(52), &Value::from(0)));
+    assert!(said.starts_with("damaged: ") && said.contains("torn tail"), "{said}");
+}
