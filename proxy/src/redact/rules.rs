@@ -32,7 +32,8 @@ pub(crate) struct Rules {
     endings: Vec<String>,
     names: HashSet<String>,
     personal_names: HashSet<String>,
-    pub(super) patterns: Vec<Regex>,
+    /// All patterns in one: a text is gone through once.
+    pub(super) pattern: Regex,
 }
 
 impl Rules {
@@ -47,9 +48,6 @@ impl Rules {
     }
 
     fn from_file(name: &str, text: &str, file: &File) -> Result<Self, ConfigError> {
-        let pattern = |pattern: &String| {
-            Regex::new(pattern).map_err(|error| config::wrong(name, text, "patterns", &error.to_string()))
-        };
         let headers = file.secret_headers.iter().chain(&file.personal_headers);
         Ok(Self {
             headers: headers.map(|name| name.to_ascii_lowercase()).collect(),
@@ -58,7 +56,8 @@ impl Rules {
             endings: normalised(&file.secret_endings).collect(),
             names: normalised(&file.secret_names).collect(),
             personal_names: normalised(&file.personal_names).collect(),
-            patterns: file.patterns.iter().map(pattern).collect::<Result<_, _>>()?,
+            pattern: joined(&file.patterns)
+                .map_err(|error| config::wrong(name, text, "patterns", &error.to_string()))?,
         })
     }
 
@@ -83,6 +82,15 @@ impl Rules {
     pub(super) fn is_personal(&self, field: &str) -> bool {
         self.personal_names.contains(&normal(field))
     }
+}
+
+/// One expression for all; each is tried alone first, so that an error speaks of the one that is wrong.
+fn joined(patterns: &[String]) -> Result<Regex, regex::Error> {
+    patterns.iter().try_for_each(|pattern| Regex::new(pattern).map(drop))?;
+    let alternatives: Vec<String> = patterns.iter().map(|pattern| format!("(?:{pattern})")).collect();
+    // No pattern at all matches nowhere.
+    let whole = if alternatives.is_empty() { "[^\\s\\S]".to_owned() } else { alternatives.join("|") };
+    Regex::new(&whole)
 }
 
 fn normalised(names: &[String]) -> impl Iterator<Item = String> {
@@ -120,6 +128,11 @@ mod tests {
             rules.is_personal("E-Mail") && rules.is_personal("first_name") && !rules.is_personal("title")
         );
         assert!(rules.hides_header("x-api-key") && !rules.hides_header("accept"));
+    }
+
+    #[test]
+    fn no_patterns_match_nothing() {
+        assert!(!joined(&[]).unwrap().is_match("anna@school.example \n"));
     }
 
     #[test]
