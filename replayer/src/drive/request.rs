@@ -5,6 +5,8 @@
 //! `Content-Length` is what will really be sent. `Expect` goes too: the body follows at once. An answer
 //! whose JSON is needed is asked for uncompressed.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
 use kingtide_common::audio::AudioBody;
@@ -62,6 +64,11 @@ impl Prepared {
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = self.headers.clone();
         request
+    }
+
+    /// How long sending takes by itself, however fast the target is.
+    pub(super) fn upload_span(&self) -> Duration {
+        self.body.span()
     }
 
     /// Bytes on the wire, head and body.

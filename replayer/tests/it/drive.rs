@@ -217,6 +217,40 @@ fn the_think_clock_counts_from_the_answer_and_offsets_from_the_start() {
 }
 
 #[test]
+fn under_the_think_clock_a_slow_target_is_waited_for() {
+    let server = Server::http(|_| async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        answer(200, "{}")
+    });
+    let sessions = [session((0..4).map(|tick| at(tick * 10_000, get("/slow"))).collect())];
+    let drain = Duration::from_millis(800);
+    let config = DriveConfig { clock: Clock::Think, drain, ..config(&server.origin) };
+    let (measured, report) = drive(&config, &sessions);
+    assert_eq!((report.done, report.failed), (4, 0), "{:?}", report.errors);
+    assert!(measured.duration > drain, "{:?}", measured.duration);
+}
+
+#[test]
+fn tempo_compresses_the_gaps_within_sessions_too() {
+    let server = Server::http(|_| async { answer(200, "{}") });
+    let sessions = [session(vec![get("/"), at(2_400_000, get("/"))])];
+    let plan = kingtide::plan::amplify(&sessions, Multiple::new(4.0).unwrap(), Mode::Tempo, Seed(1));
+    assert_eq!(drive::planned_end_us(&plan, &sessions), 600_000);
+    let measured = drive::run(&plan, &sessions, &config(&server.origin), &Arc::default()).unwrap();
+    let planned: Vec<u64> = measured.recorder.series.seconds().iter().map(|second| second.planned).collect();
+    assert_eq!(planned[0], 2, "{planned:?}");
+}
+
+#[test]
+fn the_time_of_a_slow_upload_is_not_the_targets() {
+    let server = Server::http(|_| async { answer(201, "{}") });
+    let timeout = Duration::from_millis(300);
+    let config = DriveConfig { timeout, drain: timeout, ..config(&server.origin) };
+    let (_, report) = drive(&config, &[session(vec![upload(60_000, &[(500_000, 60_000)])])]);
+    assert_eq!((report.done, report.failed), (1, 0), "{:?}", report.errors);
+}
+
+#[test]
 fn a_refused_connection_is_data() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let origin = format!("http://{}", listener.local_addr().unwrap());
