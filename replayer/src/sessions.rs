@@ -24,6 +24,7 @@ use kingtide_common::exchange::Exchange;
 pub use extract::extract;
 pub use fill::fill;
 pub use map::{BindingMap, BoundValue, map};
+pub use names::is_drives;
 
 /// What a user may set about grouping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -89,7 +89,8 @@ impl<'a> Lane<'a> {
             self.under_way.take();
             link.freed = Some(ended.at);
             self.user.worker.tally.ended(&ended.sample);
-            self.user.values.answers.settle(step, ended.at, ended.found);
+            let is_kept_back = ended.sample.outcome.is_generators();
+            self.user.values.answers.settle(step, ended.at, ended.found, is_kept_back);
             self.position.set(position + 1);
         }
     }
@@ -143,11 +144,11 @@ impl<'a> Lane<'a> {
         let (due, prepared) = due;
         let prepared = match prepared {
             Ok(prepared) => prepared,
-            Err(class) => return self.not_sent(step, due, class),
+            Err(class) => return self.not_sent(step, due, class, None),
         };
         match link.open_at(self.user, due.intended).await {
             Ok(connection) => self.release(step, due, &prepared, connection, link).await,
-            Err(class) => self.not_sent(step, due, class),
+            Err(class) => self.not_sent(step, due, class, Some(ClientStage::Connect)),
         }
     }
 
@@ -162,7 +163,7 @@ impl<'a> Lane<'a> {
         let ready = due.earliest().max(connection.opened);
         if self.is_dropped(ready) {
             link.connection = Some(connection);
-            return self.not_sent(step, due, ErrorClass::DroppedLate);
+            return self.not_sent(step, due, ErrorClass::DroppedLate, None);
         }
         self.user.releases(prepared);
         connection.wire.release(ready);
@@ -221,7 +222,7 @@ impl<'a> Lane<'a> {
         let (outcome, found) = match answered {
             Ok(answer) => (self.user.judged(step, answer.status), answer.found),
             Err(class) => {
-                let stage = stage(&marks, is_sent);
+                let stage = Some(stage(&marks, is_sent));
                 (Outcome::Failed(Failure { class, stage }), Found::new())
             }
         };
@@ -253,7 +254,7 @@ impl<'a> Lane<'a> {
         }
     }
 
-    fn not_sent(&self, step: usize, due: Due, class: ErrorClass) -> Ended {
+    fn not_sent(&self, step: usize, due: Due, class: ErrorClass, stage: Option<ClientStage>) -> Ended {
         let at = Instant::now();
         let clock = self.user.worker.tally.clock;
         let sample = Sample {
@@ -267,7 +268,7 @@ impl<'a> Lane<'a> {
             first_byte_ns: None,
             ended_ns: clock.ns(at),
             upload: Upload::default(),
-            outcome: Outcome::Failed(Failure { class, stage: ClientStage::Connect }),
+            outcome: Outcome::Failed(Failure { class, stage }),
         };
         Ended { sample, at, found: Found::new() }
     }
@@ -287,14 +288,14 @@ impl<'a> Lane<'a> {
         }
         for &step in rest {
             let due = Due { intended: self.user.planned(step), freed: None };
-            let ended = self.not_sent(step, due, ErrorClass::NotSent);
+            let ended = self.not_sent(step, due, ErrorClass::NotSent, None);
             self.user.worker.tally.ended(&ended.sample);
         }
     }
 
     fn unfinished(&self, step: usize, under_way: &UnderWay, class: ErrorClass) -> Sample {
         let marks = under_way.wire.marks();
-        let stage = stage(&marks, marks.written_bytes >= under_way.wire_bytes);
+        let stage = Some(stage(&marks, marks.written_bytes >= under_way.wire_bytes));
         let outcome = Outcome::Failed(Failure { class, stage });
         self.sample(step, under_way, &marks, Instant::now(), outcome)
     }

@@ -2,8 +2,9 @@
 //!
 //! Headers keep their order and values, save those that belonged to the hop or to the edge: connection
 //! management, forwarding and tracing go, `Host`, `Origin` and `Referer` name the new target, and
-//! `Content-Length` is what will really be sent. `Expect` goes too: the body follows at once. An answer
-//! whose JSON is needed is asked for uncompressed.
+//! `Content-Length` is what will really be sent. `Expect` goes too: the body follows at once. A text that
+//! was compressed goes out plain, as the capture holds it, and an answer whose JSON is needed is asked for
+//! uncompressed.
 
 use std::time::Duration;
 
@@ -21,26 +22,7 @@ use super::timer::PreciseTimer;
 use super::values::Filling;
 use crate::measure::recorder::Preparation;
 use crate::measure::{ErrorClass, Upload};
-use crate::sessions::{Hole, Place, Step, fill};
-
-/// Headers that belong to the captured hop or edge.
-const DROPPED: [&str; 15] = [
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "proxy-authorization",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "expect",
-    "forwarded",
-    "via",
-    "x-real-ip",
-    "x-request-id",
-    "traceparent",
-    "tracestate",
-];
+use crate::sessions::{Hole, Place, Step, fill, is_drives};
 
 /// RFC 2046, section 5.1.1.
 const BOUNDARY_BYTES_MAX: u32 = 70;
@@ -90,8 +72,8 @@ pub(super) struct Purpose<'a> {
     pub(super) needs_json: bool,
 }
 
-/// Fills a step's holes. Fails as [`ErrorClass::BindingMissing`] when an answer lacked a value, and as
-/// [`ErrorClass::Unbuildable`] when the result is no HTTP request.
+/// Fills a step's holes. Fails as [`ErrorClass::BindingMissing`] when an answer lacked a value, as
+/// [`ErrorClass::SourceKeptBack`] when there is none because of this machine, and as [`ErrorClass::Unbuildable`] when the result is no HTTP request.
 pub(super) fn prepare(
     step: &Step,
     purpose: Purpose<'_>,
@@ -104,6 +86,9 @@ pub(super) fn prepare(
     let mut headers = headers(step, purpose, boundary.as_deref(), filling)?;
     let (body, upload) = body(step, boundary.as_deref().unwrap_or_default(), filling, random);
     set_length(&mut headers, exchange, body.bytes);
+    if filling.is_kept_back {
+        return Err(ErrorClass::SourceKeptBack);
+    }
     if filling.is_missing {
         return Err(ErrorClass::BindingMissing);
     }
@@ -134,7 +119,7 @@ fn headers(
     boundary: Option<&str>,
     filling: &mut Filling<'_>,
 ) -> Result<HeaderMap, ErrorClass> {
-    let mut headers = HeaderMap::with_capacity(step.exchange.request_headers.len() + 2);
+    let mut headers = HeaderMap::new();
     let host = HeaderValue::from_str(purpose.target.authority()).map_err(|_| ErrorClass::Unbuildable)?;
     headers.insert(header::HOST, host);
     for (index, recorded) in step.exchange.request_headers.iter().enumerate() {
@@ -144,21 +129,24 @@ fn headers(
             headers.insert(name, HeaderValue::from_static("0"));
             continue;
         }
-        if is_dropped(&name, purpose) {
+        if is_dropped(&name, &step.exchange, purpose) {
             continue;
         }
         let value = filled(&recorded.value, step, Place::Header(index), filling);
         let value = retargeted(&name, value, &step.exchange.host, purpose.target);
         let value = with_boundary(&name, value, boundary);
-        headers.append(name, HeaderValue::from_str(&value).map_err(|_| ErrorClass::Unbuildable)?);
+        let value = HeaderValue::from_str(&value).map_err(|_| ErrorClass::Unbuildable)?;
+        headers.try_append(name, value).map_err(|_| ErrorClass::Unbuildable)?;
     }
     Ok(headers)
 }
 
-fn is_dropped(name: &HeaderName, purpose: Purpose<'_>) -> bool {
-    let is_forwarding = name.as_str().starts_with("x-forwarded-");
+fn is_dropped(name: &HeaderName, exchange: &Exchange, purpose: Purpose<'_>) -> bool {
     let compresses = purpose.needs_json && name == header::ACCEPT_ENCODING;
-    is_forwarding || compresses || name == header::HOST || DROPPED.contains(&name.as_str())
+    // The capture holds such a text as it was before the coding, and so it is sent.
+    let is_plain = matches!(exchange.request_body, Body::Json(_) | Body::Form(_));
+    let was_coded = is_plain && name == header::CONTENT_ENCODING;
+    compresses || was_coded || is_drives(name.as_str())
 }
 
 /// `Origin` and `Referer` of the captured host name the new target, as a browser on it would.

@@ -27,6 +27,7 @@ pub fn validity(recorder: &Recorder, planned: u64) -> Gates {
     let lag_ms = recorder.lag.quantile_ms(0.99).unwrap_or(0.0);
     let late = share(recorder.late, recorder.lag.count());
     let unresolved = share(bindings.unresolved, bindings.resolved + bindings.unresolved);
+    let unaccounted = recorder.planned().abs_diff(planned) as f64;
     let gates = [
         ("lag_p99_ms", at_most(lag_ms, LAG_MS_P99_MAX, "lag of the generator at p99 in ms")),
         ("late_share", at_most(late, LATE_SHARE_MAX, "share of the sends that were over 10 ms late")),
@@ -41,6 +42,10 @@ pub fn validity(recorder: &Recorder, planned: u64) -> Gates {
         (
             "unresolved_share",
             at_most(unresolved, UNRESOLVED_SHARE_MAX, "share of the values that nothing supplied"),
+        ),
+        (
+            "unaccounted",
+            at_most(unaccounted, 0.0, "planned requests that ended in no or in several counted states"),
         ),
     ];
     gates.into_iter().map(|(name, gate)| (name.to_owned(), gate)).collect()
@@ -132,5 +137,15 @@ mod tests {
         recorder.bindings.resolved = 98;
         recorder.bindings.unresolved = 2;
         assert_eq!(failing(&recorder, 0), ["unresolved_share"]);
+    }
+
+    #[test]
+    fn a_request_that_nobody_counted_fails_a_run() {
+        let mut recorder = Recorder::new(1);
+        recorder.ended(&answered(200, false));
+        recorder.withheld = 1;
+        assert_eq!(failing(&recorder, 2), ["sent_share"]);
+        assert_eq!(failing(&recorder, 3), ["sent_share", "unaccounted"]);
+        assert_eq!(failing(&recorder, 1), ["sent_share", "unaccounted"]);
     }
 }

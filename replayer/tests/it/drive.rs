@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use kingtide::drive::{self, Clock, DriveConfig, DriveError, Measured, Stop, Target};
 use kingtide::identities::Identities;
-use kingtide::measure::ErrorClass;
 use kingtide::measure::live::Live;
-use kingtide::measure::run::{RunReport, Verdict};
+use kingtide::measure::run::{RouteReport, RunReport, Second, Verdict};
 use kingtide::measure::summary::{self, Context};
+use kingtide::measure::{ClientStage, ErrorClass};
 use kingtide::plan::{Mode, Plan, PlannedClone};
 use kingtide::sessions::{Escape, Session};
 use kingtide_common::units::{Multiple, Seed};
@@ -51,7 +51,33 @@ fn drive(config: &DriveConfig, sessions: &[Session]) -> (Measured, RunReport) {
         cautions: &[],
     };
     let report = summary::report(&context, &measured);
+    assert_adds_up(&report);
     (measured, report)
+}
+
+/// Every planned request is in exactly one counted state, whatever the target did.
+fn assert_adds_up(report: &RunReport) {
+    let without_answer: u64 = report.errors.values().sum();
+    let with_stages: u64 = report.failures.iter().map(|failure| failure.count).sum();
+    let worse = report.failed - without_answer;
+    assert_eq!(report.planned, report.done + without_answer + report.withheld, "{report:?}");
+    assert_eq!(without_answer, with_stages);
+    assert_eq!(report.statuses.values().sum::<u64>(), report.done);
+    assert!(worse <= report.done && report.sent <= report.planned - report.withheld);
+    let routes = |of: fn(&RouteReport) -> u64| report.routes.iter().map(of).sum::<u64>();
+    assert_eq!(routes(|route| route.planned), report.planned);
+    assert_eq!(
+        [routes(|route| route.sent), routes(|route| route.done), routes(|route| route.failed)],
+        [report.sent, report.done, report.failed]
+    );
+    let seconds = |of: fn(&Second) -> u64| report.series.iter().map(of).sum::<u64>();
+    assert_eq!(seconds(|second| second.planned), report.planned - report.withheld);
+    assert_eq!(
+        [seconds(|second| second.sent), seconds(|second| second.done), seconds(|second| second.failed)],
+        [report.sent, report.done, report.failed]
+    );
+    assert_eq!(report.lag_ms.count, report.sent);
+    assert!(report.fidelity["unaccounted"].pass);
 }
 
 fn errors(report: &RunReport) -> Vec<(&str, u64)> {
@@ -290,7 +316,7 @@ fn a_closed_idle_connection_loses_no_request() {
     let sessions = [session(vec![get("/a"), at(150_000, get("/b")), at(300_000, get("/c"))])];
     let (measured, report) = drive(&config(&server.origin), &sessions);
     assert_eq!((report.done, report.failed), (3, 0), "{:?}", report.errors);
-    assert_eq!(measured.recorder.reconnects, 2);
+    assert_eq!((measured.recorder.reconnects, report.reconnects), (2, 2));
     assert_eq!(server.connections(), 3);
 }
 
@@ -303,7 +329,7 @@ fn an_answer_cut_short_is_closed_early() {
     let (measured, report) = drive(&config(&server.origin), &[session(vec![get("/")])]);
     assert_eq!((errors(&report), report.done), (vec![("closed_early", 1)], 0));
     let failure = measured.recorder.failures.keys().next().unwrap();
-    assert_eq!((failure.class, failure.stage.name()), (ErrorClass::ClosedEarly, "receive"));
+    assert_eq!((failure.class, failure.stage), (ErrorClass::ClosedEarly, Some(ClientStage::Receive)));
 }
 
 #[test]
@@ -329,7 +355,7 @@ fn the_users_stop_keeps_back_what_was_not_released() {
     sessions.extend(vec![session(vec![at(far_us, get("/in-an-hour"))]); 3]);
     let (measured, report) = drive(&config, &sessions);
     assert_eq!((report.planned, report.done, report.failed), (5, 1, 0));
-    assert_eq!((measured.recorder.withheld, measured.recorder.planned()), (4, 5));
+    assert_eq!((report.withheld, measured.recorder.planned()), (4, 5));
     assert_eq!((report.interrupted, report.verdict), (true, Verdict::Invalid));
 }
 
@@ -359,6 +385,17 @@ fn headers_keep_order_and_values_and_lose_what_belonged_to_the_edge() {
     ];
     let expected: Vec<(String, String)> = expected.map(|(name, value)| (name.to_owned(), value)).into();
     assert_eq!((received[0].path.as_str(), &received[0].headers), ("/page?q=1", &expected));
+}
+
+#[test]
+fn a_body_that_was_compressed_goes_out_plain() {
+    let server = Server::http(|_| async { answer(200, "{}") });
+    let mut step = login();
+    step.exchange.request_headers.push(header("Content-Encoding", "gzip"));
+    step.exchange.request_body_bytes = 4;
+    drive(&config(&server.origin), &[session(vec![step])]);
+    let received = &server.received()[0];
+    assert_eq!((received.header("content-encoding"), received.body.len()), ("", 15));
 }
 
 /// What the generator can do here; for people, never asserted.
