@@ -58,17 +58,13 @@ impl Connection {
     /// Carries on a request that met a closed connection, which had come as far as `before`. Returns since
     /// when it could go out: what never did still can, and its lag counts from this connection on.
     pub(super) fn release_again(&self, before: &Marks, ready: Instant) -> Instant {
-        match before.first_write {
-            Some(first_write) => {
-                self.wire.release_again(first_write);
-                ready
-            }
-            None => {
-                let ready = ready.max(self.opened);
-                self.wire.release(ready);
-                ready
-            }
+        if let Some(first_write) = before.first_write {
+            self.wire.release_again(first_write);
+            return ready;
         }
+        let ready = ready.max(self.opened);
+        self.wire.release(ready);
+        ready
     }
 
     /// Waits until it can take a request; false when the target has closed it.

@@ -10,7 +10,7 @@ use super::recorder::Recorder;
 use super::run::Gate;
 use crate::plan::Mode;
 use crate::plan::dispersion::label;
-use crate::plan::fidelity::{Comparison, DISPERSION_LIMIT, Fidelity};
+use crate::plan::fidelity::{Comparison, Fidelity};
 
 const LAG_MS_P99_MAX: f64 = 10.0;
 const LATE_SHARE_MAX: f64 = 0.01;
@@ -53,10 +53,8 @@ pub fn validity(recorder: &Recorder, planned: u64) -> Gates {
 
 /// How like its capture the plan is. Only [`Mode::Crowd`] claims the capture's rhythm.
 pub fn likeness(fidelity: &Fidelity, mode: Mode) -> Gates {
-    let distance = |comparison: Comparison, meaning: &str| Gate {
-        pass: comparison.pass,
-        ..at_most(comparison.value, comparison.limit, meaning)
-    };
+    let distance =
+        |comparison: Comparison, meaning: &str| at_most(comparison.value, comparison.limit, meaning);
     let mut gates = vec![
         ("body_bytes".to_owned(), distance(fidelity.body_bytes, "KS distance of body sizes")),
         (
@@ -79,8 +77,7 @@ fn dispersions(fidelity: &Fidelity) -> impl Iterator<Item = (String, Gate)> {
     fidelity.dispersion.iter().map(|check| {
         let window = label(check.window_s);
         let meaning = format!("deviation of the dispersion from its target in windows of {window} s");
-        let gate = Gate { pass: check.pass, ..at_most(check.deviation, DISPERSION_LIMIT, &meaning) };
-        (format!("dispersion_{window}s"), gate)
+        (format!("dispersion_{window}s"), at_most(check.deviation, check.limit, &meaning))
     })
 }
 
