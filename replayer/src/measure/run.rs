@@ -66,7 +66,8 @@ pub struct RouteReport {
     pub done: u64,
     pub failed: u64,
     pub statuses: BTreeMap<String, u64>,
-    /// Request bodies and the file parts within them, bytes sent completely.
+    /// Request bodies and the file parts within them that were handed to the socket whole. What a target that
+    /// broke off had read of them nobody knows.
     pub body_bytes: u64,
     pub files: u64,
     pub file_bytes: u64,

@@ -31,13 +31,17 @@ fn plan(sessions: &[Session]) -> Plan {
 }
 
 fn config(origin: &str) -> DriveConfig {
+    config_of(Target::resolve(origin).unwrap())
+}
+
+pub(crate) fn config_of(target: Target) -> DriveConfig {
     let (stop, receiver) = watch::channel(Stop::Run);
     // Nobody stops these runs.
     drop(stop);
-    DriveConfig::new(Target::resolve(origin).unwrap(), TIMEOUT, receiver)
+    DriveConfig::new(target, TIMEOUT, receiver)
 }
 
-fn drive(config: &DriveConfig, sessions: &[Session]) -> (Measured, RunReport) {
+pub(crate) fn drive(config: &DriveConfig, sessions: &[Session]) -> (Measured, RunReport) {
     let plan = plan(sessions);
     let measured = drive::run(&plan, sessions, config, &Arc::new(Live::default())).unwrap();
     let context = Context {
@@ -80,7 +84,7 @@ fn assert_adds_up(report: &RunReport) {
     assert!(report.fidelity["unaccounted"].pass);
 }
 
-fn errors(report: &RunReport) -> Vec<(&str, u64)> {
+pub(crate) fn errors(report: &RunReport) -> Vec<(&str, u64)> {
     report.errors.iter().map(|(class, count)| (class.as_str(), *count)).collect()
 }
 
@@ -288,9 +292,9 @@ fn a_refused_connection_is_data() {
 
 #[test]
 fn a_reset_in_the_middle_of_an_upload_is_a_reset() {
-    // Closing with unread bytes makes the kernel send a reset.
+    // Closing with unread bytes makes the kernel send a reset. The upload is larger than any socket's buffers.
     let server = Server::raw(|mut stream| async move { drop(read_head(&mut stream).await) });
-    let (measured, report) = drive(&config(&server.origin), &[session(vec![upload(4_000_000, &[])])]);
+    let (measured, report) = drive(&config(&server.origin), &[session(vec![upload(64_000_000, &[])])]);
     assert_eq!(errors(&report), [("reset", 1)], "{:?}", measured.recorder.failures);
     assert_eq!((report.files, report.body_bytes), (0, 0), "what was not sent whole is not counted");
 }

@@ -5,6 +5,8 @@
 mod capture_files;
 mod captured;
 mod drive;
+mod hostile;
 mod reading;
 mod replay;
 mod server;
+mod tls;
