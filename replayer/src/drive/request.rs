@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
-use kingtide_common::audio::AudioBody;
+use kingtide_common::audio::{AudioBody, AudioFormat};
 use kingtide_common::exchange::{Body, Exchange};
 use rand_chacha::ChaCha8Rng;
 
@@ -92,10 +92,7 @@ pub(super) fn prepare(
     if filling.is_missing {
         return Err(ErrorClass::BindingMissing);
     }
-    let preparation = Preparation {
-        bindings: filling.bindings,
-        is_approximated: matches!(exchange.request_body, Body::Unread(_)),
-    };
+    let preparation = Preparation { bindings: filling.bindings, is_approximated: is_approximated(exchange) };
     let method = Method::from_bytes(exchange.method.as_bytes()).map_err(|_| ErrorClass::Unbuildable)?;
     let uri = origin_form(&target).parse().map_err(|_| ErrorClass::Unbuildable)?;
     let uses_identity = filling.uses_identity;
@@ -195,11 +192,8 @@ fn body(
             multipart::segments(multipart, boundary, exchange.request_body_bytes, random, field)
         }
         Body::Opaque | Body::Unread(_) => {
-            vec![Segment::File(AudioBody::new(
-                None,
-                exchange.request_body_bytes,
-                rand::RngExt::random(random),
-            ))]
+            let variation = rand::RngExt::random(random);
+            vec![Segment::File(AudioBody::new(recording(exchange), exchange.request_body_bytes, variation))]
         }
     };
     let source = BodySource::new(segments);
@@ -207,6 +201,17 @@ fn body(
     let files = exchange.files().count() as u64;
     let file_bytes = exchange.files().map(|file| file.bytes).sum();
     (source.paced(Pacing::new(&exchange.pacing, body_bytes)), Upload { body_bytes, files, file_bytes })
+}
+
+/// The kind of recording that a body is by itself, without a form around it.
+fn recording(exchange: &Exchange) -> Option<AudioFormat> {
+    AudioFormat::from_content_type(exchange.request_header("content-type")?)
+}
+
+/// Whether a request goes out with filler of the captured size: the capture does not hold its body, and it
+/// is no recording either.
+pub(super) fn is_approximated(exchange: &Exchange) -> bool {
+    matches!(exchange.request_body, Body::Opaque | Body::Unread(_)) && recording(exchange).is_none()
 }
 
 /// A body has a length even where the captured one came in chunks; a request without body says so only

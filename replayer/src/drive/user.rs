@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use super::connection::Connection;
 use super::lane::Lane;
 use super::pacing;
-use super::request::Prepared;
+use super::request::{Prepared, is_approximated};
 use super::script::{Script, end_us};
 use super::values::Values;
 use super::worker::Worker;
@@ -20,6 +20,8 @@ use crate::sessions::Session;
 
 /// From this status on an answer is a failure.
 const FAILED_STATUS_MIN: u16 = 400;
+/// From this status on it is the target's own.
+const SERVER_ERROR_MIN: u16 = 500;
 
 /// See the module.
 #[derive(Debug)]
@@ -67,9 +69,11 @@ impl<'a> User<'a> {
 
     /// An answer beside the captured one: a failure where that was none is worse.
     pub(super) fn judged(&self, step: usize, status: u16) -> Outcome {
-        let captured = self.session.steps[step].exchange.status;
-        let was_good = captured.is_none_or(|captured| captured < FAILED_STATUS_MIN);
-        Outcome::Answered { status, worse: was_good && status >= FAILED_STATUS_MIN }
+        let exchange = &self.session.steps[step].exchange;
+        let was_good = exchange.status.is_none_or(|captured| captured < FAILED_STATUS_MIN);
+        // Filler may well be refused; that says nothing about the target.
+        let failed_min = if is_approximated(exchange) { SERVER_ERROR_MIN } else { FAILED_STATUS_MIN };
+        Outcome::Answered { status, worse: was_good && status >= failed_min }
     }
 
     pub(super) fn route(&self, step: usize) -> usize {

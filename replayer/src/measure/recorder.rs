@@ -35,7 +35,7 @@ pub struct RouteCounts {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Preparation {
     pub bindings: BindingCounts,
-    /// Its body was not readable in the capture: same size, other bytes.
+    /// Its body is not in the capture: same size, other bytes.
     pub is_approximated: bool,
 }
 

@@ -136,7 +136,8 @@ pub struct RunReport {
     pub withheld: u64,
     /// Kept connections that the target had closed and that were opened again.
     pub reconnects: u64,
-    /// Requests sent with filler of the captured size, because the proxy could not read their bodies.
+    /// Requests sent with filler of the captured size, because the capture does not hold their bodies. An
+    /// answer of 4xx to one of these is not worse than captured.
     pub approximated: u64,
     pub statuses: BTreeMap<String, u64>,
     pub files: u64,

@@ -74,7 +74,7 @@ pub struct Failure {
 pub enum Outcome {
     Answered {
         status: u16,
-        /// It failed (≥ 400) where the captured one had not.
+        /// It failed (≥ 400; ≥ 500 where the body was filler) and the captured one had not.
         worse: bool,
     },
     Failed(Failure),

@@ -120,7 +120,8 @@ fn cautions(measured: &Measured, total: &RouteCounts) -> Vec<String> {
     let approximated = measured.recorder.approximated;
     let filler = (approximated > 0).then(|| {
         format!(
-            "{} went out with filler of the captured size: the proxy could not read the body",
+            "{} went out with filler of the captured size, because the capture does not hold the body: \
+             refusals of these (4xx) do not count as failures",
             counted(approximated, "request")
         )
     });

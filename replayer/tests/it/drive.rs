@@ -12,6 +12,7 @@ use kingtide::measure::summary::{self, Context};
 use kingtide::measure::{ClientStage, ErrorClass};
 use kingtide::plan::{Mode, Plan, PlannedClone};
 use kingtide::sessions::{Escape, Session};
+use kingtide_common::exchange::Body;
 use kingtide_common::units::{Multiple, Seed};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{Notify, watch};
@@ -389,6 +390,31 @@ fn headers_keep_order_and_values_and_lose_what_belonged_to_the_edge() {
     ];
     let expected: Vec<(String, String)> = expected.map(|(name, value)| (name.to_owned(), value)).into();
     assert_eq!((received[0].path.as_str(), &received[0].headers), ("/page?q=1", &expected));
+}
+
+#[test]
+fn a_refusal_of_filler_is_not_the_targets_failure() {
+    let server =
+        Server::http(
+            |received| async move { answer(if received.path == "/crash" { 500 } else { 422 }, "{}") },
+        );
+    let unread = |target: &str, kind: &str| {
+        let mut step = get(target);
+        step.exchange.method = "POST".to_owned();
+        step.exchange.request_headers = vec![header("Content-Type", kind)];
+        step.exchange.request_body = Body::Unread("larger than 64 KiB".to_owned());
+        step.exchange.request_body_bytes = 70_000;
+        session(vec![step])
+    };
+    let sessions = [
+        unread("/refused", "application/json"),
+        unread("/crash", "application/json"),
+        unread("/recording", "audio/webm"),
+    ];
+    let (_, report) = drive(&config(&server.origin), &sessions);
+    assert_eq!((report.approximated, report.done, report.failed), (2, 3, 2), "{:?}", report.statuses);
+    assert!(report.reasons.iter().any(|reason| reason.contains("2 requests went out with filler")));
+    assert!(server.received().iter().all(|received| received.body.len() == 70_000));
 }
 
 #[test]

@@ -47,7 +47,11 @@ fn volume(grid: &mut Grid, runs: &[RunReport]) {
     }
     grid.row("Files sent", "", runs.iter().map(files));
     if runs.iter().any(|run| run.approximated > 0) {
-        grid.row("Filler bodies", "not readable in the capture", trouble(|run| run.approximated));
+        grid.row(
+            "Filler bodies",
+            "not in the capture; refusals do not count",
+            trouble(|run| run.approximated),
+        );
     }
     grid.row("Reconnects", "idle connections the target had closed", each(|run| run.reconnects));
     grid.row("Unresolved bindings", "values nothing supplied", trouble(|run| run.bindings.unresolved));
