@@ -206,17 +206,6 @@ impl Step {
     }
 }
 
-impl Session {
-    /// From the first request's first byte to the last exchange's end, microseconds.
-    pub fn duration_us(&self) -> u64 {
-        let ends = self
-            .steps
-            .iter()
-            .map(|step| step.offset_us.saturating_add(step.exchange.instants.done_us.unwrap_or(0)));
-        ends.max().unwrap_or(0)
-    }
-}
-
 #[cfg(test)]
 pub(crate) mod scene;
 #[cfg(test)]
