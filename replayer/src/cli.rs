@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod capture;
 pub mod completions;
 pub mod inspect;
 pub mod plan;
@@ -39,7 +40,7 @@ Examples:
 
 Exit status:
   0  the target held        2  bad input: arguments, configuration, files
-  1  the target missed      3  the run is invalid: generator saturated, capture damaged
+  1  the target missed      3  the run is invalid: generator late, stopped, values without a source
 
 The result goes to stdout, progress and diagnostics to stderr (KINGTIDE_LOG=debug for more).";
 

@@ -41,7 +41,7 @@ use crate::measure::Recorder;
 use crate::measure::live::Live;
 use crate::measure::route::Routes;
 use crate::plan::Plan;
-use crate::sessions::Session;
+use crate::sessions::{Session, Step};
 use script::Script;
 use worker::Shared;
 
@@ -77,9 +77,10 @@ pub struct DriveConfig {
     pub identities: Option<Identities>,
     pub clock: Clock,
     pub late: Late,
-    /// From sent to the last byte of the answer.
+    /// From sent to the last byte of the answer, beside what the upload's recorded curve takes.
     pub timeout: Duration,
-    /// From the last planned release (or the user's stop) to the end of the run.
+    /// From the last release (planned, or under [`Clock::Think`] the last that an answer led to) or the
+    /// user's stop to the end of the run.
     pub drain: Duration,
     pub workers: NonZeroUsize,
     pub stop: watch::Receiver<Stop>,
@@ -95,7 +96,7 @@ pub struct Measured {
     pub started: SystemTime,
     /// From the plan's zero to the end of the last request.
     pub duration: Duration,
-    /// The user stopped it.
+    /// The user asked to stop it; what that kept back is [`Recorder::withheld`].
     pub is_interrupted: bool,
 }
 
@@ -161,11 +162,14 @@ pub fn planned_requests(plan: &Plan, sessions: &[Session]) -> u64 {
     plan.clones.iter().map(|clone| sessions[clone.session].steps.len() as u64).sum()
 }
 
-/// The last planned release, microseconds from the start of the run.
+/// When the last planned request is out, its upload on the recorded curve included; microseconds from the
+/// start of the run.
 pub fn planned_end_us(plan: &Plan, sessions: &[Session]) -> u64 {
-    let last_us = |session: &Session| session.steps.iter().map(|step| step.offset_us).max().unwrap_or(0);
+    let out_us = |step: &Step| plan.scaled_us(step.offset_us).saturating_add(pacing::span_us(&step.exchange));
+    let last_us = |session: &Session| session.steps.iter().map(out_us).max().unwrap_or(0);
     let last_us: Vec<u64> = sessions.iter().map(last_us).collect();
-    plan.clones.iter().map(|clone| clone.start_us + last_us[clone.session]).max().unwrap_or(0)
+    let ends_us = plan.clones.iter().map(|clone| clone.start_us.saturating_add(last_us[clone.session]));
+    ends_us.max().unwrap_or(0)
 }
 
 fn play(shared: &Shared<'_>) -> io::Result<Recorder> {

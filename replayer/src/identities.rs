@@ -11,6 +11,9 @@ use std::sync::Arc;
 use crate::plan::Plan;
 use crate::sessions::{Session, Source};
 
+/// Columns that name an account.
+const LOGIN_COLUMNS: [&str; 2] = ["email", "username"];
+
 /// One row of the file.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Identity {
@@ -86,7 +89,7 @@ impl Identities {
         let mut seen = HashMap::new();
         for (index, row) in self.rows.iter().enumerate() {
             let line = index + 1 + HEADER_LINES;
-            if let Some(first) = seen.insert(&row.values, line) {
+            if let Some(first) = seen.insert(row.account(), line) {
                 return Err(IdentityError::Repeated { path: self.path.clone(), first, second: line });
             }
         }
@@ -114,6 +117,12 @@ impl Identities {
 }
 
 impl Identity {
+    /// What tells accounts apart: the names they log in with, else the whole line.
+    fn account(&self) -> Vec<&str> {
+        let names: Vec<&str> = LOGIN_COLUMNS.iter().filter_map(|name| self.column(name)).collect();
+        if names.is_empty() { self.values.iter().map(String::as_str).collect() } else { names }
+    }
+
     pub fn column(&self, name: &str) -> Option<&str> {
         self.values.get(*self.columns.get(name)?).map(String::as_str)
     }
@@ -256,7 +265,7 @@ mod tests {
     fn broken_files_are_refused() {
         assert!(matches!(read("email,password\n"), Err(IdentityError::Empty { .. })));
         assert!(matches!(read("email,password\na@x\n"), Err(IdentityError::Unreadable { .. })));
-        let twice = read("email,password\na@x,1\nb@x,1\na@x,1\n");
+        let twice = read("email,password\na@x,1\nb@x,1\na@x,another\n");
         assert!(matches!(twice, Err(IdentityError::Repeated { first: 2, second: 4, .. })));
         assert!(matches!(Identities::read(Path::new("absent.csv")), Err(IdentityError::Unreadable { .. })));
     }

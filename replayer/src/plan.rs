@@ -102,8 +102,14 @@ impl Plan {
         steps.collect()
     }
 
-    fn intended_us(&self, clone: PlannedClone, offset_us: u64) -> u64 {
-        clone.start_us + scaled(offset_us, self.speed())
+    /// Intended instant of what the captured session did at `offset_us`, microseconds from the start of the run.
+    pub fn intended_us(&self, clone: PlannedClone, offset_us: u64) -> u64 {
+        clone.start_us.saturating_add(self.scaled_us(offset_us))
+    }
+
+    /// A captured duration as this plan plays it, microseconds: shorter in `tempo`.
+    pub fn scaled_us(&self, captured_us: u64) -> u64 {
+        scaled(captured_us, self.speed())
     }
 }
 
@@ -138,7 +144,7 @@ impl<'a> Captured<'a> {
 
     /// Instants of the requests of one session that starts at `start_us`.
     fn requests_us(&self, session: usize, start_us: u64) -> impl Iterator<Item = u64> {
-        self.sessions[session].steps.iter().map(move |step| start_us + step.offset_us)
+        self.sessions[session].steps.iter().map(move |step| start_us.saturating_add(step.offset_us))
     }
 
     fn instants_us(&self) -> Vec<u64> {

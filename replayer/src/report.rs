@@ -74,15 +74,29 @@ fn unreadable(path: &Path, source: std::io::Error) -> ReportError {
     }
 }
 
-/// Writes a file whole or not at all: beside its place first, then by rename.
+/// Writes a file whole or not at all: beside its place first and to the disk, then by rename.
 pub fn write_whole(path: &Path, text: &str) -> Result<(), ReportError> {
-    let failed = |source| ReportError::Write { path: path.to_owned(), source };
+    let beside = beside(path);
+    let write = |mut file: fs::File| file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    let placed = fs::File::create(&beside).and_then(write).and_then(|()| fs::rename(&beside, path));
+    placed.inspect_err(|_| drop(fs::remove_file(&beside))).map_err(|source| unwritable(path, source))
+}
+
+/// Finds out early what [`write_whole`] would fail of; leaves nothing behind.
+pub fn can_write(path: &Path) -> Result<(), ReportError> {
+    let beside = beside(path);
+    let tried = fs::File::create(&beside).and_then(|_| fs::remove_file(&beside));
+    tried.map_err(|source| unwritable(path, source))
+}
+
+fn beside(path: &Path) -> PathBuf {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".part");
-    let beside = PathBuf::from(beside);
-    let written = fs::File::create(&beside).and_then(|mut file| file.write_all(text.as_bytes()));
-    let placed = written.and_then(|()| fs::rename(&beside, path));
-    placed.inspect_err(|_| drop(fs::remove_file(&beside))).map_err(failed)
+    beside.into()
+}
+
+fn unwritable(path: &Path, source: std::io::Error) -> ReportError {
+    ReportError::Write { path: path.to_owned(), source }
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ use kingtide_common::exchange::Exchange;
 pub use extract::extract;
 pub use fill::fill;
 pub use map::{BindingMap, BoundValue, map};
+pub use names::is_drives;
 
 /// What a user may set about grouping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -202,14 +203,6 @@ impl Step {
             Source::Response { step, .. } => Some(*step),
             _ => None,
         })
-    }
-}
-
-impl Session {
-    /// From the first request's first byte to the last exchange's end, microseconds.
-    pub fn duration_us(&self) -> u64 {
-        let ends = self.steps.iter().map(|step| step.offset_us + step.exchange.instants.done_us.unwrap_or(0));
-        ends.max().unwrap_or(0)
     }
 }
 

@@ -3,11 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use kingtide_common::capture::{Capture, Manifest};
 
+use super::capture::Recorded;
 use super::{Exit, print_result};
 use crate::inspect::{Material, Summary, summarise, text};
-use crate::sessions::{self, Rules};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -38,14 +37,12 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<Exit> {
 
 /// Reads a capture and sums it up.
 pub(super) fn summary_of(path: &Path) -> anyhow::Result<Summary> {
-    let capture = Capture::open(path)?;
-    let reading = capture.read()?;
-    let grouped = sessions::group(reading.exchanges, &Rules::default());
+    let recorded = Recorded::read(path)?;
     Ok(summarise(&Material {
-        capture: &path.display().to_string(),
-        sessions: &grouped.sessions,
-        ledger: capture.manifest().map(Manifest::ledger),
-        gaps: &reading.gaps,
-        damage: &reading.damage,
+        capture: &recorded.name,
+        sessions: &recorded.sessions.sessions,
+        ledger: recorded.ledger,
+        gaps: &recorded.gaps,
+        damage: &recorded.damage,
     }))
 }

@@ -4,15 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use clap::Args;
-use kingtide_common::capture::Capture;
 use kingtide_common::units::{ByteSize, Multiple, Seed};
 use serde::Serialize;
 
+use super::capture::Recorded;
 use super::{Exit, print_result};
 use crate::plan::{self, Fidelity, Mode, Plan, dispersion};
-use crate::sessions::{self, BindingMap, Rules, Session, Sessions};
+use crate::sessions::{self, BindingMap, Session, Sessions};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -46,19 +45,9 @@ pub struct PlanArgs {
     json: bool,
 }
 
-/// Reads the capture, plans, and prints the plan to stdout. The capture's damage goes to stderr.
+/// Reads the capture, plans, and prints the plan to stdout. What the capture lacks goes to stderr.
 pub fn run(args: &PlanArgs) -> anyhow::Result<Exit> {
-    let reading = Capture::open(&args.capture).and_then(|capture| capture.read());
-    let reading = reading.with_context(|| format!("cannot read the capture {}", args.capture.display()))?;
-    for damage in &reading.damage {
-        eprintln!("damaged: {damage}");
-    }
-    anyhow::ensure!(
-        !reading.exchanges.is_empty(),
-        "{} holds no exchange to plan; record some traffic first",
-        args.capture.display()
-    );
-    let sessions = sessions::group(reading.exchanges, &Rules::default());
+    let sessions = Recorded::read_traffic(&args.capture)?.sessions;
     let plan = plan::amplify(&sessions.sessions, args.multiple, args.mode, Seed(args.seed));
     let report = PlanReport::new(&plan, &sessions, args.show_bindings);
     let text = if args.json { serde_json::to_string_pretty(&report)? + "\n" } else { report.to_text()? };
@@ -158,11 +147,12 @@ impl PlanReport {
     fn write_fidelity(&self, text: &mut String) -> std::fmt::Result {
         for check in &self.fidelity.dispersion {
             let plan::DispersionCheck { window_s, captured, target, planned, .. } = check;
-            let says = verdict(check.pass);
+            let (deviation, limit, says) = (check.deviation, check.limit, verdict(check.pass));
             let name = format!("I({window_s} s)");
             writeln!(
                 text,
-                "{name:<18} {planned:.2} planned, {target:.2} wanted, {captured:.2} captured  {says}"
+                "{name:<18} {planned:.2} planned, {target:.2} wanted, {captured:.2} captured: \
+                 off by {deviation:.3}, at most {limit:.3}  {says}"
             )?;
         }
         for (name, shape) in self.fidelity.shapes() {
@@ -184,6 +174,7 @@ fn upload_bytes(session: &Session) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sessions::Rules;
     use crate::sessions::scene::{capture, post};
 
     fn report(show_bindings: bool) -> PlanReport {

@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
-use kingtide_common::capture::{Capture, Reading};
 use kingtide_common::units::{Multiple, Seed, Span};
 
 use self::progress::Display;
 use self::share::Share;
+use super::capture::Recorded;
 use super::{Exit, print_result};
 use crate::drive::{self, Clock, DriveConfig, Late, Target};
 use crate::identities::Identities;
@@ -27,19 +27,22 @@ use crate::measure::summary::{self, Context};
 use crate::plan::{self, Mode, Plan};
 use crate::report::format::{count, counted, multiple};
 use crate::report::{self, RUN_FILE, Report, terminal};
-use crate::sessions::{self, Rules, Session};
 
 const REACH_TIMEOUT: Duration = Duration::from_secs(5);
+const WAIT_MAX: Duration = Duration::from_hours(24);
 
 const EXAMPLES: &str = "\
 Examples:
   kingtide replay captures/monday --target http://127.0.0.1:8080 -x 1      the capture itself, each session once
   kingtide replay captures/monday --target http://127.0.0.1:8080 -x 5 --identities accounts.csv --out runs/5x
   kingtide replay captures/monday --target https://staging.example.com -x 2 --yes-this-is staging.example.com
+  kingtide replay captures/monday --target https://app.staging.internal -x 2 --ca staging-ca.pem
   kingtide replay captures/monday --target http://10.0.0.7 -x 10 --json | jq .verdict
 
 Every user of the replay logs in with an account of its own: --identities is a CSV file whose first line
 names the columns (email,password), with at least as many lines as the plan has users who log in.
+
+A damaged capture is replayed as far as it reads; the report says what is missing.
 
 Ctrl-C releases nothing more, waits for what is in flight and reports; a second one ends at once.
 
@@ -56,6 +59,10 @@ pub struct ReplayArgs {
     /// Where to send: http://HOST:PORT or https://HOST. Paths come from the capture.
     #[arg(long, value_name = "URL")]
     target: String,
+    /// PEM file with the certificate of the CA (or of the server itself) that an https target's TLS rests
+    /// on, beside the public ones. For staging servers with a private CA.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// How many times the captured users, 0.1 to 1000.
     #[arg(short = 'x', long, value_name = "N", default_value = "1")]
     multiple: Multiple,
@@ -74,10 +81,11 @@ pub struct ReplayArgs {
     /// What happens to a request that this machine is over 10 ms late for.
     #[arg(long, value_enum, default_value_t)]
     late: Late,
-    /// Longest wait for an answer, from the first byte sent.
+    /// Longest wait for an answer, from the first byte sent; an upload's recorded duration comes on top.
     #[arg(long, value_name = "TIME", default_value = "60s")]
     timeout: Span,
     /// Longest wait for what is in flight after the last planned request [default: the timeout, at least 30s].
+    /// With --clock think the last request is the last that an answer led to.
     #[arg(long, value_name = "TIME")]
     drain: Option<Span>,
     /// Share of the planned requests that may fail before the target has missed.
@@ -97,84 +105,58 @@ pub struct ReplayArgs {
     yes_this_is: Option<String>,
 }
 
-/// A capture, ready to plan from.
-struct Captured {
-    name: String,
-    sessions: Vec<Session>,
-    /// Damage and gaps, as sentences for the report.
-    cautions: Vec<String>,
-}
-
 pub fn run(args: &ReplayArgs) -> anyhow::Result<Exit> {
-    let captured = Captured::read(&args.capture)?;
+    let recorded = Recorded::read_traffic(&args.capture)?;
     let target = args.allowed_target()?;
-    let plan = plan::amplify(&captured.sessions, args.multiple, args.mode, Seed(args.seed));
+    let plan = plan::amplify(&recorded.sessions.sessions, args.multiple, args.mode, Seed(args.seed));
     let config = args.drive_config(target)?;
     args.out.as_deref().map_or(Ok(()), prepare_directory)?;
-    announce(&captured, &plan, &config.target);
-    let run = drive(args, &captured, &plan, &config)?;
-    if let Some(directory) = &args.out {
-        report::write_whole(&directory.join(RUN_FILE), &(serde_json::to_string_pretty(&run)? + "\n"))?;
-    }
+    announce(&recorded, &plan, &config.target);
+    let run = drive(args, &recorded, &plan, &config)?;
     let exit = exit_of(run.verdict);
-    let result = if args.json { serde_json::to_string_pretty(&run)? + "\n" } else { table(run) };
-    print_result(&result)?;
+    let json = serde_json::to_string_pretty(&run)? + "\n";
+    let kept = args.out.as_deref().map(|directory| report::write_whole(&directory.join(RUN_FILE), &json));
+    // Told whatever became of the file: nobody wants to repeat an hour for a full disk.
+    print_result(&if args.json { json } else { table(run) })?;
+    kept.transpose()?;
     Ok(exit)
 }
 
 fn drive(
     args: &ReplayArgs,
-    captured: &Captured,
+    recorded: &Recorded,
     plan: &Plan,
     config: &DriveConfig,
 ) -> anyhow::Result<RunReport> {
-    let fidelity = plan::fidelity(plan, &captured.sessions);
+    let sessions = &recorded.sessions.sessions;
+    let fidelity = plan::fidelity(plan, sessions);
     let live = Arc::new(Live::default());
-    let planned_end = Duration::from_micros(drive::planned_end_us(plan, &captured.sessions));
-    let planned = drive::planned_requests(plan, &captured.sessions);
+    let planned_end = Duration::from_micros(drive::planned_end_us(plan, sessions));
+    let planned = drive::planned_requests(plan, sessions);
     let display = Display::start(Arc::clone(&live), planned, planned_end);
-    let measured = drive::run(plan, &captured.sessions, config, &live);
+    let measured = drive::run(plan, sessions, config, &live);
     display.finish();
     let context = Context {
-        capture: &captured.name,
+        capture: &recorded.name,
         target: &config.target.origin(),
         clock: config.clock,
         plan,
-        sessions: &captured.sessions,
+        sessions,
         max_failed_share: args.max_failures.get(),
         fidelity: &fidelity,
-        cautions: &captured.cautions,
+        cautions: &recorded.cautions(),
     };
     Ok(summary::report(&context, &measured?))
-}
-
-impl Captured {
-    fn read(path: &Path) -> anyhow::Result<Self> {
-        let reading = Capture::open(path)?.read()?;
-        let cautions = cautions(&reading);
-        for caution in &cautions {
-            eprintln!("warning: {caution}");
-        }
-        let sessions = sessions::group(reading.exchanges, &Rules::default()).sessions;
-        let name = path.display().to_string();
-        ensure!(!sessions.is_empty(), "{name} holds no exchange to replay; record some traffic first");
-        Ok(Self { name, sessions, cautions })
-    }
-}
-
-fn cautions(reading: &Reading) -> Vec<String> {
-    let damage = reading.damage.iter().map(|damage| format!("the capture is damaged: {damage}"));
-    let missing: u64 = reading.gaps.iter().map(|gap| gap.count).sum();
-    let gaps = (missing > 0).then(|| {
-        format!("the capture lacks {} that the proxy could not record", counted(missing, "request"))
-    });
-    damage.chain(gaps).collect()
 }
 
 impl ReplayArgs {
     /// The target, if it answers and may be loaded.
     fn allowed_target(&self) -> anyhow::Result<Target> {
         let target = Target::resolve(&self.target).context("--target")?;
+        let target = match &self.ca {
+            Some(ca) => target.trusting(ca).context("--ca")?,
+            None => target,
+        };
         let host = target.host().to_owned();
         let is_named = self.yes_this_is.as_deref() == Some(host.as_str());
         if !target.is_private() && !is_named {
@@ -189,6 +171,9 @@ impl ReplayArgs {
     fn drive_config(&self, target: Target) -> anyhow::Result<DriveConfig> {
         let timeout = self.timeout.0;
         ensure!(!timeout.is_zero(), "--timeout 0s: no answer comes in no time; write 60s");
+        for (flag, span) in [("--timeout", self.timeout), ("--drain", self.drain.unwrap_or(self.timeout))] {
+            ensure!(span.0 <= WAIT_MAX, "{flag} {span}: nobody waits that long; give at most 24h");
+        }
         let mut config = DriveConfig::new(target, timeout, stop::on_signals()?);
         config.identities = self.identities.as_deref().map(Identities::read).transpose()?;
         config.clock = self.clock;
@@ -200,19 +185,20 @@ impl ReplayArgs {
 }
 
 fn prepare_directory(directory: &Path) -> anyhow::Result<()> {
-    std::fs::create_dir_all(directory)
-        .with_context(|| format!("--out: cannot make the directory {}", directory.display()))
+    let name = directory.display();
+    std::fs::create_dir_all(directory).with_context(|| format!("--out: cannot make the directory {name}"))?;
+    report::can_write(&directory.join(RUN_FILE)).context("--out")
 }
 
-fn announce(captured: &Captured, plan: &Plan, target: &Target) {
-    let sessions = captured.sessions.len() as u64;
+fn announce(recorded: &Recorded, plan: &Plan, target: &Target) {
+    let sessions = &recorded.sessions.sessions;
     let users = plan.clones.len() as u64;
-    let requests = drive::planned_requests(plan, &captured.sessions);
-    let seconds = Duration::from_micros(drive::planned_end_us(plan, &captured.sessions)).as_secs_f64();
+    let requests = drive::planned_requests(plan, sessions);
+    let seconds = Duration::from_micros(drive::planned_end_us(plan, sessions)).as_secs_f64();
     eprintln!(
         "{}: {} at {} ({}, seed {}) = {} with {} in {seconds:.0} s, to {}",
-        captured.name,
-        counted(sessions, "session"),
+        recorded.name,
+        counted(sessions.len() as u64, "session"),
         multiple(plan.multiple.get()),
         plan.mode,
         plan.seed.0,
@@ -265,9 +251,15 @@ mod tests {
 
     #[test]
     fn values_that_make_no_sense_are_refused() {
-        for words in
-            ["-x 0", "-x 2000", "--max-failures 101%", "--timeout soon", "--clock wall", "--workers 0"]
-        {
+        for words in [
+            "-x 0",
+            "-x 2000",
+            "--ca",
+            "--max-failures 101%",
+            "--timeout soon",
+            "--clock wall",
+            "--workers 0",
+        ] {
             assert!(parsed(&format!("capture --target http://127.0.0.1 {words}")).is_err(), "{words}");
         }
     }

@@ -81,6 +81,11 @@ impl BodySource {
         Self { pacing: pacing.map(Rc::new), ..self }
     }
 
+    /// How long sending takes by itself, however fast the target is.
+    pub(super) fn span(&self) -> Duration {
+        self.pacing.as_ref().map_or(Duration::ZERO, |pacing| pacing.span())
+    }
+
     pub(super) fn body(&self, timer: &PreciseTimer) -> ReplayBody {
         ReplayBody {
             source: self.clone(),

@@ -14,7 +14,7 @@ use tokio_rustls::TlsConnector;
 use super::body::{PIECE_BYTES, ReplayBody};
 use super::tally::Tally;
 use super::target::Target;
-use super::wire::{Metered, Wire};
+use super::wire::{Marks, Metered, Wire};
 use crate::measure::ErrorClass;
 
 /// A target that takes longer to accept a connection does not accept it.
@@ -53,6 +53,18 @@ impl Connection {
         let (sender, task) = within.await.map_err(|_| ErrorClass::ConnectTimeout)??;
         let opened = Instant::now();
         Ok(Self { sender, wire, opened, connect: Some(opened - began), exchanges: 0, task })
+    }
+
+    /// Carries on a request that met a closed connection, which had come as far as `before`. Returns since
+    /// when it could go out: what never did still can, and its lag counts from this connection on.
+    pub(super) fn release_again(&self, before: &Marks, ready: Instant) -> Instant {
+        if let Some(first_write) = before.first_write {
+            self.wire.release_again(first_write);
+            return ready;
+        }
+        let ready = ready.max(self.opened);
+        self.wire.release(ready);
+        ready
     }
 
     /// Waits until it can take a request; false when the target has closed it.

@@ -1,7 +1,8 @@
 //! How a run ends before its plan does.
 //!
 //! The user's first stop lets no further request go and waits for those in flight; the second ends at
-//! once. Without the user, the run is over when the drain deadline passes.
+//! once. Without the user, the run is over when the drain deadline passes: so long after the last release.
+//! The plan knows when that is, save under the think clock, where answers move it.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -20,14 +21,30 @@ pub enum Stop {
 }
 
 /// The end as one worker's tasks see it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Ending {
+    /// The last release that is known of.
+    last_release: Cell<Instant>,
     by_user: Cell<Stop>,
     is_over: Cell<bool>,
     changed: Notify,
 }
 
 impl Ending {
+    pub(super) fn new(planned_end: Instant) -> Self {
+        Self {
+            last_release: Cell::new(planned_end),
+            by_user: Cell::default(),
+            is_over: Cell::default(),
+            changed: Notify::new(),
+        }
+    }
+
+    /// A release that the plan did not know the instant of.
+    pub(super) fn expect(&self, release: Instant) {
+        self.last_release.set(self.last_release.get().max(release));
+    }
+
     /// Ends when nothing more may be released.
     pub(super) async fn stopping(&self) {
         self.until(|| self.is_over.get() || self.by_user.get() >= Stop::Drain).await;
@@ -44,16 +61,20 @@ impl Ending {
     }
 
     /// Follows the user's wishes and the drain deadline; never returns.
-    pub(super) async fn watch(&self, mut stop: watch::Receiver<Stop>, planned_end: Instant, drain: Duration) {
-        let mut deadline = planned_end + drain;
+    pub(super) async fn watch(&self, mut stop: watch::Receiver<Stop>, drain: Duration) {
+        let mut wished = None;
         loop {
+            let deadline = wished.unwrap_or(self.last_release.get() + drain);
             tokio::select! {
                 biased;
                 wish = next_wish(&mut stop) => {
                     self.by_user.set(wish);
-                    deadline = if wish == Stop::Now { Instant::now() } else { Instant::now() + drain };
+                    wished = Some(if wish == Stop::Now { Instant::now() } else { Instant::now() + drain });
                 }
-                () = tokio::time::sleep_until(deadline.into()), if !self.is_over.get() => self.is_over.set(true),
+                () = tokio::time::sleep_until(deadline.into()), if !self.is_over.get() => {
+                    let has_moved = wished.is_none() && self.last_release.get() + drain > deadline;
+                    self.is_over.set(!has_moved);
+                }
             }
             self.changed.notify_waiters();
         }
@@ -92,7 +113,7 @@ mod tests {
     #[test]
     fn the_first_stop_drains_and_the_second_ends() {
         let (sender, receiver) = watch::channel(Stop::Run);
-        let ending = Ending::default();
+        let ending = Ending::new(Instant::now() + LATER);
         let user = async {
             sender.send_replace(Stop::Drain);
             ending.stopping().await;
@@ -103,7 +124,7 @@ mod tests {
         };
         block_on(async {
             tokio::select! {
-                () = ending.watch(receiver, Instant::now() + LATER, LATER) => unreachable!("it never returns"),
+                () = ending.watch(receiver, LATER) => unreachable!("it never returns"),
                 () = user => {}
             }
         });
@@ -111,12 +132,14 @@ mod tests {
 
     #[test]
     fn without_a_user_the_drain_deadline_ends_the_run() {
-        let ending = Ending::default();
         let (_, receiver) = watch::channel(Stop::Run);
         block_on(async {
             let began = Instant::now();
+            let ending = Ending::new(began);
+            // An answer led to one more.
+            ending.expect(began + SOON);
             tokio::select! {
-                () = ending.watch(receiver, began + SOON, SOON) => unreachable!("it never returns"),
+                () = ending.watch(receiver, SOON) => unreachable!("it never returns"),
                 () = ending.over() => {}
             }
             assert!(began.elapsed() >= 2 * SOON);

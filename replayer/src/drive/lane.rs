@@ -89,7 +89,8 @@ impl<'a> Lane<'a> {
             self.under_way.take();
             link.freed = Some(ended.at);
             self.user.worker.tally.ended(&ended.sample);
-            self.user.values.answers.settle(step, ended.at, ended.found);
+            let is_kept_back = ended.sample.outcome.is_generators();
+            self.user.values.answers.settle(step, ended.at, ended.found, is_kept_back);
             self.position.set(position + 1);
         }
     }
@@ -112,14 +113,14 @@ impl<'a> Lane<'a> {
 
     /// From the plan; under [`Clock::Think`] from the answer that the captured user had seen last.
     async fn intended(&self, step: usize) -> Instant {
-        let User { worker, planned, script, .. } = self.user;
-        let recorded = worker.tally.clock.at_us(planned.start_us + self.user.offset_us(step));
+        let User { worker, script, values, .. } = self.user;
         match (worker.config.clock, script.anchors[step]) {
             (Clock::Think, Some(anchor)) => {
-                let think_us = self.user.offset_us(step) - self.user.end_us(anchor);
-                self.user.values.answers.ended(anchor).await + Duration::from_micros(think_us)
+                let intended = values.answers.ended(anchor).await + self.user.think(anchor, step);
+                worker.ending.expect(intended + self.user.upload_span(step));
+                intended
             }
-            _ => recorded,
+            _ => self.user.planned(step),
         }
     }
 
@@ -143,11 +144,11 @@ impl<'a> Lane<'a> {
         let (due, prepared) = due;
         let prepared = match prepared {
             Ok(prepared) => prepared,
-            Err(class) => return self.not_sent(step, due, class),
+            Err(class) => return self.not_sent(step, due, class, None),
         };
         match link.open_at(self.user, due.intended).await {
             Ok(connection) => self.release(step, due, &prepared, connection, link).await,
-            Err(class) => self.not_sent(step, due, class),
+            Err(class) => self.not_sent(step, due, class, Some(ClientStage::Connect)),
         }
     }
 
@@ -162,16 +163,17 @@ impl<'a> Lane<'a> {
         let ready = due.earliest().max(connection.opened);
         if self.is_dropped(ready) {
             link.connection = Some(connection);
-            return self.not_sent(step, due, ErrorClass::DroppedLate);
+            return self.not_sent(step, due, ErrorClass::DroppedLate, None);
         }
         self.user.releases(prepared);
         connection.wire.release(ready);
         let mut answered = self.attempt(step, due, ready, prepared, &mut connection).await;
-        if let Some(first_write) = stale(&answered, &connection) {
+        let marks = connection.wire.marks();
+        if is_stale(&answered, &marks, connection.exchanges) {
             answered = match link.reopen(self.user).await {
                 Ok(fresh) => {
                     connection = fresh;
-                    connection.wire.release_again(first_write);
+                    let ready = connection.release_again(&marks, ready);
                     self.attempt(step, due, ready, prepared, &mut connection).await
                 }
                 Err(class) => Err(class),
@@ -205,7 +207,9 @@ impl<'a> Lane<'a> {
         let worker = self.user.worker;
         let demands = &self.user.script.demands[step];
         let answer = exchange(connection, prepared, demands, &worker.timer);
-        tokio::time::timeout(worker.config.timeout, answer).await.unwrap_or(Err(ErrorClass::Timeout))
+        // A slow uplink is the captured client's, not the target's.
+        let timeout = worker.config.timeout.saturating_add(prepared.upload_span());
+        tokio::time::timeout(timeout, answer).await.unwrap_or(Err(ErrorClass::Timeout))
     }
 
     /// The end of the request that is under way.
@@ -218,7 +222,7 @@ impl<'a> Lane<'a> {
         let (outcome, found) = match answered {
             Ok(answer) => (self.user.judged(step, answer.status), answer.found),
             Err(class) => {
-                let stage = stage(&marks, is_sent);
+                let stage = Some(stage(&marks, is_sent));
                 (Outcome::Failed(Failure { class, stage }), Found::new())
             }
         };
@@ -250,7 +254,7 @@ impl<'a> Lane<'a> {
         }
     }
 
-    fn not_sent(&self, step: usize, due: Due, class: ErrorClass) -> Ended {
+    fn not_sent(&self, step: usize, due: Due, class: ErrorClass, stage: Option<ClientStage>) -> Ended {
         let at = Instant::now();
         let clock = self.user.worker.tally.clock;
         let sample = Sample {
@@ -264,7 +268,7 @@ impl<'a> Lane<'a> {
             first_byte_ns: None,
             ended_ns: clock.ns(at),
             upload: Upload::default(),
-            outcome: Outcome::Failed(Failure { class, stage: ClientStage::Connect }),
+            outcome: Outcome::Failed(Failure { class, stage }),
         };
         Ended { sample, at, found: Found::new() }
     }
@@ -283,16 +287,15 @@ impl<'a> Lane<'a> {
             return self.user.worker.tally.withheld(rest.len());
         }
         for &step in rest {
-            let intended =
-                self.user.worker.tally.clock.at_us(self.user.planned.start_us + self.user.offset_us(step));
-            let ended = self.not_sent(step, Due { intended, freed: None }, ErrorClass::NotSent);
+            let due = Due { intended: self.user.planned(step), freed: None };
+            let ended = self.not_sent(step, due, ErrorClass::NotSent, None);
             self.user.worker.tally.ended(&ended.sample);
         }
     }
 
     fn unfinished(&self, step: usize, under_way: &UnderWay, class: ErrorClass) -> Sample {
         let marks = under_way.wire.marks();
-        let stage = stage(&marks, marks.written_bytes >= under_way.wire_bytes);
+        let stage = Some(stage(&marks, marks.written_bytes >= under_way.wire_bytes));
         let outcome = Outcome::Failed(Failure { class, stage });
         self.sample(step, under_way, &marks, Instant::now(), outcome)
     }
@@ -312,14 +315,36 @@ impl Due {
     }
 }
 
-/// When the request first went out, if it did on a connection that had been closed before.
-fn stale(answered: &Result<Answer, ErrorClass>, connection: &Connection) -> Option<Instant> {
-    let marks = connection.wire.marks();
+/// Whether the connection had been closed while it was idle, before the request went out or as it did.
+fn is_stale(answered: &Result<Answer, ErrorClass>, marks: &Marks, exchanges: u32) -> bool {
     let is_broken = matches!(answered, Err(ErrorClass::Reset | ErrorClass::ClosedEarly));
-    let was_idle = connection.exchanges > 0 && marks.first_read.is_none();
-    marks.first_write.filter(|at| is_broken && was_idle && at.elapsed() < STALE_WITHIN)
+    let was_idle = exchanges > 0 && marks.first_read.is_none();
+    is_broken && was_idle && marks.first_write.is_none_or(|at| at.elapsed() < STALE_WITHIN)
 }
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_an_idle_close_broke_goes_out_again() {
+        let now = Some(Instant::now());
+        let unsent = Marks::default();
+        let sent = Marks { first_write: now, ..unsent };
+        let answered = Marks { first_read: now, ..sent };
+        let cases = [
+            ("closed before a byte went out", unsent, 1, ErrorClass::ClosedEarly, true),
+            ("closed as the first bytes went out", sent, 3, ErrorClass::Reset, true),
+            ("broken within the answer", answered, 3, ErrorClass::Reset, false),
+            ("broken on its first request", sent, 0, ErrorClass::Reset, false),
+            ("timed out", sent, 3, ErrorClass::Timeout, false),
+        ];
+        for (case, marks, exchanges, class, expected) in cases {
+            assert_eq!(is_stale(&Err(class), &marks, exchanges), expected, "{case}");
+        }
+    }
 }

@@ -4,7 +4,9 @@
 //! points, chosen to keep the shape. A byte may never go out before the curve; it may go out late when
 //! the target takes it late. Pure: time comes in as microseconds since the body's start.
 
-use kingtide_common::exchange::PacingPoint;
+use std::time::Duration;
+
+use kingtide_common::exchange::{Exchange, PacingPoint};
 
 /// A body whose last byte came this soon after the headers was not paced by anything worth repeating.
 const UNPACED_US: u64 = 5_000;
@@ -21,6 +23,11 @@ pub(super) struct Pacing {
     quantum_bytes: u64,
 }
 
+/// How long the captured client took to send its body.
+pub(super) fn span_us(exchange: &Exchange) -> u64 {
+    exchange.pacing.last().map_or(0, |last| last.at_us)
+}
+
 impl Pacing {
     /// `None` when the body may go out as fast as the target takes it.
     pub(super) fn new(recorded: &[PacingPoint], body_bytes: u64) -> Option<Self> {
@@ -31,6 +38,11 @@ impl Pacing {
         };
         let quantum_bytes = (body_bytes / 64).clamp(QUANTUM_BYTES_MIN, QUANTUM_BYTES_MAX);
         Some(Self { points: recorded.iter().map(scale).collect(), quantum_bytes })
+    }
+
+    /// From the first byte to the last, when the target takes them as they come.
+    pub(super) fn span(&self) -> Duration {
+        Duration::from_micros(self.points.last().map_or(0, |last| last.at_us))
     }
 
     /// Bytes that may have gone out `at_us` after the body's start.

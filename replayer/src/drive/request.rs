@@ -2,12 +2,15 @@
 //!
 //! Headers keep their order and values, save those that belonged to the hop or to the edge: connection
 //! management, forwarding and tracing go, `Host`, `Origin` and `Referer` name the new target, and
-//! `Content-Length` is what will really be sent. `Expect` goes too: the body follows at once. An answer
-//! whose JSON is needed is asked for uncompressed.
+//! `Content-Length` is what will really be sent. `Expect` goes too: the body follows at once. A text that
+//! was compressed goes out plain, as the capture holds it, and an answer whose JSON is needed is asked for
+//! uncompressed.
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
-use kingtide_common::audio::AudioBody;
+use kingtide_common::audio::{AudioBody, AudioFormat};
 use kingtide_common::exchange::{Body, Exchange};
 use rand_chacha::ChaCha8Rng;
 
@@ -19,26 +22,7 @@ use super::timer::PreciseTimer;
 use super::values::Filling;
 use crate::measure::recorder::Preparation;
 use crate::measure::{ErrorClass, Upload};
-use crate::sessions::{Hole, Place, Step, fill};
-
-/// Headers that belong to the captured hop or edge.
-const DROPPED: [&str; 15] = [
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "proxy-authorization",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "expect",
-    "forwarded",
-    "via",
-    "x-real-ip",
-    "x-request-id",
-    "traceparent",
-    "tracestate",
-];
+use crate::sessions::{Hole, Place, Step, fill, is_drives};
 
 /// RFC 2046, section 5.1.1.
 const BOUNDARY_BYTES_MAX: u32 = 70;
@@ -64,6 +48,11 @@ impl Prepared {
         request
     }
 
+    /// How long sending takes by itself, however fast the target is.
+    pub(super) fn upload_span(&self) -> Duration {
+        self.body.span()
+    }
+
     /// Bytes on the wire, head and body.
     pub(super) fn wire_bytes(&self) -> u64 {
         let target = self.uri.path_and_query().map_or(1, |target| target.as_str().len());
@@ -83,8 +72,8 @@ pub(super) struct Purpose<'a> {
     pub(super) needs_json: bool,
 }
 
-/// Fills a step's holes. Fails as [`ErrorClass::BindingMissing`] when an answer lacked a value, and as
-/// [`ErrorClass::Unbuildable`] when the result is no HTTP request.
+/// Fills a step's holes. Fails as [`ErrorClass::BindingMissing`] when an answer lacked a value, as
+/// [`ErrorClass::SourceKeptBack`] when there is none because of this machine, and as [`ErrorClass::Unbuildable`] when the result is no HTTP request.
 pub(super) fn prepare(
     step: &Step,
     purpose: Purpose<'_>,
@@ -97,13 +86,13 @@ pub(super) fn prepare(
     let mut headers = headers(step, purpose, boundary.as_deref(), filling)?;
     let (body, upload) = body(step, boundary.as_deref().unwrap_or_default(), filling, random);
     set_length(&mut headers, exchange, body.bytes);
+    if filling.is_kept_back {
+        return Err(ErrorClass::SourceKeptBack);
+    }
     if filling.is_missing {
         return Err(ErrorClass::BindingMissing);
     }
-    let preparation = Preparation {
-        bindings: filling.bindings,
-        is_approximated: matches!(exchange.request_body, Body::Unread(_)),
-    };
+    let preparation = Preparation { bindings: filling.bindings, is_approximated: is_approximated(exchange) };
     let method = Method::from_bytes(exchange.method.as_bytes()).map_err(|_| ErrorClass::Unbuildable)?;
     let uri = origin_form(&target).parse().map_err(|_| ErrorClass::Unbuildable)?;
     let uses_identity = filling.uses_identity;
@@ -127,7 +116,7 @@ fn headers(
     boundary: Option<&str>,
     filling: &mut Filling<'_>,
 ) -> Result<HeaderMap, ErrorClass> {
-    let mut headers = HeaderMap::with_capacity(step.exchange.request_headers.len() + 2);
+    let mut headers = HeaderMap::new();
     let host = HeaderValue::from_str(purpose.target.authority()).map_err(|_| ErrorClass::Unbuildable)?;
     headers.insert(header::HOST, host);
     for (index, recorded) in step.exchange.request_headers.iter().enumerate() {
@@ -137,21 +126,24 @@ fn headers(
             headers.insert(name, HeaderValue::from_static("0"));
             continue;
         }
-        if is_dropped(&name, purpose) {
+        if is_dropped(&name, &step.exchange, purpose) {
             continue;
         }
         let value = filled(&recorded.value, step, Place::Header(index), filling);
         let value = retargeted(&name, value, &step.exchange.host, purpose.target);
         let value = with_boundary(&name, value, boundary);
-        headers.append(name, HeaderValue::from_str(&value).map_err(|_| ErrorClass::Unbuildable)?);
+        let value = HeaderValue::from_str(&value).map_err(|_| ErrorClass::Unbuildable)?;
+        headers.try_append(name, value).map_err(|_| ErrorClass::Unbuildable)?;
     }
     Ok(headers)
 }
 
-fn is_dropped(name: &HeaderName, purpose: Purpose<'_>) -> bool {
-    let is_forwarding = name.as_str().starts_with("x-forwarded-");
+fn is_dropped(name: &HeaderName, exchange: &Exchange, purpose: Purpose<'_>) -> bool {
     let compresses = purpose.needs_json && name == header::ACCEPT_ENCODING;
-    is_forwarding || compresses || name == header::HOST || DROPPED.contains(&name.as_str())
+    // The capture holds such a text as it was before the coding, and so it is sent.
+    let is_plain = matches!(exchange.request_body, Body::Json(_) | Body::Form(_));
+    let was_coded = is_plain && name == header::CONTENT_ENCODING;
+    compresses || was_coded || is_drives(name.as_str())
 }
 
 /// `Origin` and `Referer` of the captured host name the new target, as a browser on it would.
@@ -200,11 +192,8 @@ fn body(
             multipart::segments(multipart, boundary, exchange.request_body_bytes, random, field)
         }
         Body::Opaque | Body::Unread(_) => {
-            vec![Segment::File(AudioBody::new(
-                None,
-                exchange.request_body_bytes,
-                rand::RngExt::random(random),
-            ))]
+            let variation = rand::RngExt::random(random);
+            vec![Segment::File(AudioBody::new(recording(exchange), exchange.request_body_bytes, variation))]
         }
     };
     let source = BodySource::new(segments);
@@ -212,6 +201,17 @@ fn body(
     let files = exchange.files().count() as u64;
     let file_bytes = exchange.files().map(|file| file.bytes).sum();
     (source.paced(Pacing::new(&exchange.pacing, body_bytes)), Upload { body_bytes, files, file_bytes })
+}
+
+/// The kind of recording that a body is by itself, without a form around it.
+fn recording(exchange: &Exchange) -> Option<AudioFormat> {
+    AudioFormat::from_content_type(exchange.request_header("content-type")?)
+}
+
+/// Whether a request goes out with filler of the captured size: the capture does not hold its body, and it
+/// is no recording either.
+pub(super) fn is_approximated(exchange: &Exchange) -> bool {
+    matches!(exchange.request_body, Body::Opaque | Body::Unread(_)) && recording(exchange).is_none()
 }
 
 /// A body has a length even where the captured one came in chunks; a request without body says so only

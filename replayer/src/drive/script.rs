@@ -1,6 +1,9 @@
 //! What the clones of a session share: which steps follow each other on a connection, which wait for
 //! which, and what must be kept of each answer. Worked out once per session, not per clone.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
 use crate::sessions::{ResponsePlace, Session, Source};
 
 use super::request::is_title_case;
@@ -25,7 +28,7 @@ impl Script {
         let mut script = Self {
             waits: session.steps.iter().map(|step| unique(step.waits_for().collect())).collect(),
             demands: vec![Vec::new(); steps],
-            anchors: (0..steps).map(|step| anchor(session, step)).collect(),
+            anchors: anchors(session),
             is_title_case: session.steps.iter().any(|step| is_title_case(&step.exchange)),
             ..Self::default()
         };
@@ -66,16 +69,27 @@ fn unique(mut steps: Vec<usize>) -> Vec<usize> {
     steps
 }
 
-fn anchor(session: &Session, step: usize) -> Option<usize> {
-    let began_us = session.steps[step].offset_us;
-    let ended = (0..step).filter(|earlier| end_us(session, *earlier) <= began_us);
-    ended.max_by_key(|earlier| end_us(session, *earlier))
+/// Steps begin in order, so what had ended before one of them had ended before all later ones.
+fn anchors(session: &Session) -> Vec<Option<usize>> {
+    let mut under_way = BinaryHeap::new();
+    let mut last_ended = None;
+    let anchor = |(step, began_us): (usize, u64)| {
+        while let Some(Reverse((_, ended))) =
+            under_way.peek().filter(|Reverse((end_us, _))| *end_us <= began_us)
+        {
+            last_ended = Some(*ended);
+            under_way.pop();
+        }
+        under_way.push(Reverse((end_us(session, step), step)));
+        last_ended
+    };
+    session.steps.iter().map(|step| step.offset_us).enumerate().map(anchor).collect()
 }
 
 /// When a step's answer was complete, microseconds from the session's start.
 pub(super) fn end_us(session: &Session, step: usize) -> u64 {
     let step = &session.steps[step];
-    step.offset_us + step.exchange.instants.done_us.unwrap_or(0)
+    step.offset_us.saturating_add(step.exchange.instants.done_us.unwrap_or(0))
 }
 
 #[cfg(test)]

@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use url::Url;
 
 /// A target's origin.
@@ -44,6 +46,15 @@ pub enum TargetError {
     Resolve { host: String, source: io::Error },
     #[error("TLS for `{host}`: {reason}")]
     Tls { host: String, reason: String },
+    #[error(
+        "TLS with `{authority}` ({address}) failed: {source}; is it an https server? \
+         For a certificate of a private CA give the CA's by --ca FILE (PEM)"
+    )]
+    Handshake { authority: String, address: SocketAddr, source: io::Error },
+    #[error("`{path}` holds no certificate to trust: {reason}; give a PEM file (-----BEGIN CERTIFICATE-----)", path = path.display())]
+    Ca { path: PathBuf, reason: String },
+    #[error("`{origin}` has no TLS, so there is no certificate to trust; write https:// or leave --ca out")]
+    CaWithoutTls { origin: String },
     #[error("`{authority}` ({address}) does not accept connections: {source}; is the target running?")]
     Unreachable { authority: String, address: SocketAddr, source: io::Error },
 }
@@ -57,25 +68,63 @@ impl Target {
         let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(no_host)?.to_owned();
         let port = url.port_or_known_default().ok_or_else(no_host)?;
         let authority = url.port().map_or_else(|| host.clone(), |port| format!("{host}:{port}"));
-        let tls = if url.scheme() == "https" { Some(tls_for(&host)?) } else { None };
+        let tls = if url.scheme() == "https" { Some(tls_for(&host, public_roots())?) } else { None };
         let addresses = addresses_of(&host, port)?;
         Ok(Self { url, authority, addresses, tls })
     }
 
-    /// Connects once, and keeps the first address that answers.
+    /// Trusts the certificates of a PEM file beside those of the public authorities.
+    pub fn trusting(self, ca: &Path) -> Result<Self, TargetError> {
+        let unusable = |reason: String| TargetError::Ca { path: ca.to_owned(), reason };
+        if self.tls.is_none() {
+            return Err(TargetError::CaWithoutTls { origin: self.origin() });
+        }
+        let certificates = CertificateDer::pem_file_iter(ca).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        let certificates = certificates.map_err(|error| unusable(error.to_string()))?;
+        if certificates.is_empty() {
+            return Err(unusable("no certificate in it".to_owned()));
+        }
+        let mut roots = public_roots();
+        for certificate in certificates {
+            roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
+        }
+        let tls = Some(tls_for(self.host(), roots)?);
+        Ok(Self { tls, ..self })
+    }
+
+    /// Connects once, with its TLS, and keeps the first address that answers.
     pub fn reached(mut self, timeout: Duration) -> Result<Self, TargetError> {
         let mut refused = None;
-        for address in &self.addresses {
-            match std::net::TcpStream::connect_timeout(address, timeout) {
-                Ok(_) => {
-                    self.addresses = vec![*address];
+        for &address in &self.addresses {
+            match TcpStream::connect_timeout(&address, timeout) {
+                Ok(stream) => {
+                    self.shake_hands(stream, address, timeout)?;
+                    self.addresses = vec![address];
                     return Ok(self);
                 }
-                Err(source) => refused = Some((*address, source)),
+                Err(source) => refused = Some((address, source)),
             }
         }
         let (address, source) = refused.expect("a resolved target has an address");
         Err(TargetError::Unreachable { authority: self.authority, address, source })
+    }
+
+    fn shake_hands(
+        &self,
+        mut stream: TcpStream,
+        address: SocketAddr,
+        timeout: Duration,
+    ) -> Result<(), TargetError> {
+        let failed = |source| TargetError::Handshake { authority: self.authority.clone(), address, source };
+        let Some(Tls { config, name }) = &self.tls else { return Ok(()) };
+        let timed = stream.set_read_timeout(Some(timeout)).and(stream.set_write_timeout(Some(timeout)));
+        timed.map_err(failed)?;
+        let session = ClientConnection::new(Arc::clone(config), name.clone());
+        let mut session = session.map_err(|error| failed(io::Error::other(error)))?;
+        while session.is_handshaking() {
+            session.complete_io(&mut stream).map_err(failed)?;
+        }
+        Ok(())
     }
 
     pub fn authority(&self) -> &str {
@@ -131,11 +180,14 @@ fn addresses_of(host: &str, port: u16) -> Result<Vec<SocketAddr>, TargetError> {
     if addresses.is_empty() { Err(failed(io::ErrorKind::NotFound.into())) } else { Ok(addresses) }
 }
 
-fn tls_for(host: &str) -> Result<Tls, TargetError> {
+fn public_roots() -> RootCertStore {
+    webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect()
+}
+
+fn tls_for(host: &str, roots: RootCertStore) -> Result<Tls, TargetError> {
     let failed = |reason: String| TargetError::Tls { host: host.to_owned(), reason };
     let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
     let name = ServerName::try_from(bare).map_err(|error| failed(error.to_string()))?;
-    let roots: rustls::RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -1,7 +1,7 @@
 //! A clone under way: a new user with the recorded behaviour, one lane per recorded connection.
 
 use std::cell::Cell;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use rand::SeedableRng;
@@ -9,7 +9,8 @@ use rand_chacha::ChaCha8Rng;
 
 use super::connection::Connection;
 use super::lane::Lane;
-use super::request::Prepared;
+use super::pacing;
+use super::request::{Prepared, is_approximated};
 use super::script::{Script, end_us};
 use super::values::Values;
 use super::worker::Worker;
@@ -19,6 +20,8 @@ use crate::sessions::Session;
 
 /// From this status on an answer is a failure.
 const FAILED_STATUS_MIN: u16 = 400;
+/// From this status on it is the target's own.
+const SERVER_ERROR_MIN: u16 = 500;
 
 /// See the module.
 #[derive(Debug)]
@@ -26,7 +29,7 @@ pub(super) struct User<'a> {
     pub(super) worker: &'a Worker<'a>,
     /// Index of the clone in the plan.
     number: usize,
-    pub(super) planned: PlannedClone,
+    clone: PlannedClone,
     pub(super) session: &'a Session,
     pub(super) script: &'a Script,
     pub(super) values: Values<'a>,
@@ -35,11 +38,11 @@ pub(super) struct User<'a> {
 
 impl<'a> User<'a> {
     pub(super) fn new(worker: &'a Worker<'a>, number: usize) -> Self {
-        let planned = worker.plan.clones[number];
-        let session = &worker.sessions[planned.session];
+        let clone = worker.plan.clones[number];
+        let session = &worker.sessions[clone.session];
         let values = Values::new(session.steps.len(), worker.identities[number]);
-        let script = &worker.scripts[planned.session];
-        Self { worker, number, planned, session, script, values, has_used_identity: Cell::new(false) }
+        let script = &worker.scripts[clone.session];
+        Self { worker, number, clone, session, script, values, has_used_identity: Cell::new(false) }
     }
 
     /// Plays all its connections, which overlap as captured.
@@ -66,21 +69,32 @@ impl<'a> User<'a> {
 
     /// An answer beside the captured one: a failure where that was none is worse.
     pub(super) fn judged(&self, step: usize, status: u16) -> Outcome {
-        let captured = self.session.steps[step].exchange.status;
-        let was_good = captured.is_none_or(|captured| captured < FAILED_STATUS_MIN);
-        Outcome::Answered { status, worse: was_good && status >= FAILED_STATUS_MIN }
+        let exchange = &self.session.steps[step].exchange;
+        let was_good = exchange.status.is_none_or(|captured| captured < FAILED_STATUS_MIN);
+        // Filler may well be refused; that says nothing about the target.
+        let failed_min = if is_approximated(exchange) { SERVER_ERROR_MIN } else { FAILED_STATUS_MIN };
+        Outcome::Answered { status, worse: was_good && status >= failed_min }
     }
 
     pub(super) fn route(&self, step: usize) -> usize {
-        self.worker.routes.route(self.planned.session, step)
+        self.worker.routes.route(self.clone.session, step)
     }
 
-    pub(super) fn offset_us(&self, step: usize) -> u64 {
-        self.session.steps[step].offset_us
+    /// When the plan wants a step sent.
+    pub(super) fn planned(&self, step: usize) -> Instant {
+        let offset_us = self.session.steps[step].offset_us;
+        self.worker.tally.clock.at_us(self.worker.plan.intended_us(self.clone, offset_us))
     }
 
-    pub(super) fn end_us(&self, step: usize) -> u64 {
-        end_us(self.session, step)
+    /// What the captured user thought between an answer and a step.
+    pub(super) fn think(&self, answered: usize, step: usize) -> Duration {
+        let think_us = self.session.steps[step].offset_us.saturating_sub(end_us(self.session, answered));
+        Duration::from_micros(self.worker.plan.scaled_us(think_us))
+    }
+
+    /// How long the captured client took to send its body.
+    pub(super) fn upload_span(&self, step: usize) -> Duration {
+        Duration::from_micros(pacing::span_us(&self.session.steps[step].exchange))
     }
 
     /// For what must differ between clones, steps and runs: boundaries, file names, contents.

@@ -26,6 +26,7 @@ pub(super) struct Answers {
 struct Settled {
     at: Instant,
     found: Found,
+    is_kept_back: bool,
 }
 
 impl Answers {
@@ -33,9 +34,9 @@ impl Answers {
         Self { settled: RefCell::new(vec![None; steps]), changed: Notify::new() }
     }
 
-    /// A step ended, with or without the values it should have had.
-    pub(super) fn settle(&self, step: usize, at: Instant, found: Found) {
-        self.settled.borrow_mut()[step] = Some(Settled { at, found });
+    /// A step ended, with or without the values it should have had; `is_kept_back` when this machine is why.
+    pub(super) fn settle(&self, step: usize, at: Instant, found: Found, is_kept_back: bool) {
+        self.settled.borrow_mut()[step] = Some(Settled { at, found, is_kept_back });
         self.changed.notify_waiters();
     }
 
@@ -49,6 +50,10 @@ impl Answers {
                 None => changed.await,
             }
         }
+    }
+
+    fn is_kept_back(&self, step: usize) -> bool {
+        self.settled.borrow()[step].as_ref().is_some_and(|settled| settled.is_kept_back)
     }
 
     fn value(&self, step: usize, from: &ResponsePlace) -> Option<String> {
@@ -73,6 +78,8 @@ pub(super) struct Filling<'a> {
     pub(super) bindings: BindingCounts,
     /// An answer that should have had a value did not.
     pub(super) is_missing: bool,
+    /// The request that would have got that answer was kept back by this machine.
+    pub(super) is_kept_back: bool,
     pub(super) uses_identity: bool,
 }
 
@@ -82,7 +89,13 @@ impl<'a> Values<'a> {
     }
 
     pub(super) fn filling(&'a self) -> Filling<'a> {
-        Filling { values: self, bindings: BindingCounts::default(), is_missing: false, uses_identity: false }
+        Filling {
+            values: self,
+            bindings: BindingCounts::default(),
+            is_missing: false,
+            is_kept_back: false,
+            uses_identity: false,
+        }
     }
 
     fn fresh(&self, fresh: Fresh) -> String {
@@ -98,6 +111,7 @@ impl Filling<'_> {
             Source::Response { step, from } => {
                 let value = self.values.answers.value(*step, from);
                 self.is_missing |= value.is_none();
+                self.is_kept_back |= value.is_none() && self.values.answers.is_kept_back(*step);
                 value
             }
             Source::Identity { column } => {

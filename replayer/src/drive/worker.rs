@@ -45,7 +45,7 @@ pub(super) struct Shared<'a> {
     pub(super) config: &'a DriveConfig,
     pub(super) live: Arc<Live>,
     pub(super) start: Instant,
-    /// The last planned release.
+    /// See [`super::planned_end_us`].
     pub(super) planned_end: Instant,
     /// Makes fresh values of this run unlike those of any other.
     pub(super) salt: u64,
@@ -84,24 +84,24 @@ pub(super) fn play(shared: &Shared<'_>, share: usize, workers: usize) -> io::Res
             config: shared.config,
             tally: Rc::new(Tally::new(clock, shared.routes.labels().len(), live)),
             timer: PreciseTimer::new()?,
-            ending: Ending::default(),
+            ending: Ending::new(shared.planned_end),
             salt: shared.salt,
         };
-        worker.conduct(mine, shared.planned_end).await?;
+        worker.conduct(mine).await?;
         Ok(worker.tally.take_recorder())
     })
 }
 
 impl Worker<'_> {
     /// Runs the clones beside what times and ends them.
-    async fn conduct(&self, mine: impl Iterator<Item = usize>, planned_end: Instant) -> io::Result<()> {
+    async fn conduct(&self, mine: impl Iterator<Item = usize>) -> io::Result<()> {
         let stop = self.config.stop.clone();
         let timer = self.timer.clone();
         // On a task of its own: a wake then costs the timer, not a look at every clone.
         let driver = tokio::task::spawn_local(async move { timer.drive().await });
         let stopped = tokio::select! {
             error = driver => Err(error.unwrap_or_else(io::Error::other)),
-            () = self.ending.watch(stop, planned_end, self.config.drain) => Ok(()),
+            () = self.ending.watch(stop, self.config.drain) => Ok(()),
             () = tokio::task::unconstrained(self.play_all(mine)) => Ok(()),
         };
         stopped

@@ -10,7 +10,7 @@ use super::recorder::Recorder;
 use super::run::Gate;
 use crate::plan::Mode;
 use crate::plan::dispersion::label;
-use crate::plan::fidelity::{Comparison, DISPERSION_LIMIT, Fidelity};
+use crate::plan::fidelity::{Comparison, Fidelity};
 
 const LAG_MS_P99_MAX: f64 = 10.0;
 const LATE_SHARE_MAX: f64 = 0.01;
@@ -27,6 +27,7 @@ pub fn validity(recorder: &Recorder, planned: u64) -> Gates {
     let lag_ms = recorder.lag.quantile_ms(0.99).unwrap_or(0.0);
     let late = share(recorder.late, recorder.lag.count());
     let unresolved = share(bindings.unresolved, bindings.resolved + bindings.unresolved);
+    let unaccounted = recorder.planned().abs_diff(planned) as f64;
     let gates = [
         ("lag_p99_ms", at_most(lag_ms, LAG_MS_P99_MAX, "lag of the generator at p99 in ms")),
         ("late_share", at_most(late, LATE_SHARE_MAX, "share of the sends that were over 10 ms late")),
@@ -42,16 +43,18 @@ pub fn validity(recorder: &Recorder, planned: u64) -> Gates {
             "unresolved_share",
             at_most(unresolved, UNRESOLVED_SHARE_MAX, "share of the values that nothing supplied"),
         ),
+        (
+            "unaccounted",
+            at_most(unaccounted, 0.0, "planned requests that ended in no or in several counted states"),
+        ),
     ];
     gates.into_iter().map(|(name, gate)| (name.to_owned(), gate)).collect()
 }
 
 /// How like its capture the plan is. Only [`Mode::Crowd`] claims the capture's rhythm.
 pub fn likeness(fidelity: &Fidelity, mode: Mode) -> Gates {
-    let distance = |comparison: Comparison, meaning: &str| Gate {
-        pass: comparison.pass,
-        ..at_most(comparison.value, comparison.limit, meaning)
-    };
+    let distance =
+        |comparison: Comparison, meaning: &str| at_most(comparison.value, comparison.limit, meaning);
     let mut gates = vec![
         ("body_bytes".to_owned(), distance(fidelity.body_bytes, "KS distance of body sizes")),
         (
@@ -74,8 +77,7 @@ fn dispersions(fidelity: &Fidelity) -> impl Iterator<Item = (String, Gate)> {
     fidelity.dispersion.iter().map(|check| {
         let window = label(check.window_s);
         let meaning = format!("deviation of the dispersion from its target in windows of {window} s");
-        let gate = Gate { pass: check.pass, ..at_most(check.deviation, DISPERSION_LIMIT, &meaning) };
-        (format!("dispersion_{window}s"), gate)
+        (format!("dispersion_{window}s"), at_most(check.deviation, check.limit, &meaning))
     })
 }
 
@@ -132,5 +134,15 @@ mod tests {
         recorder.bindings.resolved = 98;
         recorder.bindings.unresolved = 2;
         assert_eq!(failing(&recorder, 0), ["unresolved_share"]);
+    }
+
+    #[test]
+    fn a_request_that_nobody_counted_fails_a_run() {
+        let mut recorder = Recorder::new(1);
+        recorder.ended(&answered(200, false));
+        recorder.withheld = 1;
+        assert_eq!(failing(&recorder, 2), ["sent_share"]);
+        assert_eq!(failing(&recorder, 3), ["sent_share", "unaccounted"]);
+        assert_eq!(failing(&recorder, 1), ["sent_share", "unaccounted"]);
     }
 }

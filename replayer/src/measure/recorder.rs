@@ -1,7 +1,8 @@
 //! Counts and distributions of one worker, or of a whole run after merging.
 //!
 //! Every planned request ends in exactly one call of [`Recorder::ended`] or [`Recorder::withheld`]; a
-//! request that was sent had exactly one call of [`Recorder::sent`] before.
+//! request that was sent had exactly one call of [`Recorder::sent`] before. So planned = done + failures
+//! without an answer + withheld, which [`super::gates`] checks on every run.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +35,7 @@ pub struct RouteCounts {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Preparation {
     pub bindings: BindingCounts,
-    /// Its body was not readable in the capture: same size, other bytes.
+    /// Its body is not in the capture: same size, other bytes.
     pub is_approximated: bool,
 }
 
@@ -266,7 +267,7 @@ pub(super) mod tests {
     }
 
     pub(in crate::measure) fn failed(class: ErrorClass) -> Sample {
-        let failure = Failure { class, stage: ClientStage::Wait };
+        let failure = Failure { class, stage: Some(ClientStage::Wait) };
         Sample { outcome: Outcome::Failed(failure), body_done_ns: None, ..answered(0, false) }
     }
 

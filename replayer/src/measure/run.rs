@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::{ClientStage, ErrorClass};
+
 /// What a run may claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
@@ -36,6 +38,15 @@ pub struct BindingCounts {
     pub unresolved: u64,
 }
 
+/// Planned requests without a complete answer, by what went wrong and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailureCount {
+    pub class: ErrorClass,
+    /// `null` for what never got as far as a connection.
+    pub stage: Option<ClientStage>,
+    pub count: u64,
+}
+
 /// One check of the run against what it was meant to be.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Gate {
@@ -55,7 +66,8 @@ pub struct RouteReport {
     pub done: u64,
     pub failed: u64,
     pub statuses: BTreeMap<String, u64>,
-    /// Request bodies and the file parts within them, bytes sent completely.
+    /// Request bodies and the file parts within them that were handed to the socket whole. What a target that
+    /// broke off had read of them nobody knows.
     pub body_bytes: u64,
     pub files: u64,
     pub file_bytes: u64,
@@ -87,6 +99,9 @@ pub struct CurvePoint {
 }
 
 /// The report of one run.
+///
+/// Every planned request is in exactly one of `done`, `errors` and `withheld`; `failed` is `errors` and those
+/// of `done` that were worse than captured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunReport {
     pub kingtide_version: String,
@@ -115,12 +130,23 @@ pub struct RunReport {
     /// Failures of any kind: errors, unfinished, and answers worse than the captured ones.
     pub failed: u64,
     pub errors: BTreeMap<String, u64>,
+    /// The same with their stages.
+    pub failures: Vec<FailureCount>,
+    /// Planned requests that the user's stop kept back.
+    pub withheld: u64,
+    /// Kept connections that the target had closed and that were opened again.
+    pub reconnects: u64,
+    /// Requests sent with filler of the captured size, because the capture does not hold their bodies. An
+    /// answer of 4xx to one of these is not worse than captured.
+    pub approximated: u64,
     pub statuses: BTreeMap<String, u64>,
     pub files: u64,
     pub file_bytes: u64,
     pub body_bytes: u64,
     /// done − intended; unfinished requests count with the age they had reached.
     pub latency_ms: Percentiles,
+    /// Latencies over one hour, which count as one hour.
+    pub latency_clamped: u64,
     /// done − sent.
     pub service_ms: Percentiles,
     /// sent − intended, without what waiting for a value took.
@@ -141,7 +167,7 @@ pub struct RunReport {
     pub series: Vec<Second>,
     pub latency_curve: Vec<CurvePoint>,
     pub service_curve: Vec<CurvePoint>,
-    /// The run was cut short (Ctrl-C, or the drain deadline).
+    /// The user stopped it before everything was sent and answered.
     pub interrupted: bool,
     pub verdict: Verdict,
     /// Why, in sentences a person can act on.

@@ -38,6 +38,8 @@ pub enum ErrorClass {
     Protocol,
     /// A value it needs was in no answer, so it was not sent.
     BindingMissing,
+    /// The request whose answer it needs was kept back by this machine, so it was not sent.
+    SourceKeptBack,
     /// It could not be written as an HTTP request, so it was not sent.
     Unbuildable,
     /// This machine ran out of ports, descriptors or memory.
@@ -63,7 +65,8 @@ pub enum Side {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Failure {
     pub class: ErrorClass,
-    pub stage: ClientStage,
+    /// Where it happened; `None` for what never got as far as a connection.
+    pub stage: Option<ClientStage>,
 }
 
 /// How a planned request ended.
@@ -71,7 +74,7 @@ pub struct Failure {
 pub enum Outcome {
     Answered {
         status: u16,
-        /// It failed (≥ 400) where the captured one had not.
+        /// It failed (≥ 400; ≥ 500 where the body was filler) and the captured one had not.
         worse: bool,
     },
     Failed(Failure),
@@ -135,6 +138,7 @@ impl ErrorClass {
             Self::Timeout => "timeout",
             Self::Protocol => "protocol",
             Self::BindingMissing => "binding_missing",
+            Self::SourceKeptBack => "source_kept_back",
             Self::Unbuildable => "unbuildable",
             Self::LocalExhausted => "local_exhausted",
             Self::Unfinished => "unfinished",
@@ -146,7 +150,11 @@ impl ErrorClass {
 
     pub fn side(self) -> Side {
         match self {
-            Self::Unbuildable | Self::LocalExhausted | Self::CutOff | Self::DroppedLate => Side::Generator,
+            Self::Unbuildable
+            | Self::SourceKeptBack
+            | Self::LocalExhausted
+            | Self::CutOff
+            | Self::DroppedLate => Side::Generator,
             _ => Side::Target,
         }
     }
@@ -156,9 +164,10 @@ impl ErrorClass {
         matches!(self, Self::Unfinished | Self::NotSent | Self::CutOff)
     }
 
-    /// The target took the request, or its turn, and never answered: a hang, whoever gave up first.
+    /// The target took the request, or its turn, or left it waiting for a connection, and never answered: a
+    /// hang, whoever gave up first.
     pub fn is_hang(self) -> bool {
-        matches!(self, Self::Unfinished | Self::NotSent | Self::Timeout)
+        matches!(self, Self::Unfinished | Self::NotSent | Self::Timeout | Self::ConnectTimeout)
     }
 }
 
@@ -174,6 +183,11 @@ impl Outcome {
             Self::Answered { worse, .. } => *worse,
             Self::Failed(_) => true,
         }
+    }
+
+    /// Whether this machine is why there is no answer.
+    pub fn is_generators(&self) -> bool {
+        matches!(self, Self::Failed(failure) if failure.class.side() == Side::Generator)
     }
 }
 

@@ -9,7 +9,7 @@ use super::run::Second;
 
 const NS_PER_S: u64 = 1_000_000_000;
 /// Twelve hours; what comes later is counted in the last second.
-const SECONDS_MAX: usize = 43_200;
+pub const SECONDS_MAX: usize = 43_200;
 const BUCKETS_PER_OCTAVE_LOG2: u32 = 5;
 
 /// Counts of one second, as they are collected.

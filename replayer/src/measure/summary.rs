@@ -8,14 +8,16 @@ use time::format_description::well_known::Rfc3339;
 use kingtide_common::latency::LatencyRecorder;
 
 use super::gates::{likeness, share, validity};
-use super::recorder::RouteCounts;
-use super::run::{CurvePoint, Percentiles, RouteReport, RunReport};
+use super::recorder::{Recorder, RouteCounts};
+use super::run::{CurvePoint, FailureCount, Percentiles, RouteReport, RunReport};
+use super::series::SECONDS_MAX;
 use super::verdict::{Evidence, judge};
 use super::{ClientStage, ErrorClass};
 use crate::drive::{Clock, Measured, planned_requests};
 use crate::plan::Plan;
 use crate::plan::dispersion::label;
 use crate::plan::fidelity::{DispersionCheck, Fidelity};
+use crate::report::format::counted;
 use crate::sessions::Session;
 
 /// What the report says beside the measurements.
@@ -43,18 +45,17 @@ pub fn report(context: &Context<'_>, measured: &Measured) -> RunReport {
     let planned = planned_requests(context.plan, context.sessions);
     let valid = validity(recorder, planned);
     let like = likeness(context.fidelity, context.plan.mode);
-    let errors = errors(measured);
-    let named: Vec<(&str, u64)> = errors.iter().map(|(class, count)| (class.name(), *count)).collect();
     let evidence = Evidence {
         planned,
         failed: total.failed,
         hung: recorder.hung(),
         hung_oldest_s: recorder.hung_oldest_ns.map(seconds),
-        errors: &named,
-        worse_statuses: total.failed - errors.values().sum::<u64>(),
-        interrupted: measured.is_interrupted,
+        errors: &errors(recorder),
+        worse_statuses: total.failed - recorder.failures.values().sum::<u64>(),
+        interrupted: is_cut_short(measured),
     };
     let judgement = judge(&evidence, &valid, &like, context.max_failed_share);
+    let cautions = cautions(measured, &total).into_iter().chain(context.cautions.iter().cloned());
     RunReport {
         kingtide_version: env!("CARGO_PKG_VERSION").to_owned(),
         capture: context.capture.to_owned(),
@@ -74,12 +75,17 @@ pub fn report(context: &Context<'_>, measured: &Measured) -> RunReport {
         unfinished: recorder.unfinished(),
         unfinished_oldest_s: recorder.unfinished_oldest_ns.map(seconds),
         failed: total.failed,
-        errors: errors.iter().map(|(class, count)| (class.name().to_owned(), *count)).collect(),
+        errors: evidence.errors.iter().map(|(class, count)| ((*class).to_owned(), *count)).collect(),
+        failures: failures(recorder),
+        withheld: recorder.withheld,
+        reconnects: recorder.reconnects,
+        approximated: recorder.approximated,
         statuses: statuses(&total),
         files: total.upload.files,
         file_bytes: total.upload.file_bytes,
         body_bytes: total.upload.body_bytes,
         latency_ms: percentiles(total.latency.as_deref()),
+        latency_clamped: clamped(&total),
         service_ms: percentiles(total.service.as_deref()),
         lag_ms: percentiles(Some(&recorder.lag)),
         dependency_delayed_share: share(recorder.dependency_delayed, total.sent),
@@ -93,9 +99,9 @@ pub fn report(context: &Context<'_>, measured: &Measured) -> RunReport {
         series: recorder.series.seconds(),
         latency_curve: curve(total.latency.as_deref()),
         service_curve: curve(total.service.as_deref()),
-        interrupted: measured.is_interrupted,
+        interrupted: evidence.interrupted,
         verdict: judgement.verdict,
-        reasons: judgement.reasons.into_iter().chain(context.cautions.iter().cloned()).collect(),
+        reasons: judgement.reasons.into_iter().chain(cautions).collect(),
     }
 }
 
@@ -103,12 +109,50 @@ fn windows(context: &Context<'_>, value: impl Fn(&DispersionCheck) -> f64) -> BT
     context.fidelity.dispersion.iter().map(|check| (label(check.window_s), value(check))).collect()
 }
 
-fn errors(measured: &Measured) -> BTreeMap<ErrorClass, u64> {
-    let mut errors = BTreeMap::new();
-    for (failure, count) in &measured.recorder.failures {
+/// A stop that came when nothing was left to send or to cut off is none.
+fn is_cut_short(measured: &Measured) -> bool {
+    let cut_off = measured.recorder.errors(ErrorClass::CutOff);
+    measured.is_interrupted && measured.recorder.withheld + cut_off > 0
+}
+
+/// What makes the numbers less than they seem, as sentences.
+fn cautions(measured: &Measured, total: &RouteCounts) -> Vec<String> {
+    let approximated = measured.recorder.approximated;
+    let filler = (approximated > 0).then(|| {
+        format!(
+            "{} went out with filler of the captured size, because the capture does not hold the body: \
+             refusals of these (4xx) do not count as failures",
+            counted(approximated, "request")
+        )
+    });
+    let clamped = clamped(total);
+    let over_an_hour = (clamped > 0)
+        .then(|| format!("{} over 1 h, counted with a latency of 1 h", counted(clamped, "request")));
+    let is_long = measured.duration.as_secs() >= SECONDS_MAX as u64;
+    let cut_series = is_long.then(|| {
+        format!("the series ends after {} h: its last second holds all that came later", SECONDS_MAX / 3600)
+    });
+    [filler, over_an_hour, cut_series].into_iter().flatten().collect()
+}
+
+fn clamped(total: &RouteCounts) -> u64 {
+    total.latency.as_ref().map_or(0, |latency| latency.clamped())
+}
+
+/// By class, whatever the stage.
+fn errors(recorder: &Recorder) -> Vec<(&'static str, u64)> {
+    let mut errors: BTreeMap<ErrorClass, u64> = BTreeMap::new();
+    for (failure, count) in &recorder.failures {
         *errors.entry(failure.class).or_default() += count;
     }
-    errors
+    errors.into_iter().map(|(class, count)| (class.name(), count)).collect()
+}
+
+fn failures(recorder: &Recorder) -> Vec<FailureCount> {
+    let failures = recorder.failures.iter();
+    failures
+        .map(|(failure, count)| FailureCount { class: failure.class, stage: failure.stage, count: *count })
+        .collect()
 }
 
 fn statuses(counts: &RouteCounts) -> BTreeMap<String, u64> {

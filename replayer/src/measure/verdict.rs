@@ -23,6 +23,7 @@ pub struct Evidence<'a> {
     pub errors: &'a [(&'static str, u64)],
     /// Answers worse than the captured ones, by status.
     pub worse_statuses: u64,
+    /// The user's stop kept requests back or cut them off.
     pub interrupted: bool,
 }
 

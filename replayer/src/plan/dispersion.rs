@@ -11,8 +11,6 @@
 
 #![allow(clippy::similar_names)] // units end the names: `window_s`, `window_us`
 
-use std::collections::BTreeMap;
-
 use super::Captured;
 use crate::sessions::Session;
 
@@ -22,6 +20,10 @@ pub const WINDOWS_S: [f64; 4] = [0.1, 1.0, 10.0, 60.0];
 /// Fewer windows than this say nothing about a variance.
 const WINDOW_COUNT_MIN: usize = 3;
 
+/// Up to so many windows are counted in an array; a capture that spans years (a clock that was set while it
+/// was recorded) has too many for that.
+const DENSE_WINDOWS_MAX: usize = 1 << 22;
+
 /// Variance over mean of the counts of `instants_us` in the whole windows within `duration_us`.
 ///
 /// The variance is that of a sample (n − 1). `None` for fewer than three windows, or when all are empty.
@@ -29,29 +31,32 @@ const WINDOW_COUNT_MIN: usize = 3;
 pub fn dispersion(instants_us: &[u64], window_s: f64, duration_us: u64) -> Option<f64> {
     let window_us = window_us(window_s);
     let windows = window_count(duration_us, window_us)?;
-    let mut counts = vec![0_u32; windows];
-    for instant_us in instants_us {
-        if let Some(count) = counts.get_mut(window_of(*instant_us, window_us)) {
-            *count += 1;
-        }
-    }
-    variance_over_mean(&counts)
+    let hit = instants_us.iter().map(|instant_us| window_of(*instant_us, window_us));
+    let hit = hit.filter(|window| *window < windows);
+    let counts = if windows <= DENSE_WINDOWS_MAX { dense_counts(hit, windows) } else { sparse_counts(hit) };
+    variance_over_mean(&counts, windows as f64)
 }
 
-fn variance_over_mean(counts: &[u32]) -> Option<f64> {
-    let windows = counts.len() as f64;
-    let mean = counts.iter().map(|count| f64::from(*count)).sum::<f64>() / windows;
-    let squares = counts.iter().map(|count| (f64::from(*count) - mean).powi(2)).sum::<f64>();
+/// Counts of all windows.
+fn dense_counts(hit: impl Iterator<Item = usize>, windows: usize) -> Vec<f64> {
+    let mut counts = vec![0.0; windows];
+    hit.for_each(|window| counts[window] += 1.0);
+    counts
+}
+
+/// Counts of the windows that are not empty.
+fn sparse_counts(hit: impl Iterator<Item = usize>) -> Vec<f64> {
+    let mut hit: Vec<usize> = hit.collect();
+    hit.sort_unstable();
+    runs(hit.into_iter())
+}
+
+/// Of counts in so many windows; those without a count are empty.
+fn variance_over_mean(counts: &[f64], windows: f64) -> Option<f64> {
+    let mean = counts.iter().sum::<f64>() / windows;
+    let empty = (windows - counts.len() as f64) * mean.powi(2);
+    let squares = counts.iter().map(|count| (count - mean).powi(2)).sum::<f64>() + empty;
     (mean > 0.0).then(|| squares / (windows - 1.0) / mean)
-}
-
-/// Dispersion by window, for the windows of [`WINDOWS_S`] that fit three times into the instants' span.
-pub fn profile(instants_us: &[u64]) -> BTreeMap<String, f64> {
-    let duration_us = span_us(instants_us);
-    let windows = WINDOWS_S.into_iter();
-    windows
-        .filter_map(|window_s| Some((label(window_s), dispersion(instants_us, window_s, duration_us)?)))
-        .collect()
 }
 
 /// A window's name in reports: `0.1`, `1`, `10`, `60`.
@@ -154,6 +159,19 @@ mod tests {
         assert_eq!(dispersion(&instants_us, 1.0, 4_000_000), Some(2.0));
         // The started fifth window does not count.
         assert_eq!(dispersion(&instants_us, 1.0, 4_900_000), Some(2.0));
+    }
+
+    #[test]
+    fn a_capture_over_years_is_counted_too() {
+        const YEARS_US: u64 = 56 * 365 * 86_400 * 1_000_000;
+        let instants_us = [0, 10, YEARS_US - 1];
+        let index = dispersion(&instants_us, 0.1, YEARS_US).unwrap();
+        // 2 and 1 in a sea of empty windows: Σk² / Σk.
+        assert!((index - 5.0 / 3.0).abs() < 1e-6, "{index}");
+        let windows = [3_usize, 1, 3, 9];
+        let dense = variance_over_mean(&dense_counts(windows.into_iter(), 12), 12.0);
+        let sparse = variance_over_mean(&sparse_counts(windows.into_iter()), 12.0);
+        assert!((dense.unwrap() - sparse.unwrap()).abs() < 1e-12);
     }
 
     #[test]

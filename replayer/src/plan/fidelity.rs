@@ -18,7 +18,7 @@ use super::{Captured, Mode, Plan, starts};
 use crate::sessions::{Session, route};
 
 /// Largest share by which a planned dispersion may miss its target.
-pub const DISPERSION_LIMIT: f64 = 0.15;
+pub(crate) const DISPERSION_LIMIT: f64 = 0.15;
 /// Of synthetic captures of 2,400 sessions at 5×, new users of the same law are 0.013–0.025 away, the bootstrap
 /// 0.012–0.037, a steady stream over 0.10.
 const INTER_ARRIVAL_LIMIT: f64 = 0.05;
@@ -49,6 +49,8 @@ pub struct DispersionCheck {
     pub planned: f64,
     /// |planned / target − 1|.
     pub deviation: f64,
+    /// Largest deviation that passes: 15 %, or what the two intervals below put down to chance.
+    pub limit: f64,
     /// 95 % interval of the target.
     pub target_low: f64,
     pub target_high: f64,
@@ -154,26 +156,39 @@ fn dispersion_checks(plan: &Plan, sessions: &[Session]) -> Vec<DispersionCheck> 
 }
 
 fn check(target: Target, planned: f64) -> DispersionCheck {
-    let deviation = if target.target > 0.0 { (planned / target.target - 1.0).abs() } else { planned };
+    let deviation = (planned - target.target).abs() / unit(target.target);
     let check = DispersionCheck {
         window_s: target.window_s,
         captured: target.captured,
         target: target.target,
         planned,
         deviation,
+        limit: DISPERSION_LIMIT,
         target_low: target.low,
         target_high: target.high,
         planned_low: planned,
         planned_high: planned,
         pass: false,
     };
-    DispersionCheck { pass: check.is_within(), ..check }
+    check.judged()
+}
+
+/// What deviations are measured in: the target, or 1 where there is none.
+fn unit(target: f64) -> f64 {
+    if target > 0.0 { target } else { 1.0 }
 }
 
 impl DispersionCheck {
-    fn is_within(&self) -> bool {
-        let overlaps = self.planned_low <= self.target_high && self.target_low <= self.planned_high;
-        self.deviation <= DISPERSION_LIMIT || overlaps
+    /// With the limit that decides. A plan as far from its target as the limit has its interval just touch
+    /// that of the target: nearer than that, chance explains the distance.
+    fn judged(self) -> Self {
+        let room = if self.planned < self.target {
+            self.planned_high - self.target_low
+        } else {
+            self.target_high - self.planned_low
+        };
+        let limit = DISPERSION_LIMIT.max(self.deviation + room / unit(self.target));
+        Self { limit, pass: self.deviation <= limit, ..self }
     }
 }
 
@@ -187,7 +202,7 @@ fn allow_for_chance(plan: &Plan, sessions: &[Session], checks: &mut [DispersionC
             check.planned_low = check.planned_low.min(value);
             check.planned_high = check.planned_high.max(value);
         }
-        check.pass = check.is_within();
+        *check = check.judged();
     }
 }
 
@@ -258,6 +273,29 @@ mod tests {
         assert!((ks_distance(&[1.0, 1.0, 2.0], &[1.0]) - 1.0 / 3.0).abs() < 1e-12);
         assert!(ks_distance(&[1.0, 2.0], &[1.0, 2.0, 1.0, 2.0]).abs() < 1e-12);
         assert!((ks_distance(&[1.0], &[2.0]) - 1.0).abs() < 1e-12);
+    }
+
+    fn judged(planned: [f64; 3], target: [f64; 3]) -> DispersionCheck {
+        let ([planned_low, planned, planned_high], [low, target, high]) = (planned, target);
+        let target = Target { window_s: 1.0, captured: 1.0, target, low, high };
+        DispersionCheck { planned_low, planned_high, ..check(target, planned) }.judged()
+    }
+
+    #[test]
+    fn the_limit_of_a_dispersion_is_the_one_that_decided() {
+        let cases = [
+            ("near enough for any capture", [1.1, 1.1, 1.1], [1.0, 1.0, 1.0], 0.15, true),
+            ("within what a short capture knows", [1.35, 1.35, 1.35], [0.7, 1.0, 1.4], 0.40, true),
+            ("where other seeds reach the target", [1.2, 1.6, 1.9], [0.7, 1.0, 1.4], 0.80, true),
+            ("below it", [0.5, 0.6, 0.8], [0.7, 1.0, 1.4], 0.50, true),
+            ("out of reach", [1.5, 1.6, 1.9], [0.7, 1.0, 1.4], 0.50, false),
+            ("no target", [0.1, 0.2, 0.3], [0.0, 0.0, 0.0], 0.15, false),
+        ];
+        for (case, planned, target, limit, pass) in cases {
+            let check = judged(planned, target);
+            assert!((check.limit - limit).abs() < 1e-12, "{case}: {check:?}");
+            assert_eq!((check.pass, check.deviation <= check.limit), (pass, pass), "{case}");
+        }
     }
 
     #[test]

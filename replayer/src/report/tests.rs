@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::inspect::tests::classroom_summary;
-use crate::measure::run::{BindingCounts, CurvePoint, Gate, Percentiles, RouteReport, Second, Verdict};
+use crate::measure::run::{
+    BindingCounts, CurvePoint, FailureCount, Gate, Percentiles, RouteReport, Second, Verdict,
+};
+use crate::measure::{ClientStage, ErrorClass};
 
 const UPLOAD: &str = "POST /api/students/upload-recording";
 
@@ -32,6 +35,11 @@ pub(crate) fn run(multiple: f64, slowness: f64) -> RunReport {
         unfinished_oldest_s: None,
         failed: 0,
         errors: BTreeMap::new(),
+        failures: Vec::new(),
+        withheld: 0,
+        reconnects: 3,
+        approximated: 0,
+        latency_clamped: 0,
         statuses: BTreeMap::from([("200".to_owned(), planned)]),
         files: planned / 2,
         file_bytes: planned * 295_000,
@@ -67,6 +75,13 @@ pub(crate) fn failing_run() -> RunReport {
     run.errors = [("unfinished", 4), ("reset", 3), ("timeout", 2), ("protocol", 1)]
         .map(|(class, count)| (class.to_owned(), count))
         .into();
+    let failure = |class, stage, count| FailureCount { class, stage: Some(stage), count };
+    run.failures = vec![
+        failure(ErrorClass::Reset, ClientStage::Send, 3),
+        failure(ErrorClass::Timeout, ClientStage::Wait, 2),
+        failure(ErrorClass::Protocol, ClientStage::Receive, 1),
+        failure(ErrorClass::Unfinished, ClientStage::Wait, 4),
+    ];
     run.statuses = BTreeMap::from([("200".to_owned(), 162), ("503".to_owned(), 28)]);
     run.reasons = vec!["38 of 200 planned requests failed, more than 5 %".to_owned()];
     run.routes[0].failed = 38;
@@ -212,7 +227,7 @@ fn the_headline_says_what_held_and_what_did_not() {
 
 #[test]
 fn the_sentences_of_each_kind_of_run() {
-    let interrupted = RunReport { interrupted: true, duration_s: 12.0, ..failing_run() };
+    let interrupted = RunReport { interrupted: true, withheld: 7, duration_s: 12.0, ..failing_run() };
     let silent = RunReport { latency_ms: Percentiles::default(), ..failing_run() };
     let runs = [run(1.0, 1.0), run(2.0, 1.15), failing_run(), invalid_run(), interrupted, silent];
     let sentences: Vec<String> =
@@ -271,7 +286,8 @@ fn what_is_written_fits_the_schemas() {
 
 #[test]
 fn the_schemas_object_to_what_is_not_the_contract() {
-    let breaks: [(&str, serde_json::Value); 5] = [
+    let breaks: [(&str, serde_json::Value); 6] = [
+        ("/runs/2/failures/0/stage", "upload".into()),
         ("/runs/0/planned", "many".into()),
         ("/runs/0/verdict", "pass".into()),
         ("/runs/0/latency_ms/p95", (-1).into()),

@@ -68,7 +68,10 @@ pub fn describe(run: &RunReport, baseline: Option<&RunReport>) -> String {
 }
 
 fn interruption(run: &RunReport) -> Option<String> {
-    run.interrupted.then(|| format!("The run was cut short after {}.", seconds(Some(run.duration_s))))
+    let kept_back = counted(run.withheld, "planned request");
+    let withheld = if run.withheld == 0 { String::new() } else { format!("; {kept_back} not sent") };
+    run.interrupted
+        .then(|| format!("The run was cut short after {}{withheld}.", seconds(Some(run.duration_s))))
 }
 
 fn outcome(run: &RunReport) -> String {

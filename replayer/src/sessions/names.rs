@@ -8,26 +8,30 @@ pub(super) fn normal(name: &str) -> String {
     name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
-/// Headers that the drive writes itself; they have no holes.
-pub(super) fn is_drives(header: &str) -> bool {
-    const NAMES: [&str; 14] = [
+/// Request headers that belonged to the captured hop or edge, or that the drive writes itself: a replay
+/// leaves them out, so they have no holes.
+pub fn is_drives(header: &str) -> bool {
+    const NAMES: [&str; 17] = [
         "connection",
         "content-length",
         "expect",
         "forwarded",
         "host",
         "keep-alive",
+        "proxy-authorization",
         "proxy-connection",
         "te",
-        "trailer",
-        "transfer-encoding",
         "traceparent",
         "tracestate",
+        "trailer",
+        "transfer-encoding",
         "upgrade",
+        "via",
+        "x-real-ip",
         "x-request-id",
     ];
     let name = header.to_ascii_lowercase();
-    NAMES.contains(&name.as_str()) || name.starts_with("x-forwarded-") || name == "x-real-ip"
+    NAMES.contains(&name.as_str()) || name.starts_with("x-forwarded-")
 }
 
 /// Request headers whose plain values are the client's, not the server's.

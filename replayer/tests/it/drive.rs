@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use kingtide::drive::{self, Clock, DriveConfig, DriveError, Measured, Stop, Target};
 use kingtide::identities::Identities;
-use kingtide::measure::ErrorClass;
 use kingtide::measure::live::Live;
-use kingtide::measure::run::{RunReport, Verdict};
+use kingtide::measure::run::{RouteReport, RunReport, Second, Verdict};
 use kingtide::measure::summary::{self, Context};
+use kingtide::measure::{ClientStage, ErrorClass};
 use kingtide::plan::{Mode, Plan, PlannedClone};
 use kingtide::sessions::{Escape, Session};
+use kingtide_common::exchange::Body;
 use kingtide_common::units::{Multiple, Seed};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{Notify, watch};
@@ -31,13 +32,17 @@ fn plan(sessions: &[Session]) -> Plan {
 }
 
 fn config(origin: &str) -> DriveConfig {
+    config_of(Target::resolve(origin).unwrap())
+}
+
+pub(crate) fn config_of(target: Target) -> DriveConfig {
     let (stop, receiver) = watch::channel(Stop::Run);
     // Nobody stops these runs.
     drop(stop);
-    DriveConfig::new(Target::resolve(origin).unwrap(), TIMEOUT, receiver)
+    DriveConfig::new(target, TIMEOUT, receiver)
 }
 
-fn drive(config: &DriveConfig, sessions: &[Session]) -> (Measured, RunReport) {
+pub(crate) fn drive(config: &DriveConfig, sessions: &[Session]) -> (Measured, RunReport) {
     let plan = plan(sessions);
     let measured = drive::run(&plan, sessions, config, &Arc::new(Live::default())).unwrap();
     let context = Context {
@@ -51,10 +56,36 @@ fn drive(config: &DriveConfig, sessions: &[Session]) -> (Measured, RunReport) {
         cautions: &[],
     };
     let report = summary::report(&context, &measured);
+    assert_adds_up(&report);
     (measured, report)
 }
 
-fn errors(report: &RunReport) -> Vec<(&str, u64)> {
+/// Every planned request is in exactly one counted state, whatever the target did.
+fn assert_adds_up(report: &RunReport) {
+    let without_answer: u64 = report.errors.values().sum();
+    let with_stages: u64 = report.failures.iter().map(|failure| failure.count).sum();
+    let worse = report.failed - without_answer;
+    assert_eq!(report.planned, report.done + without_answer + report.withheld, "{report:?}");
+    assert_eq!(without_answer, with_stages);
+    assert_eq!(report.statuses.values().sum::<u64>(), report.done);
+    assert!(worse <= report.done && report.sent <= report.planned - report.withheld);
+    let routes = |of: fn(&RouteReport) -> u64| report.routes.iter().map(of).sum::<u64>();
+    assert_eq!(routes(|route| route.planned), report.planned);
+    assert_eq!(
+        [routes(|route| route.sent), routes(|route| route.done), routes(|route| route.failed)],
+        [report.sent, report.done, report.failed]
+    );
+    let seconds = |of: fn(&Second) -> u64| report.series.iter().map(of).sum::<u64>();
+    assert_eq!(seconds(|second| second.planned), report.planned - report.withheld);
+    assert_eq!(
+        [seconds(|second| second.sent), seconds(|second| second.done), seconds(|second| second.failed)],
+        [report.sent, report.done, report.failed]
+    );
+    assert_eq!(report.lag_ms.count, report.sent);
+    assert!(report.fidelity["unaccounted"].pass);
+}
+
+pub(crate) fn errors(report: &RunReport) -> Vec<(&str, u64)> {
     report.errors.iter().map(|(class, count)| (class.as_str(), *count)).collect()
 }
 
@@ -152,7 +183,7 @@ fn a_request_without_its_value_is_counted_and_not_sent() {
     let (_, report) = drive(&config(&server.origin), &[session(vec![login(), profile])]);
     assert_eq!(errors(&report), [("binding_missing", 1)]);
     assert_eq!((report.planned, report.sent, report.failed), (2, 1, 2));
-    assert_eq!(report.verdict, Verdict::Fail);
+    assert_ne!(report.verdict, Verdict::Pass, "a busy machine may be late too");
     assert_eq!(server.received().len(), 1);
 }
 
@@ -217,6 +248,40 @@ fn the_think_clock_counts_from_the_answer_and_offsets_from_the_start() {
 }
 
 #[test]
+fn under_the_think_clock_a_slow_target_is_waited_for() {
+    let server = Server::http(|_| async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        answer(200, "{}")
+    });
+    let sessions = [session((0..4).map(|tick| at(tick * 10_000, get("/slow"))).collect())];
+    let drain = Duration::from_millis(800);
+    let config = DriveConfig { clock: Clock::Think, drain, ..config(&server.origin) };
+    let (measured, report) = drive(&config, &sessions);
+    assert_eq!((report.done, report.failed), (4, 0), "{:?}", report.errors);
+    assert!(measured.duration > drain, "{:?}", measured.duration);
+}
+
+#[test]
+fn tempo_compresses_the_gaps_within_sessions_too() {
+    let server = Server::http(|_| async { answer(200, "{}") });
+    let sessions = [session(vec![get("/"), at(2_400_000, get("/"))])];
+    let plan = kingtide::plan::amplify(&sessions, Multiple::new(4.0).unwrap(), Mode::Tempo, Seed(1));
+    assert_eq!(drive::planned_end_us(&plan, &sessions), 600_000);
+    let measured = drive::run(&plan, &sessions, &config(&server.origin), &Arc::default()).unwrap();
+    let planned: Vec<u64> = measured.recorder.series.seconds().iter().map(|second| second.planned).collect();
+    assert_eq!(planned[0], 2, "{planned:?}");
+}
+
+#[test]
+fn the_time_of_a_slow_upload_is_not_the_targets() {
+    let server = Server::http(|_| async { answer(201, "{}") });
+    let timeout = Duration::from_millis(300);
+    let config = DriveConfig { timeout, drain: timeout, ..config(&server.origin) };
+    let (_, report) = drive(&config, &[session(vec![upload(60_000, &[(500_000, 60_000)])])]);
+    assert_eq!((report.done, report.failed), (1, 0), "{:?}", report.errors);
+}
+
+#[test]
 fn a_refused_connection_is_data() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let origin = format!("http://{}", listener.local_addr().unwrap());
@@ -228,9 +293,9 @@ fn a_refused_connection_is_data() {
 
 #[test]
 fn a_reset_in_the_middle_of_an_upload_is_a_reset() {
-    // Closing with unread bytes makes the kernel send a reset.
+    // Closing with unread bytes makes the kernel send a reset. The upload is larger than any socket's buffers.
     let server = Server::raw(|mut stream| async move { drop(read_head(&mut stream).await) });
-    let (measured, report) = drive(&config(&server.origin), &[session(vec![upload(4_000_000, &[])])]);
+    let (measured, report) = drive(&config(&server.origin), &[session(vec![upload(64_000_000, &[])])]);
     assert_eq!(errors(&report), [("reset", 1)], "{:?}", measured.recorder.failures);
     assert_eq!((report.files, report.body_bytes), (0, 0), "what was not sent whole is not counted");
 }
@@ -256,7 +321,7 @@ fn a_closed_idle_connection_loses_no_request() {
     let sessions = [session(vec![get("/a"), at(150_000, get("/b")), at(300_000, get("/c"))])];
     let (measured, report) = drive(&config(&server.origin), &sessions);
     assert_eq!((report.done, report.failed), (3, 0), "{:?}", report.errors);
-    assert_eq!(measured.recorder.reconnects, 2);
+    assert_eq!((measured.recorder.reconnects, report.reconnects), (2, 2));
     assert_eq!(server.connections(), 3);
 }
 
@@ -269,7 +334,7 @@ fn an_answer_cut_short_is_closed_early() {
     let (measured, report) = drive(&config(&server.origin), &[session(vec![get("/")])]);
     assert_eq!((errors(&report), report.done), (vec![("closed_early", 1)], 0));
     let failure = measured.recorder.failures.keys().next().unwrap();
-    assert_eq!((failure.class, failure.stage.name()), (ErrorClass::ClosedEarly, "receive"));
+    assert_eq!((failure.class, failure.stage), (ErrorClass::ClosedEarly, Some(ClientStage::Receive)));
 }
 
 #[test]
@@ -295,7 +360,7 @@ fn the_users_stop_keeps_back_what_was_not_released() {
     sessions.extend(vec![session(vec![at(far_us, get("/in-an-hour"))]); 3]);
     let (measured, report) = drive(&config, &sessions);
     assert_eq!((report.planned, report.done, report.failed), (5, 1, 0));
-    assert_eq!((measured.recorder.withheld, measured.recorder.planned()), (4, 5));
+    assert_eq!((report.withheld, measured.recorder.planned()), (4, 5));
     assert_eq!((report.interrupted, report.verdict), (true, Verdict::Invalid));
 }
 
@@ -325,6 +390,42 @@ fn headers_keep_order_and_values_and_lose_what_belonged_to_the_edge() {
     ];
     let expected: Vec<(String, String)> = expected.map(|(name, value)| (name.to_owned(), value)).into();
     assert_eq!((received[0].path.as_str(), &received[0].headers), ("/page?q=1", &expected));
+}
+
+#[test]
+fn a_refusal_of_filler_is_not_the_targets_failure() {
+    let server =
+        Server::http(
+            |received| async move { answer(if received.path == "/crash" { 500 } else { 422 }, "{}") },
+        );
+    let unread = |target: &str, kind: &str| {
+        let mut step = get(target);
+        step.exchange.method = "POST".to_owned();
+        step.exchange.request_headers = vec![header("Content-Type", kind)];
+        step.exchange.request_body = Body::Unread("larger than 64 KiB".to_owned());
+        step.exchange.request_body_bytes = 70_000;
+        session(vec![step])
+    };
+    let sessions = [
+        unread("/refused", "application/json"),
+        unread("/crash", "application/json"),
+        unread("/recording", "audio/webm"),
+    ];
+    let (_, report) = drive(&config(&server.origin), &sessions);
+    assert_eq!((report.approximated, report.done, report.failed), (2, 3, 2), "{:?}", report.statuses);
+    assert!(report.reasons.iter().any(|reason| reason.contains("2 requests went out with filler")));
+    assert!(server.received().iter().all(|received| received.body.len() == 70_000));
+}
+
+#[test]
+fn a_body_that_was_compressed_goes_out_plain() {
+    let server = Server::http(|_| async { answer(200, "{}") });
+    let mut step = login();
+    step.exchange.request_headers.push(header("Content-Encoding", "gzip"));
+    step.exchange.request_body_bytes = 4;
+    drive(&config(&server.origin), &[session(vec![step])]);
+    let received = &server.received()[0];
+    assert_eq!((received.header("content-encoding"), received.body.len()), ("", 15));
 }
 
 /// What the generator can do here; for people, never asserted.

@@ -6,6 +6,8 @@ mod capture_files;
 mod captured;
 mod drive;
 mod golden;
+mod hostile;
 mod reading;
 mod replay;
 mod server;
+mod tls;

@@ -91,6 +91,10 @@ fn bad_input_exits_with_2_and_says_what_to_do() {
     let here = empty.path().to_str().unwrap();
     let refused = [
         (vec!["inspect", here], "is not a capture"),
+        (vec!["inspect", "/no/such"], "the directory that kingtide-proxy records into"),
+        (vec!["plan", "/no/such"], "/no/such: No such file"),
+        (vec!["replay", "/no/such", "--target", "http://127.0.0.1:1"], "/no/such: No such file"),
+        (vec!["report", "--capture", "/no/such"], "the directory that kingtide-proxy records into"),
         (vec!["report", here], "no run here"),
         (vec!["report"], "required"),
         (vec!["inspekt", here], "unrecognized subcommand"),

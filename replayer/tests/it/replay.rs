@@ -152,9 +152,47 @@ fn bad_input_is_found_before_anything_is_sent() {
     assert!(refused(&server.origin, &[]).contains("--identities FILE"));
     assert!(refused("ftp://127.0.0.1", &[]).contains("the scheme `ftp`"));
     assert!(refused("http://127.0.0.1:1", &[]).contains("is the target running?"));
+    assert!(refused(&server.origin, &["--ca", "/absent.pem"]).contains("leave --ca out"));
+    assert!(refused(&server.origin, &["--out", "/proc/run"]).contains("--out"));
+    assert!(refused(&server.origin, &["--drain", "1000h"]).contains("at most 24h"));
     assert!(refused(&server.origin, &["--identities", "/absent.csv"]).contains("/absent.csv"));
     assert!(refused(&server.origin, &["--max-failures", "200%"]).contains("write 1% or 0.01"));
     assert!(server.received().is_empty());
+}
+
+#[test]
+fn a_full_disk_costs_the_file_and_not_the_result() {
+    let server = Server::http(|_| async { answer(200, "{}") });
+    let scene = Scene::new(vec![(1, 0, get("/").exchange)]);
+    let out = scene.path("out");
+    // Files may have one block, which the report does not fit in.
+    let replay = scene.replay(&server.origin, &["--json", "--out", out.to_str().unwrap()]);
+    let script = "trap '' XFSZ; ulimit -f 1; exec \"$0\" \"$@\"";
+    let mut limited = Command::new("sh");
+    limited.arg("-c").arg(script).arg(replay.get_program()).args(replay.get_args());
+    let output = limited.output().unwrap();
+    let run: RunReport = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((run.done, output.status.code()), (1, Some(2)), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("run.json"), "{}", text(&output.stderr));
+    assert_eq!(std::fs::read_dir(&out).unwrap().count(), 0, "nothing half-written");
+}
+
+#[test]
+fn a_damaged_capture_is_replayed_as_far_as_it_reads_and_the_run_says_so() {
+    let server = Server::http(|_| async { answer(201, "{}") });
+    let directory = TempDir::new().unwrap();
+    crate::capture_files::torn(&directory.path().join("capture"), &[5_000; 3]);
+    let scene = Scene { directory };
+    let output = scene.run(&server.origin, &["--json"]);
+    let run: RunReport = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((run.planned, run.done), (3, 3), "{:?}", run.errors);
+    let stderr = text(&output.stderr);
+    for part in ["torn tail", "lacks 3 requests"] {
+        assert!(run.reasons.iter().any(|reason| reason.contains(part)), "{:?}", run.reasons);
+        assert!(stderr.find(part) < stderr.find("in flight").or(Some(stderr.len())), "{stderr}");
+    }
+    // A token without its login is nobody's.
+    assert_eq!((run.verdict, output.status.code()), (Verdict::Invalid, Some(3)));
 }
 
 #[test]

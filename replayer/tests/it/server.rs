@@ -17,6 +17,8 @@ use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 
+use crate::tls;
+
 /// A request as it arrived.
 #[derive(Debug, Clone)]
 pub(super) struct Received {
@@ -91,6 +93,23 @@ impl Server {
             }
         });
         Self { origin, received: Arc::default(), connections, _runtime: runtime }
+    }
+
+    /// Speaks HTTPS with the certificate of `identity`; answers everything with 200.
+    pub(super) fn https(identity: &tls::Identity) -> Self {
+        let acceptor = identity.acceptor();
+        Self::raw(move |stream| {
+            let acceptor = acceptor.clone();
+            async move {
+                let Ok(stream) = acceptor.accept(stream).await else { return };
+                let service = service_fn(|request: Request<Incoming>| async {
+                    request.collect().await.unwrap();
+                    Ok::<_, Infallible>(answer(200, "{}"))
+                });
+                let connection = hyper::server::conn::http1::Builder::new();
+                drop(connection.serve_connection(TokioIo::new(stream), service).await);
+            }
+        })
     }
 
     pub(super) fn received(&self) -> Vec<Received> {

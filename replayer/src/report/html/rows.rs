@@ -6,7 +6,8 @@ use super::super::format::{UNKNOWN, count, ms, number, rate, share, size};
 use super::super::words;
 use super::grid::{Cell, Grid};
 use crate::inspect::Summary;
-use crate::measure::run::{Gate, Percentiles, RouteReport, RunReport};
+use crate::measure::ClientStage;
+use crate::measure::run::{FailureCount, Gate, Percentiles, RouteReport, RunReport};
 use crate::plan::dispersion::{WINDOWS_S, label};
 
 /// How much was sent, and what became of it; the generator's own figures.
@@ -41,7 +42,18 @@ fn volume(grid: &mut Grid, runs: &[RunReport]) {
     grid.row("Done", "complete answers", each(|run| run.done));
     grid.row("Failed", "errors, worse answers, unfinished", runs.iter().map(failed_cell));
     grid.row("Unfinished", "no answer at the end", trouble(|run| run.unfinished));
+    if runs.iter().any(|run| run.withheld > 0) {
+        grid.row("Withheld", "kept back by the user's stop", trouble(|run| run.withheld));
+    }
     grid.row("Files sent", "", runs.iter().map(files));
+    if runs.iter().any(|run| run.approximated > 0) {
+        grid.row(
+            "Filler bodies",
+            "not in the capture; refusals do not count",
+            trouble(|run| run.approximated),
+        );
+    }
+    grid.row("Reconnects", "idle connections the target had closed", each(|run| run.reconnects));
     grid.row("Unresolved bindings", "values nothing supplied", trouble(|run| run.bindings.unresolved));
 }
 
@@ -122,17 +134,19 @@ fn route_cell(route: Option<&RouteReport>) -> Cell {
     Cell { text: ms(route.latency_ms.p95), note, tone }
 }
 
-/// Failures by class, of all runs.
+/// Failures by class and stage, of all runs.
 pub(super) fn failures(runs: &[RunReport]) -> Grid {
     let mut grid = Grid::of("Failure", runs);
     if runs.iter().any(|run| words::worse_answers(run) > 0) {
         let counts = runs.iter().map(|run| Cell::of_trouble(words::worse_answers(run)));
         grid.row(words::WORSE, "a status of 400 or more where the capture had none", counts);
     }
-    for class in names(runs, |run| run.errors.keys().collect()) {
-        let counts =
-            runs.iter().map(|run| Cell::of_trouble(run.errors.get(class).copied().unwrap_or_default()));
-        grid.row(&words::spoken(class), "", counts);
+    let of_all = runs.iter().flat_map(|run| &run.failures).map(|failure| (failure.class, failure.stage));
+    for (class, stage) in of_all.collect::<BTreeSet<_>>() {
+        let is_it = |failure: &&FailureCount| (failure.class, failure.stage) == (class, stage);
+        let of_run = |run: &RunReport| run.failures.iter().find(is_it).map_or(0, |failure| failure.count);
+        let note = stage.map_or("before a connection", ClientStage::name);
+        grid.row(&words::spoken(class.name()), note, runs.iter().map(of_run).map(Cell::of_trouble));
     }
     grid
 }

@@ -1,0 +1,108 @@
+//! TLS targets with a certificate of their own making, as staging servers have them.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kingtide::drive::Target;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tempfile::TempDir;
+use tokio_rustls::TlsAcceptor;
+
+use crate::captured::{at, get, session, upload};
+use crate::drive::{config_of, drive, errors};
+use crate::server::{Server, answer};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A key and a certificate for 127.0.0.1 that is its own authority.
+pub(super) struct Identity {
+    directory: TempDir,
+}
+
+impl Identity {
+    pub(super) fn new() -> Self {
+        let identity = Self { directory: TempDir::new().unwrap() };
+        let made = Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
+            .args(["-days", "2", "-subj", "/CN=staging", "-addext", "subjectAltName=IP:127.0.0.1"])
+            .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
+            .arg(identity.file("key.pem"))
+            .arg("-out")
+            .arg(identity.certificate())
+            .output()
+            .expect("this test makes a certificate with openssl: apt-get install openssl");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        identity
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub(super) fn certificate(&self) -> PathBuf {
+        self.file("certificate.pem")
+    }
+
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
+        let certificate = CertificateDer::from_pem_file(self.certificate()).unwrap();
+        let key = PrivateKeyDer::from_pem_file(self.file("key.pem")).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .unwrap();
+        TlsAcceptor::from(Arc::new(config))
+    }
+}
+
+fn https(server: &Server) -> Target {
+    Target::resolve(&server.origin.replace("http://", "https://")).unwrap()
+}
+
+#[test]
+fn a_private_certificate_is_trusted_when_it_is_given() {
+    let identity = Identity::new();
+    let server = Server::https(&identity);
+    let target = https(&server).trusting(&identity.certificate()).unwrap().reached(PATIENCE).unwrap();
+    let steps = vec![get("/"), at(10_000, upload(100_000, &[]))];
+    let (_, report) = drive(&config_of(target), &[session(steps)]);
+    assert_eq!((report.done, report.failed, report.files), (2, 0, 1), "{:?}", report.errors);
+    assert_eq!(report.stages_ms["connect"].count, 1, "the handshake is the connect's");
+    assert_eq!(server.connections(), 2, "one to see whether it is there, one for the user");
+}
+
+#[test]
+fn an_unknown_certificate_is_said_before_the_run() {
+    let server = Server::https(&Identity::new());
+    let refused = https(&server).reached(PATIENCE).unwrap_err().to_string();
+    assert!(refused.contains("UnknownIssuer") && refused.contains("--ca FILE"), "{refused}");
+    let other = Identity::new();
+    let refused = https(&server).trusting(&other.certificate()).unwrap().reached(PATIENCE);
+    assert!(refused.is_err(), "another server's certificate");
+    let (_, report) = drive(&config_of(https(&server)), &[session(vec![get("/")])]);
+    assert_eq!(errors(&report), [("connect_failed", 1)]);
+}
+
+#[test]
+fn a_server_without_tls_is_no_https_target() {
+    let server = Server::http(|_| async { answer(200, "{}") });
+    let refused = https(&server).reached(PATIENCE).unwrap_err().to_string();
+    assert!(refused.contains("is it an https server?"), "{refused}");
+}
+
+#[test]
+fn a_file_that_cannot_be_trusted_is_named() {
+    let identity = Identity::new();
+    let server = Server::https(&identity);
+    let refused = |file: &str| https(&server).trusting(&identity.file(file)).unwrap_err().to_string();
+    assert!(refused("absent.pem").contains("absent.pem"));
+    assert!(refused("key.pem").contains("no certificate"));
+    let plain = Target::resolve(&server.origin).unwrap().trusting(&identity.certificate());
+    assert!(plain.unwrap_err().to_string().contains("leave --ca out"));
+}
