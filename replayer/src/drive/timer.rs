@@ -220,19 +220,22 @@ mod tests {
     }
 
     #[test]
-    fn sleeps_end_in_order_and_never_early() {
-        let order = RefCell::new(Vec::new());
+    fn every_sleep_ends_and_none_early() {
+        let ended = RefCell::new(Vec::new());
         with_timer(async |timer| {
             let start = Instant::now();
             let sleep = async |ms: u64| {
                 let deadline = start + Duration::from_millis(ms);
                 timer.sleep_until(deadline).await;
                 assert!(Instant::now() >= deadline, "woke before {ms} ms");
-                order.borrow_mut().push(ms);
+                ended.borrow_mut().push(ms);
             };
             tokio::join!(sleep(9), sleep(3), sleep(0), sleep(6), sleep(3));
         });
-        assert_eq!(order.into_inner(), [0, 3, 3, 6, 9]);
+        // On a busy machine several are due at one wake; then the runtime says which is polled first.
+        let mut ended = ended.into_inner();
+        ended.sort_unstable();
+        assert_eq!(ended, [0, 3, 3, 6, 9]);
     }
 
     #[test]
