@@ -26,6 +26,7 @@ has_make() { have make; }
 has_cmake() { have cmake; }
 has_curl() { have curl; }
 has_postgres() { have postgres || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null; }
+has_openssl() { have openssl; }
 has_chromium() { have chromium || have chromium-browser || have google-chrome; }
 
 build_packages() {
@@ -38,6 +39,7 @@ build_packages() {
 test_packages() {
   build_packages
   need 'server binaries; tests start servers of their own on free ports' has_postgres postgresql
+  need 'makes the certificates of the TLS tests' has_openssl openssl
   need 'uploads through the proxy from a real browser' has_chromium "$(chromium_package)"
 }
 
