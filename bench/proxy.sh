@@ -43,32 +43,15 @@ done
 
 WORK=$(mktemp -d)
 chmod 755 "$WORK"
-PIDS=()
+LOGS=$WORK
+. demo/servers.sh
 cleanup() {
-  local pid
-  for pid in "${PIDS[@]}"; do kill "$pid" 2>/dev/null || true; done
-  for pid in "${PIDS[@]}"; do wait "$pid" 2>/dev/null || true; done
+  end_servers
   rm -rf "$WORK"
 }
 trap cleanup EXIT
 trap 'exit 130' INT TERM
 ulimit -n 8192 2>/dev/null || true
-
-# Starts a server that says where it listens: start NAME COMMAND... Sets URL and PID.
-start() {
-  local log="$WORK/$1.log"
-  shift
-  "$@" >"$log" 2>"$log.err" &
-  PID=$!
-  PIDS+=("$PID")
-  for _ in $(seq 200); do
-    URL=$(sed -n 's/^listening on //p' "$log" | head -n 1)
-    if [ -n "$URL" ]; then return; fi
-    kill -0 "$PID" 2>/dev/null || break
-    sleep 0.05
-  done
-  die "a server did not start: $(cat "$log.err")"
-}
 
 declare -A AT SERVER # by server: its URL, its main process
 
@@ -217,7 +200,7 @@ table() {
 # Closes the capture, so that its ledger is whole: what was shed was not paid for.
 print_ledger() {
   kill -TERM "${SERVER[on]}"
-  wait "${SERVER[on]}" || die "the proxy did not close its capture: $(tail -n 3 "$WORK/on.log.err")"
+  wait "${SERVER[on]}" || die "the proxy did not close its capture: $(tail -n 3 "$WORK/on.err")"
   local bytes recorded ledger
   ledger=$(sed -n 's/^ *"\([a-z_]*\)": \([0-9]*\),\{0,1\}$/\1 \2/p' "$WORK/capture/manifest.json" \
     | grep -E '^(accepted|recorded|shed_queue|shed_disk|shed_budget|too_late) ' | paste -sd ' ')

@@ -24,35 +24,18 @@ BYTES_MAX=150000 # both captures together
 SECONDS_BEFORE_KILL=3.4
 
 WORK=$(mktemp -d)
-PIDS=()
+LOGS=$WORK
+. demo/servers.sh
 
 say() { printf 'captures: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
 
 cleanup() {
-  local pid
-  for pid in "${PIDS[@]}"; do kill "$pid" 2>/dev/null || true; done
-  for pid in "${PIDS[@]}"; do wait "$pid" 2>/dev/null || true; done
+  end_servers
   rm -rf "$WORK"
 }
 trap cleanup EXIT
 trap 'exit 130' INT TERM
-
-# Starts a server and waits until it says where it listens: start NAME COMMAND... Sets URL and PID.
-start() {
-  local log="$WORK/$1.log"
-  shift
-  "$@" >"$log" 2>"$log.err" &
-  PID=$!
-  PIDS+=("$PID")
-  for _ in $(seq 200); do
-    URL=$(sed -n 's/^listening on //p' "$log" | head -n 1)
-    if [ -n "$URL" ]; then return; fi
-    kill -0 "$PID" 2>/dev/null || break
-    sleep 0.05
-  done
-  die "a server did not start: $(cat "$log.err")"
-}
 
 start_proxy() { # DIRECTORY
   cat >"$WORK/proxy.toml" <<TOML

@@ -18,31 +18,10 @@ MISSED=1 # exit status of a replay whose target did not hold: a finding, not a f
 say() { printf '\n\033[1m[%3d s] %s\033[0m\n' "$SECONDS" "$*" >&2; }
 die() { printf '\nmake demo: %s\n' "$*" >&2; exit 1; }
 
-PIDS=()
-cleanup() {
-    local pid
-    for pid in "${PIDS[@]}"; do kill "$pid" 2>/dev/null || true; done
-    for pid in "${PIDS[@]}"; do wait "$pid" 2>/dev/null || true; done
-}
-trap cleanup EXIT
+LOGS=$OUT
+. demo/servers.sh
+trap end_servers EXIT
 trap 'die "interrupted"' INT TERM
-
-# Starts a server in the background and waits until it says where it listens: start NAME COMMAND...
-# Sets URL and PID.
-start() {
-    local name=$1 log="$OUT/$1.log"
-    shift
-    "$@" >"$log" 2>"$OUT/$name.err" &
-    PID=$!
-    PIDS+=("$PID")
-    for _ in $(seq 200); do
-        URL=$(sed -n 's/^listening on //p' "$log" | head -n 1)
-        if [ -n "$URL" ]; then return; fi
-        kill -0 "$PID" 2>/dev/null || break
-        sleep 0.05
-    done
-    die "$name did not start; it said: $(cat "$OUT/$name.err")"
-}
 
 proxy_config() { # FILE BACKEND RECORD
     cat >"$1" <<TOML

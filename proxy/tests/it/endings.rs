@@ -13,15 +13,20 @@ use crate::backend::{answering, scripted, write_answer};
 use crate::client::{Client, get, upload};
 use crate::proxy::Proxy;
 
-#[test]
-fn a_client_that_goes_away_in_mid_upload_is_a_client_abort() {
-    let backend = answering("{}");
-    let proxy = Proxy::start(backend.address);
+/// A client that has sent the head and 30,000 bytes of a larger upload.
+fn half_sent_upload(proxy: &Proxy) -> Client {
     let (head, body) = upload("/api/upload", &vec![7; 100_000]);
     let mut client = Client::connect(proxy.address);
     client.send(head);
     client.send(&body[..30_000]);
-    drop(client);
+    client
+}
+
+#[test]
+fn a_client_that_goes_away_in_mid_upload_is_a_client_abort() {
+    let backend = answering("{}");
+    let proxy = Proxy::start(backend.address);
+    drop(half_sent_upload(&proxy));
 
     let exchange = proxy.exchanges_once_there_are(1).remove(0);
     assert_eq!(
@@ -37,10 +42,7 @@ fn a_client_that_goes_away_in_mid_upload_is_a_client_abort() {
 fn a_client_that_stalls_in_mid_upload_is_a_client_timeout() {
     let backend = answering("{}");
     let proxy = Proxy::start(backend.address);
-    let (head, body) = upload("/api/upload", &vec![7; 100_000]);
-    let mut client = Client::connect(proxy.address);
-    client.send(head);
-    client.send(&body[..30_000]);
+    let mut client = half_sent_upload(&proxy);
     assert!(client.head().starts_with("HTTP/1.1 408"));
     let exchange = proxy.stop().exchange();
     assert_eq!((exchange.ending, exchange.status), (Ending::ClientTimeout, Some(408)));
