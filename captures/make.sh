@@ -11,7 +11,7 @@
 # and sizes on the wire differ from run to run, so the pinned values belong to the files, not to this script.
 #
 # A capture is accepted only when what was answered is in it (all of it, or up to the kill), when it is
-# small, and when neither its files nor its decoded records hold an account's e-mail address, password or name.
+# small, and when neither its files nor its decoded records hold an account's e-mail address or password.
 set -euo pipefail
 
 OUT=$(realpath -m "${1:?usage: captures/make.sh DIRECTORY}")
