@@ -51,7 +51,8 @@ pub(crate) struct TapOptions {
 pub(crate) struct Tap {
     queue: Sender<Observation>,
     counts: Arc<Counts>,
-    bounds: Bounds,
+    /// Shared: the keyed hasher in it is 2 KB, too much to copy for each request.
+    bounds: Arc<Bounds>,
     exclude: Vec<String>,
     clock: Clock,
 }
@@ -74,12 +75,12 @@ pub(crate) fn start(
     let (stop, stopped) = crossbeam_channel::bounded(1);
     let (finished, done) = crossbeam_channel::bounded(1);
     let counts = Arc::new(Counts::default());
-    let bounds = Bounds {
+    let bounds = Arc::new(Bounds {
         body_bytes_max: options.body_bytes_max,
         hash_bytes_max: options.hash_bytes_max,
         budget: Budget::new(options.memory_bytes),
         hasher: redactor.hasher(),
-    };
+    });
     let writer = Writer::new(capture, redactor, Arc::clone(&counts), clock, options.body_bytes_max);
     let thread = std::thread::Builder::new().name("capture-writer".into());
     thread.spawn(move || finished.send(writer.run(&observations, &stopped)))?;
@@ -95,7 +96,7 @@ impl Tap {
             self.counts.filter();
             return None;
         }
-        Some(Recording::new(id, self.bounds.clone()))
+        Some(Recording::new(id, Arc::clone(&self.bounds)))
     }
 
     /// Hands a finished exchange over, or counts why not.

@@ -56,7 +56,7 @@ impl Marks {
 #[derive(Debug)]
 pub(crate) struct Recording {
     pub(crate) id: u64,
-    bounds: Bounds,
+    bounds: Arc<Bounds>,
     request: Option<BodyCollector>,
     response: Option<BodyCollector>,
     pacing: PacingCurve,
@@ -73,7 +73,7 @@ pub(crate) struct Bodies {
 }
 
 impl Recording {
-    pub(super) fn new(id: u64, bounds: Bounds) -> Self {
+    pub(super) fn new(id: u64, bounds: Arc<Bounds>) -> Self {
         Self { id, bounds, request: None, response: None, pacing: PacingCurve::default() }
     }
 
