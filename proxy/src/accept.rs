@@ -1,83 +1,113 @@
-//! Accept: the listeners and the loop that hands each connection, metered, to Pingora's HTTP machinery.
-//!
-//! Why not Pingora's own listening service: it shows a connection only once a request's headers are
-//! complete, cannot tell the port it was given, and waits its whole grace period before it exits. The
-//! wrapped stream is the only place that sees first bytes.
+//! Accept: one thread takes connections from the listeners and deals them to the workers, the least busy
+//! first. Each worker makes of a connection what its listener says: PROXY protocol, TLS, HTTP/2 or HTTP/1.
 
-mod meter;
-mod stream;
+pub(crate) mod listeners;
+pub(crate) mod proxy_protocol;
+mod serve;
+pub(crate) mod tls;
 
-pub(crate) use meter::ConnectionMeter;
-
-use std::net::SocketAddr;
-use std::os::fd::AsRawFd as _;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use pingora_core::apps::ServerApp;
-use pingora_core::protocols::GetSocketDigest as _;
-use pingora_core::protocols::SocketDigest;
-use pingora_core::protocols::l4::stream::Stream as L4Stream;
 use rustix::io::Errno;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
-use tokio_util::task::TaskTracker;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::Instant;
 
-use crate::clock::Clock;
-use stream::MeteredStream;
+use crate::metrics::Raised;
+use crate::worker::Shared;
+use listeners::Listening;
+pub(crate) use serve::serve;
 
 /// How long the loop rests when the process is out of descriptors.
 const OUT_OF_DESCRIPTORS_PAUSE: Duration = Duration::from_millis(100);
 
-/// What all accept loops share.
+/// A connection on its way to a worker.
 #[derive(Debug)]
-pub(crate) struct Acceptor<A> {
-    pub(crate) app: Arc<A>,
-    pub(crate) clock: Clock,
-    /// Turns true when the process drains.
-    pub(crate) shutdown: watch::Receiver<bool>,
-    /// Every connection being served.
-    pub(crate) connections: TaskTracker,
-    pub(crate) next_connection: AtomicU64,
+pub(crate) struct Arrival {
+    pub(crate) stream: TcpStream,
+    pub(crate) peer: SocketAddr,
+    pub(crate) local: SocketAddr,
+    pub(crate) listening: Arc<Listening>,
+    pub(crate) accepted_ns: u64,
+    pub(crate) accepted: Instant,
+    /// Counts it among the open ones until dropped.
+    pub(crate) open: Open,
 }
 
-impl<A: ServerApp + Send + Sync + 'static> Acceptor<A> {
-    /// Accepts until the drain begins.
-    pub(crate) async fn run(self: Arc<Self>, listener: TcpListener) {
-        let mut shutdown = self.shutdown.clone();
-        loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                _ = shutdown.wait_for(|draining| *draining) => return,
-            };
-            match accepted {
-                Ok((stream, peer)) => self.serve(stream, peer),
-                Err(error) => rest_after(&error).await,
-            }
+/// Workers as the accept loops see them.
+#[derive(Debug)]
+pub(crate) struct Dealer {
+    pub(crate) workers: Vec<Seat>,
+    pub(crate) open: Arc<AtomicUsize>,
+}
+
+/// One worker's inbox and how many connections it has.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    pub(crate) inbox: UnboundedSender<Arrival>,
+    pub(crate) open: Arc<AtomicUsize>,
+}
+
+/// A connection that is open: counted with its worker and in all.
+#[derive(Debug)]
+pub(crate) struct Open {
+    counts: [Arc<AtomicUsize>; 2],
+    _raised: Raised,
+}
+
+impl Open {
+    fn new(counts: [Arc<AtomicUsize>; 2], raised: Raised) -> Self {
+        for count in &counts {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        Self { counts, _raised: raised }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        for count in &self.counts {
+            count.fetch_sub(1, Ordering::Relaxed);
         }
     }
+}
 
-    fn serve(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
-        let accepted_ns = self.clock.now_ns();
-        let id = self.next_connection.fetch_add(1, Ordering::Relaxed) + 1;
-        let meter = Arc::new(ConnectionMeter::new(id, accepted_ns, peer, self.clock));
-        let acceptor = Arc::clone(self);
-        self.connections.spawn(async move {
-            let metered = MeteredStream::new(pingora_stream(stream, peer), meter);
-            acceptor.app.process_new(Box::new(metered), &acceptor.shutdown).await;
-        });
+/// Accepts from one listener until the task is ended.
+pub(crate) async fn accept(listening: Arc<Listening>, dealer: Arc<Dealer>, shared: Arc<Shared>) -> std::io::Result<()> {
+    let socket = TcpListener::from_std(listening.socket.try_clone()?)?;
+    loop {
+        // Leaves this thread's reactor again, for that of its worker.
+        match socket.accept().await.and_then(|(stream, peer)| Ok((stream.into_std()?, peer))) {
+            Ok((stream, peer)) => deal(&listening, &dealer, &shared, stream, peer),
+            Err(error) => rest_after(&error).await,
+        }
     }
 }
 
-fn pingora_stream(stream: TcpStream, peer: SocketAddr) -> L4Stream {
-    // A peer that is gone already fails here; the first read will tell.
-    let _ = stream.set_nodelay(true);
-    let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
-    let _ = digest.peer_addr.set(Some(peer.into()));
-    let mut stream: L4Stream = stream.into();
-    stream.set_socket_digest(digest);
-    stream
+fn deal(listening: &Arc<Listening>, dealer: &Dealer, shared: &Shared, stream: TcpStream, peer: SocketAddr) {
+    let most = shared.site.load().worker_connections;
+    if most > 0 && dealer.open.load(Ordering::Relaxed) >= most {
+        // Closed at once, as Nginx does without a free connection.
+        listening.gauges.refused.add(1);
+        return;
+    }
+    listening.gauges.accepted.add(1);
+    let least = dealer.workers.iter().min_by_key(|seat| seat.open.load(Ordering::Relaxed));
+    let Some(seat) = least else { return };
+    let arrival = Arrival {
+        local: stream.local_addr().unwrap_or(listening.address),
+        stream,
+        peer,
+        listening: Arc::clone(listening),
+        accepted_ns: shared.clock.now_ns(),
+        accepted: Instant::now(),
+        open: Open::new([Arc::clone(&seat.open), Arc::clone(&dealer.open)], listening.gauges.open.raise()),
+    };
+    // A worker that is gone has drained, and so will this connection's client have to.
+    let _ = seat.inbox.send(arrival);
 }
 
 async fn rest_after(error: &std::io::Error) {

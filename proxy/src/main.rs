@@ -1,22 +1,48 @@
 //! `kingtide-proxy`: accept → limits → tap → upstream.
 
 mod accept;
+mod access_log;
+mod admin;
 mod cli;
 mod clock;
 mod config;
-mod edge;
+mod connection;
+mod downstream;
+mod exchange;
+mod http1;
+mod http2;
+mod import_nginx;
+mod limits;
+mod message;
+mod metrics;
+mod passage;
 mod redact;
-mod rejection;
+mod relay;
+mod routes;
+#[cfg(test)]
+mod sample;
 mod serve;
+mod server_timing;
+mod site;
+mod spool;
+mod stream;
 mod tap;
+mod timer;
+mod trace;
+mod tunnel;
+mod upgrade;
 mod upstream;
+mod uri;
+mod variables;
+mod worker;
+mod zones;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use cli::Arguments;
+use cli::{Arguments, Command};
 use config::Config;
 use kingtide_common::config::ConfigError;
 
@@ -26,19 +52,23 @@ const FAILED: u8 = 1;
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     start_log();
+    if let Some(Command::ImportNginx { file, output }) = &arguments.command {
+        return import_nginx::run(file, output.as_deref());
+    }
     rustls::crypto::ring::default_provider().install_default().expect("nothing installed one before");
-    let (config, text) = match Config::load(&arguments.config) {
+    let path = arguments.config.expect("clap requires it where there is no command");
+    let (config, text) = match Config::load(&path) {
         Ok(loaded) => loaded,
         Err(error) => return refuse(error),
     };
     if arguments.check {
-        if let Err(error) = serve::check(&config) {
+        if let Err(error) = serve::check(&config, &text) {
             return fail(error);
         }
         print!("{}", toml::to_string(&config).expect("what was read from TOML can be written as TOML"));
         return ExitCode::SUCCESS;
     }
-    match serve::run(&config, &text) {
+    match serve::run(&path, &config, &text) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(error),
     }
@@ -62,7 +92,7 @@ fn refuse(error: ConfigError) -> ExitCode {
 
 fn start_log() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();
-    let filter = filter.unwrap_or_else(|_| "info,pingora_proxy=off,pingora_core=warn".into());
+    let filter = filter.unwrap_or_else(|_| "info".into());
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
 }

@@ -1,176 +1,258 @@
-//! Serving: listeners, workers, signals, drain.
+//! Serving: what is started in which order, what signals do, and how it all ends.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+mod capture;
+mod control;
+mod worker_thread;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use kingtide_common::capture::{CaptureWriter, Rotation, WriterOptions};
-use kingtide_common::config::ConfigError;
-use kingtide_common::fingerprint::Fingerprinter;
-use pingora_core::apps::ServerApp as _;
-use pingora_core::server::configuration::ServerConf;
-use pingora_proxy::{HttpProxy, http_proxy};
-use tokio::net::TcpListener;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
-use tokio_util::task::TaskTracker;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
 
-use crate::accept::Acceptor;
+use crate::accept::listeners::{self, Listening};
+use crate::accept::{Dealer, accept};
+use crate::access_log::{self, AccessLogger};
+use crate::admin::{self, AdminServer, BodyLimit, ConfigFacts, Sources};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::edge::Edge;
-use crate::redact::{Redactor, Rules};
-use crate::tap::{self, TapOptions, TapWriter};
-use crate::upstream::Routes;
+use crate::metrics::Metrics;
+use crate::site::Site;
+use crate::spool::Spool;
+use crate::upgrade::{self, Handover, Offer, Outcome};
+use crate::upstream::health;
+use crate::worker::Shared;
+use capture::Recorder;
+use control::ProcessControl;
 
-const PROGRAM: &str = concat!("kingtide-proxy ", env!("CARGO_PKG_VERSION"));
-/// How long the writer may take for what still waits when the traffic is over.
-const CLOSE_DEADLINE: Duration = Duration::from_secs(10);
-/// Attempts at an upstream for one request, the first one included; more where a group has more peers.
-const UPSTREAM_ATTEMPTS: usize = 2;
+/// How long the access log's writer may take for what still waits.
+const LOG_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Tries what a start would need, and changes nothing.
-pub(crate) fn check(config: &Config) -> anyhow::Result<()> {
-    rules(config)?;
-    Routes::new(config)?;
+pub(crate) fn check(config: &Config, text: &str) -> anyhow::Result<()> {
+    capture::rules(config)?;
+    admin::check(&config.admin)?;
+    listeners::wanted(config)?;
+    Site::new(config, text, None)?;
     Ok(())
 }
 
 /// Runs until a signal ends it, then drains and closes the capture.
-pub(crate) fn run(config: &Config, config_text: &str) -> anyhow::Result<()> {
+pub(crate) fn run(path: &Path, config: &Config, text: &str) -> anyhow::Result<()> {
     let clock = Clock::start();
     // Whatever can be wrong comes before the capture begins.
-    let routes = Routes::new(config)?;
-    let (tap, writer) = if config.capture.enabled {
-        let (tap, writer) = start_tap(config, config_text, clock)?;
-        (Some(tap), Some(writer))
-    } else {
-        (None, None)
+    let site = Site::new(config, text, None)?;
+    let rules = capture::rules(config)?;
+    admin::check(&config.admin)?;
+    let metrics = Arc::new(Metrics::default());
+    let upgrade_socket = config.server.upgrade_socket.as_deref();
+    let (handover, taken_over) = match upgrade_socket.map(upgrade::take_over).transpose() {
+        Ok(taken) => taken.flatten().map_or((None, Vec::new()), |(handover, sockets)| (Some(handover), sockets)),
+        Err(error) => anyhow::bail!("the running process does not hand its listeners over: {error}"),
     };
-    let edge = Edge { routes, timeouts: config.timeouts.clone(), clock, tap };
-    let served = runtime(config.server.threads)?.block_on(serve(config, edge));
-    if let Some(writer) = writer {
-        close(writer)?;
+    let listening = listeners::listen(config, taken_over, &metrics.gauges)?;
+    let (drain, draining) = watch::channel(false);
+    let spool = Spool::new(config.server.spool_directory.clone(), config.server.spool_size.0);
+    let log_context = access_log::Context { clock, rules: Arc::new(rules) };
+    let digest = site.digest.clone();
+    let shared = Arc::new(Shared {
+        site: ArcSwap::from_pointee(site),
+        clock,
+        tap: ArcSwapOption::empty(),
+        spool: Arc::new(spool),
+        metrics,
+        access_log: AccessLogger::start(&config.access_log, log_context)?,
+        draining,
+        next_connection: AtomicU64::new(0),
+        lingering: AtomicUsize::new(0),
+    });
+    let recorder = Arc::new(Recorder::new(config, digest.clone(), Arc::clone(&shared)));
+    match (config.capture.enabled, &handover) {
+        (true, None) => recorder.start()?,
+        (true, Some(_)) => recorder.start_after_the_former()?,
+        (false, _) => {}
+    }
+    let control = Arc::new(ProcessControl {
+        shared: Arc::clone(&shared),
+        recorder: Arc::clone(&recorder),
+        log: shared.access_log.as_ref().map(AccessLogger::counts),
+        config: Mutex::new((ConfigFacts { digest, loaded_ns: clock.now_ns(), ..ConfigFacts::default() }, BodyLimit::of(config))),
+    });
+    let sources = Sources { control: Arc::clone(&control) as _, metrics: Arc::clone(&shared.metrics), clock };
+    let admin = AdminServer::start(&config.admin, sources)?;
+    if let Some(admin) = &admin {
+        println!("admin on http://{}", admin.address);
+    }
+    let (workers, seats) = worker_thread::start_all(config.server.threads, &shared)?;
+    let dealer = Dealer { workers: seats, open: Arc::default() };
+    let process = Process { path, shared: Arc::clone(&shared), control, listening, offered: None, health: JoinSet::new() };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let served = runtime.block_on(process.serve(dealer, drain, handover, upgrade_socket));
+    workers.join(shared.site.load().drain_timeout);
+    if let Some(admin) = admin {
+        admin.close();
+    }
+    recorder.close()?;
+    if let Some(log) = &shared.access_log
+        && !log.close(LOG_DEADLINE)
+    {
+        tracing::warn!("the access log's writer did not finish in time");
     }
     served
 }
 
-fn runtime(threads: usize) -> std::io::Result<tokio::runtime::Runtime> {
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    if threads > 0 {
-        builder.worker_threads(threads);
+/// The process as its main thread sees it.
+struct Process<'a> {
+    path: &'a Path,
+    shared: Arc<Shared>,
+    control: Arc<ProcessControl>,
+    listening: Vec<Arc<Listening>>,
+    offered: Option<Arc<Offer>>,
+    health: JoinSet<()>,
+}
+
+impl Process<'_> {
+    /// Accepts until it is told to drain.
+    async fn serve(
+        mut self,
+        dealer: Dealer,
+        drain: watch::Sender<bool>,
+        handover: Option<Handover>,
+        upgrade_socket: Option<&Path>,
+    ) -> anyhow::Result<()> {
+        // Before anybody is told that we listen: a signal from then on is understood.
+        let mut signals = Signals::install()?;
+        let dealer = Arc::new(dealer);
+        let mut accepting = JoinSet::new();
+        for listening in &self.listening {
+            accepting.spawn(accept(Arc::clone(listening), Arc::clone(&dealer), Arc::clone(&self.shared)));
+        }
+        self.watch_health();
+        let taken = Arc::new(Notify::new());
+        if let Some(path) = upgrade_socket {
+            self.offer(path, &taken)?;
+        }
+        if let Some(handover) = handover {
+            handover.ready().context("the former process was not told that this one accepts")?;
+        }
+        self.listening.iter().for_each(|listening| listening.announce());
+        loop {
+            tokio::select! {
+                signal = signals.next() => match signal {
+                    Asked::Reload => self.reload(),
+                    Asked::Reopen => {
+                        if let Some(log) = &self.shared.access_log {
+                            log.reopen();
+                        }
+                    }
+                    Asked::Drain(name) => {
+                        tracing::info!("{name}: draining");
+                        break;
+                    }
+                },
+                () = taken.notified() => {
+                    tracing::info!("a new process has the listeners: draining");
+                    break;
+                }
+            }
+        }
+        accepting.shutdown().await;
+        if let Some(offered) = &self.offered {
+            offered.stop();
+        }
+        drain.send_replace(true);
+        drop(dealer);
+        Ok(())
     }
-    builder.enable_all().thread_name("proxy").build()
-}
 
-fn start_tap(config: &Config, config_text: &str, clock: Clock) -> anyhow::Result<(Arc<tap::Tap>, TapWriter)> {
-    let capture = &config.capture;
-    let rules = rules(config)?;
-    let key = Fingerprinter::with_random_key().context("no random key for the fingerprints")?;
-    let options = WriterOptions {
-        program: PROGRAM.to_owned(),
-        config_digest: blake3::hash(config_text.as_bytes()).to_hex().to_string(),
-        privacy: format!("{:?}", capture.privacy).to_lowercase(),
-        started_ns: clock.utc_ns(clock.now_ns()),
-        rotation: Rotation { bytes: capture.segment_size.0, age: capture.segment_age.0 },
-    };
-    let writer = CaptureWriter::create(&capture.directory, options)?;
-    Ok(tap::start(tap_options(config), Redactor::new(rules, capture.privacy, key), writer, clock)?)
-}
+    fn watch_health(&mut self) {
+        self.health.abort_all();
+        for group in &self.shared.site.load().groups {
+            self.health.spawn(health::watch(Arc::clone(group)));
+        }
+    }
 
-fn rules(config: &Config) -> Result<Rules, ConfigError> {
-    config.capture.redaction.as_deref().map_or_else(|| Ok(Rules::built_in()), Rules::load)
-}
+    /// Lets a new process take the listeners over.
+    fn offer(&mut self, path: &Path, taken: &Arc<Notify>) -> anyhow::Result<()> {
+        let offer = Offer::bind(path).with_context(|| format!("upgrade socket {}", path.display()))?;
+        let offer = Arc::new(offer);
+        self.offered = Some(Arc::clone(&offer));
+        let (listening, taken) = (self.listening.clone(), Arc::clone(taken));
+        std::thread::Builder::new().name("upgrade".into()).spawn(move || {
+            let sockets: Vec<_> =
+                listening.iter().map(|listening| (listening.speech.address, &listening.socket)).collect();
+            if offer.serve(&sockets) == Outcome::Taken {
+                taken.notify_one();
+            }
+        })?;
+        Ok(())
+    }
 
-fn tap_options(config: &Config) -> TapOptions {
-    let capture = &config.capture;
-    TapOptions {
-        queue_slots: capture.queue_slots,
-        memory_bytes: capture.memory.0,
-        body_bytes_max: usize::try_from(capture.body_limit.0).unwrap_or(usize::MAX),
-        hash_bytes_max: capture.file_hash.bytes_max(),
-        exclude: capture.exclude.clone(),
+    /// Reads the configuration anew. What is wrong with it leaves the old one in force.
+    fn reload(&mut self) {
+        let loaded = self.try_reload();
+        match &loaded {
+            Ok(_) => tracing::info!("configuration reloaded"),
+            Err(error) => tracing::error!("the configuration is not reloaded, the old one stays: {error:#}"),
+        }
+        self.control.note_reload(loaded.map_err(|error| format!("{error:#}")));
+    }
+
+    fn try_reload(&mut self) -> anyhow::Result<(String, Vec<BodyLimit>)> {
+        let (config, text) = Config::load(self.path).map_err(|error| anyhow::anyhow!("{error}"))?;
+        let site = Site::new(&config, &text, Some(&self.shared.site.load()))?;
+        let wanted = listeners::wanted(&config)?;
+        let same = wanted.len() == self.listening.len()
+            && wanted.iter().zip(&self.listening).all(|((speech, _), listening)| *speech == listening.speech);
+        anyhow::ensure!(same, "listeners cannot change in a running process; upgrade or restart it");
+        for ((_, certificates), listening) in wanted.into_iter().zip(&self.listening) {
+            if let (Some(own), Some(fresh)) = (&listening.tls, certificates) {
+                own.store(fresh);
+            }
+        }
+        let digest = site.digest.clone();
+        self.shared.site.store(Arc::new(site));
+        self.watch_health();
+        Ok((digest, BodyLimit::of(&config)))
     }
 }
 
-async fn serve(config: &Config, edge: Edge) -> anyhow::Result<()> {
-    let (drain, shutdown) = watch::channel(false);
-    let connections = TaskTracker::new();
-    let acceptor = Arc::new(Acceptor {
-        clock: edge.clock,
-        app: Arc::new(pingora_proxy(edge)),
-        shutdown,
-        connections: connections.clone(),
-        next_connection: AtomicU64::new(0),
-    });
-    // Before anybody is told that we listen: a signal from then on drains.
-    let mut signals = Signals::install()?;
-    for listener in listen(&config.server.listen).await? {
-        tokio::spawn(Arc::clone(&acceptor).run(listener));
-    }
-    tracing::info!("{}: draining", signals.next().await);
-    drain.send_replace(true);
-    // Wakes the connections that idle between two requests.
-    acceptor.app.cleanup().await;
-    connections.close();
-    drained(&connections, config.server.drain_timeout.0).await;
-    Ok(())
+/// What a signal asks for.
+enum Asked {
+    Drain(&'static str),
+    Reload,
+    /// The access log was moved away.
+    Reopen,
 }
 
-fn pingora_proxy(edge: Edge) -> HttpProxy<Edge> {
-    let attempts = UPSTREAM_ATTEMPTS.max(edge.routes.peers_max());
-    let conf = ServerConf { max_retries: attempts, ..ServerConf::default() };
-    http_proxy(&Arc::new(conf), edge)
-}
-
-async fn listen(addresses: &[SocketAddr]) -> anyhow::Result<Vec<TcpListener>> {
-    let mut listeners = Vec::with_capacity(addresses.len());
-    for address in addresses {
-        let listener = TcpListener::bind(address).await;
-        let listener =
-            listener.with_context(|| format!("cannot listen on {address}; is another server there?"))?;
-        println!("listening on http://{}", listener.local_addr()?);
-        listeners.push(listener);
-    }
-    Ok(listeners)
-}
-
-/// The signals that end the process.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hang_up: Signal,
+    user_1: Signal,
 }
 
 impl Signals {
     fn install() -> std::io::Result<Self> {
-        let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        Ok(Self { terminate, interrupt })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+            user_1: signal(SignalKind::user_defined1())?,
+        })
     }
 
-    async fn next(&mut self) -> &'static str {
+    async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => Asked::Drain("SIGTERM"),
+            _ = self.interrupt.recv() => Asked::Drain("SIGINT"),
+            _ = self.hang_up.recv() => Asked::Reload,
+            _ = self.user_1.recv() => Asked::Reopen,
         }
     }
-}
-
-async fn drained(connections: &TaskTracker, deadline: Duration) {
-    if tokio::time::timeout(deadline, connections.wait()).await.is_err() {
-        tracing::warn!(still_open = connections.len(), "the drain's deadline passed; connections are cut");
-    }
-}
-
-fn close(writer: TapWriter) -> anyhow::Result<()> {
-    let ledger = writer.close(CLOSE_DEADLINE).context("the capture's writer did not finish in time")??;
-    tracing::info!(
-        accepted = ledger.accepted,
-        recorded = ledger.recorded,
-        lost = ledger.lost(),
-        filtered = ledger.filtered,
-        "capture closed"
-    );
-    Ok(())
 }

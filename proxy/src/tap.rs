@@ -14,7 +14,7 @@ mod observation;
 mod pacing;
 mod writer;
 
-pub(crate) use observation::{Marks, Observation, Recording};
+pub(crate) use observation::{Observation, Recording};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,9 @@ use crossbeam_channel::{Sender, TrySendError};
 use kingtide_common::capture::{CaptureError, CaptureWriter};
 use kingtide_common::ledger::Ledger;
 
+use crate::admin::QueueFacts;
 use crate::clock::Clock;
+use crate::message::RequestHead;
 use crate::redact::Redactor;
 use body::Bounds;
 use budget::Budget;
@@ -55,6 +57,7 @@ pub(crate) struct Tap {
     bounds: Arc<Bounds>,
     exclude: Vec<String>,
     clock: Clock,
+    memory_bytes: u64,
 }
 
 /// The consuming side: closes the capture when asked.
@@ -62,6 +65,7 @@ pub(crate) struct Tap {
 pub(crate) struct TapWriter {
     done: crossbeam_channel::Receiver<Result<Ledger, CaptureError>>,
     stop: Sender<()>,
+    rotate: Sender<()>,
 }
 
 /// Starts the writer thread.
@@ -73,6 +77,7 @@ pub(crate) fn start(
 ) -> std::io::Result<(Arc<Tap>, TapWriter)> {
     let (queue, observations) = crossbeam_channel::bounded(options.queue_slots);
     let (stop, stopped) = crossbeam_channel::bounded(1);
+    let (rotate, rotations) = crossbeam_channel::bounded(1);
     let (finished, done) = crossbeam_channel::bounded(1);
     let counts = Arc::new(Counts::default());
     let bounds = Arc::new(Bounds {
@@ -83,25 +88,26 @@ pub(crate) fn start(
     });
     let writer = Writer::new(capture, redactor, Arc::clone(&counts), clock, options.body_bytes_max);
     let thread = std::thread::Builder::new().name("capture-writer".into());
-    thread.spawn(move || finished.send(writer.run(&observations, &stopped)))?;
-    let tap = Tap { queue, counts, bounds, exclude: options.exclude, clock };
-    Ok((Arc::new(tap), TapWriter { done, stop }))
+    thread.spawn(move || finished.send(writer.run(&observations, &stopped, &rotations)))?;
+    let memory_bytes = options.memory_bytes;
+    let tap = Tap { queue, counts, bounds, exclude: options.exclude, clock, memory_bytes };
+    Ok((Arc::new(tap), TapWriter { done, stop, rotate }))
 }
 
 impl Tap {
     /// Begins the record of a request whose headers are complete; `None` when its path is not captured.
-    pub(crate) fn begin(&self, path: &str) -> Option<Recording> {
+    pub(crate) fn begin(&self, request: &RequestHead) -> Option<Recording> {
         let id = self.counts.accept();
-        if self.exclude.iter().any(|prefix| path.starts_with(prefix.as_str())) {
+        if self.exclude.iter().any(|prefix| request.path().starts_with(prefix.as_bytes())) {
             self.counts.filter();
             return None;
         }
-        Some(Recording::new(id, Arc::clone(&self.bounds)))
+        Some(Recording::new(id, Arc::clone(&self.bounds), &request.fields))
     }
 
     /// Hands a finished exchange over, or counts why not.
     pub(crate) fn offer(&self, mut observation: Observation) {
-        if let Some(why) = observation.connection.shed_reason().and_then(Shed::from_mark) {
+        if let Some(why) = observation.passage.connection.shed_reason().and_then(Shed::from_mark) {
             return self.shed(&observation, why);
         }
         observation.held = self.bounds.budget.reserve(ROW_BYTES + observation.header_bytes());
@@ -115,14 +121,39 @@ impl Tap {
         }
     }
 
+    pub(crate) fn ledger(&self) -> Ledger {
+        self.counts.ledger()
+    }
+
+    /// The disk refuses.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.counts.is_failing()
+    }
+
+    pub(crate) fn queue_facts(&self) -> QueueFacts {
+        let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        QueueFacts {
+            waiting: self.queue.len(),
+            slots: self.queue.capacity().unwrap_or(0),
+            memory_bytes: bytes(self.memory_bytes.saturating_sub(self.bounds.budget.left())),
+            memory_bytes_max: bytes(self.memory_bytes),
+        }
+    }
+
     fn shed(&self, observation: &Observation, why: Shed) {
-        observation.connection.shed(why.mark());
-        let started_ns = self.clock.utc_ns(observation.marks.started_ns);
-        self.counts.shed(why, started_ns, observation.request_body_bytes);
+        observation.passage.connection.shed(why.mark());
+        let started_ns = self.clock.utc_ns(observation.passage.marks.started_ns);
+        self.counts.shed(why, started_ns, observation.passage.request_body_bytes);
     }
 }
 
 impl TapWriter {
+    /// Seals the segment and begins another.
+    pub(crate) fn rotate(&self) {
+        // One that waits already is as good.
+        let _ = self.rotate.try_send(());
+    }
+
     /// Writes what waits, seals the capture and returns its ledger; `None` when the deadline passed first.
     pub(crate) fn close(self, deadline: Duration) -> Option<Result<Ledger, CaptureError>> {
         // A writer that is gone already has left its result.

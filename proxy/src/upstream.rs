@@ -1,129 +1,106 @@
-//! Upstream: which route a request takes and which peer serves it.
+//! Upstream: groups of peers, which of them takes a request, and the connections to them.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+mod connect;
+pub(crate) mod health;
+mod peer;
+mod pool;
+mod tls;
+
+pub(crate) use connect::{ConnectError, connect};
+pub(crate) use peer::Peer;
+pub(crate) use pool::Pool;
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use pingora_core::upstreams::peer::HttpPeer;
+use crate::config::{self, PeerUrl};
+use crate::stream::{Input, Output, Stream};
 
-use crate::config::{self, Config, PeerUrl, Timeouts};
-
-/// A route with its peers.
+/// Peers that serve the same.
 #[derive(Debug)]
-pub(crate) struct Route {
-    pub(crate) name: Arc<str>,
-    host: Option<String>,
-    prefix: String,
-    peers: Arc<Peers>,
-}
-
-#[derive(Debug)]
-struct Peers {
+pub(crate) struct Group {
+    pub(crate) name: String,
     /// At least one.
-    addresses: Vec<SocketAddr>,
+    pub(crate) peers: Vec<Arc<Peer>>,
     next: AtomicUsize,
+    /// Idle connections to each peer that a thread keeps, and for how long.
+    pub(crate) keepalive: usize,
+    pub(crate) keepalive_timeout: Duration,
+    pub(crate) health: Option<config::Health>,
 }
 
-/// All routes, the most specific first.
-#[derive(Debug)]
-pub(crate) struct Routes {
-    routes: Vec<Route>,
-    timeouts: Timeouts,
-}
-
-/// A peer whose name has no address.
+/// A group that cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("upstream `{upstream}`: {peer} cannot be resolved: {cause}")]
-pub(crate) struct ResolveError {
-    upstream: String,
-    peer: PeerUrl,
-    cause: std::io::Error,
+pub(crate) enum GroupError {
+    #[error("upstream `{upstream}`: {peer} cannot be resolved: {cause}")]
+    Unresolved { upstream: String, peer: PeerUrl, cause: io::Error },
+    #[error("upstream `{upstream}`: {why}")]
+    Tls { upstream: String, why: String },
 }
 
-impl Routes {
+impl Group {
     /// Resolves all peers, once.
-    pub(crate) fn new(config: &Config) -> Result<Self, ResolveError> {
-        let groups: Vec<(&str, Arc<Peers>)> = config
-            .upstream
-            .iter()
-            .map(|upstream| Ok((upstream.name.as_str(), resolve(upstream)?)))
-            .collect::<Result<_, _>>()?;
-        let peers_of = |route: &config::Route| {
-            let group = groups.iter().find(|(name, _)| *name == route.upstream);
-            Arc::clone(&group.expect("the configuration's names were checked").1)
+    pub(crate) fn new(config: &config::Upstream) -> Result<Self, GroupError> {
+        let tls = tls::Client::of(config)
+            .map_err(|why| GroupError::Tls { upstream: config.name.clone(), why: why.to_string() })?;
+        let peer = |url: &PeerUrl| -> Result<Arc<Peer>, GroupError> {
+            let unresolved = |cause| GroupError::Unresolved {
+                upstream: config.name.clone(),
+                peer: url.clone(),
+                cause,
+            };
+            let address = first_address(url).map_err(unresolved)?;
+            let tls = tls.for_peer(url, config.tls.as_ref());
+            let tls = tls.map_err(|why| GroupError::Tls { upstream: config.name.clone(), why })?;
+            Ok(Arc::new(Peer::new(url.to_string(), address, tls, config)))
         };
-        let mut routes: Vec<Route> =
-            config.route.iter().map(|route| Route::new(route, peers_of(route))).collect();
-        routes.sort_by_key(|route| (route.host.is_none(), std::cmp::Reverse(route.prefix.len())));
-        Ok(Self { routes, timeouts: config.timeouts.clone() })
+        Ok(Self {
+            name: config.name.clone(),
+            peers: config.peers.iter().map(peer).collect::<Result<_, _>>()?,
+            next: AtomicUsize::new(0),
+            keepalive: config.keepalive,
+            keepalive_timeout: config.keepalive_timeout.0,
+            health: config.health.clone(),
+        })
     }
 
-    /// The route for a request; `host` may carry a port.
-    pub(crate) fn find(&self, host: &str, path: &str) -> Option<&Route> {
-        let host = host_name(host);
-        self.routes.iter().find(|route| route.matches(host, path))
-    }
-
-    /// Peers of the largest group.
-    pub(crate) fn peers_max(&self) -> usize {
-        self.routes.iter().map(|route| route.peers.addresses.len()).max().unwrap_or(1)
-    }
-
-    /// The next peer of a route.
-    pub(crate) fn peer(&self, route: &Route) -> HttpPeer {
-        let mut peer = HttpPeer::new(route.peers.take_turn(), false, String::new());
-        let timeouts = &self.timeouts;
-        peer.options.connection_timeout = Some(timeouts.proxy_connect.0);
-        peer.options.total_connection_timeout = Some(timeouts.proxy_connect.0);
-        peer.options.write_timeout = Some(timeouts.proxy_send.0);
-        peer.options.read_timeout = Some(read_backstop(timeouts));
-        peer
+    /// The next peer in turn that is up; when none is, the next one all the same.
+    pub(crate) fn pick(&self, now_ns: u64, tried: &[SocketAddr]) -> Option<&Arc<Peer>> {
+        let first = self.next.fetch_add(1, Ordering::Relaxed);
+        let turn = |step: usize| &self.peers[first.wrapping_add(step) % self.peers.len()];
+        let open = || (0..self.peers.len()).map(turn).filter(|peer| !tried.contains(&peer.address));
+        open().find(|peer| peer.is_up(now_ns)).or_else(|| open().next())
     }
 }
 
-/// Pingora's read timeout runs while the client still uploads; a slow client must not be blamed on the
-/// upstream, so its own allowance is added.
-fn read_backstop(timeouts: &Timeouts) -> Duration {
-    timeouts.client_body.0.saturating_add(timeouts.proxy_read.0)
-}
-
-impl Route {
-    fn new(route: &config::Route, peers: Arc<Peers>) -> Self {
-        let host = route.host.as_ref().map(|host| host.to_ascii_lowercase());
-        Self { name: route.name.as_str().into(), host, prefix: route.prefix.clone(), peers }
-    }
-
-    fn matches(&self, host: &str, path: &str) -> bool {
-        let host_matches = self.host.as_ref().is_none_or(|own| own.eq_ignore_ascii_case(host));
-        host_matches && path.starts_with(&self.prefix)
-    }
-}
-
-impl Peers {
-    fn take_turn(&self) -> SocketAddr {
-        self.addresses[self.next.fetch_add(1, Ordering::Relaxed) % self.addresses.len()]
-    }
-}
-
-fn resolve(upstream: &config::Upstream) -> Result<Arc<Peers>, ResolveError> {
-    let address = |peer: &PeerUrl| {
-        let failed = |cause| ResolveError { upstream: upstream.name.clone(), peer: peer.clone(), cause };
-        first_address(peer).map_err(failed)
-    };
-    let addresses = upstream.peers.iter().map(address).collect::<Result<_, _>>()?;
-    Ok(Arc::new(Peers { addresses, next: AtomicUsize::new(0) }))
-}
-
-fn first_address(peer: &PeerUrl) -> std::io::Result<SocketAddr> {
+fn first_address(peer: &PeerUrl) -> io::Result<SocketAddr> {
     let mut addresses = peer.host_and_port().to_socket_addrs()?;
-    addresses.next().ok_or_else(|| std::io::Error::other("the name has no address"))
+    addresses.next().ok_or_else(|| io::Error::other("the name has no address"))
 }
 
-fn host_name(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
+/// A connection to a peer during one exchange.
+#[derive(Debug)]
+pub(crate) struct UpstreamConnection {
+    pub(crate) stream: Stream,
+    pub(crate) input: Input,
+    pub(crate) output: Output,
+}
+
+impl UpstreamConnection {
+    pub(crate) fn new(stream: Stream) -> Self {
+        Self { stream, input: Input::default(), output: Output::default() }
+    }
+
+    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.output.poll_write(&mut self.stream, cx)
+    }
+
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.input.poll_fill(&mut self.stream, cx)
     }
 }
 
@@ -131,48 +108,46 @@ fn host_name(host: &str) -> &str {
 mod tests {
     use super::*;
 
-    /// Routes to one group of two peers.
-    fn routes(routes: &str) -> Routes {
-        let server = "server.listen = [\"127.0.0.1:0\"]";
-        let upstream =
-            "upstream = [{name = \"a\", peers = [\"http://127.0.0.1:1\", \"http://127.0.0.1:2\"]}]";
-        Routes::new(&toml::from_str(&format!("{server}\n{upstream}\nroute = [{routes}]")).unwrap()).unwrap()
+    fn group(more: &str) -> Group {
+        let text =
+            format!("name = \"a\"\npeers = [\"http://127.0.0.1:1\", \"http://127.0.0.1:2\"]\n{more}");
+        Group::new(&toml::from_str(&text).unwrap()).unwrap()
     }
 
-    fn found<'a>(routes: &'a Routes, host: &str, path: &str) -> Option<&'a str> {
-        routes.find(host, path).map(|route| &*route.name)
-    }
-
-    #[test]
-    fn the_most_specific_route_wins() {
-        let routes = routes(
-            "{name = \"all\", prefix = \"/\", upstream = \"a\"},\n{name = \"api\", prefix = \"/api/\", upstream = \"a\"},\n{name = \"school\", host = \"School.example\", prefix = \"/\", upstream = \"a\"}",
-        );
-        assert_eq!(found(&routes, "other.example", "/x"), Some("all"));
-        assert_eq!(found(&routes, "other.example:8080", "/api/x"), Some("api"));
-        assert_eq!(found(&routes, "school.example:8080", "/api/x"), Some("school"));
-    }
-
-    #[test]
-    fn what_no_route_matches_has_none() {
-        let routes = routes("{name = \"api\", prefix = \"/api/\", upstream = \"a\"}");
-        assert_eq!(found(&routes, "x", "/other"), None);
+    fn port(group: &Group, now_ns: u64, tried: &[SocketAddr]) -> Option<u16> {
+        group.pick(now_ns, tried).map(|peer| peer.address.port())
     }
 
     #[test]
     fn peers_take_turns() {
-        let routes = routes("{name = \"all\", upstream = \"a\"}");
-        let route = routes.find("x", "/").unwrap();
-        let ports: Vec<String> = (0..3).map(|_| routes.peer(route)._address.to_string()).collect();
-        assert_eq!(ports, ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:1"]);
+        let group = group("");
+        let ports: Vec<_> = (0..3).map(|_| port(&group, 1, &[]).unwrap()).collect();
+        assert_eq!(ports, [1, 2, 1]);
     }
 
     #[test]
-    fn hosts_are_compared_without_their_port() {
-        for (host, name) in
-            [("a.example:80", "a.example"), ("[::1]:80", "[::1]"), ("[::1]", "[::1]"), ("a", "a")]
-        {
-            assert_eq!(host_name(host), name);
-        }
+    fn a_peer_that_was_tried_is_not_tried_again() {
+        let group = group("");
+        let tried = [group.peers[0].address];
+        assert_eq!((port(&group, 1, &tried), port(&group, 1, &tried)), (Some(2), Some(2)));
+        let all: Vec<_> = group.peers.iter().map(|peer| peer.address).collect();
+        assert_eq!(port(&group, 1, &all), None);
+    }
+
+    #[test]
+    fn a_peer_that_failed_is_left_out_for_a_while() {
+        let group = group("fail_timeout = \"1s\"");
+        group.peers[0].note_failure(5);
+        assert_eq!((port(&group, 6, &[]), port(&group, 7, &[])), (Some(2), Some(2)));
+        let later_ns = 1_100_000_000;
+        let ports = [port(&group, later_ns, &[]), port(&group, later_ns, &[])];
+        assert!(ports.contains(&Some(1)) && ports.contains(&Some(2)));
+    }
+
+    #[test]
+    fn when_all_peers_are_down_one_is_tried_all_the_same() {
+        let group = group("");
+        group.peers.iter().for_each(|peer| peer.note_failure(5));
+        assert!(port(&group, 6, &[]).is_some());
     }
 }

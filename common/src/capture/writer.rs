@@ -137,6 +137,11 @@ impl CaptureWriter {
         SegmentWriter::create(&self.directory, number, start, SchemaRef::clone(&self.schema))
     }
 
+    /// Seals the open segment; the next batch begins another.
+    pub fn rotate(&mut self) -> Result<(), CaptureError> {
+        self.seal_segment()
+    }
+
     fn seal_segment(&mut self) -> Result<(), CaptureError> {
         let Some((segment, _)) = self.segment.take() else { return Ok(()) };
         self.manifest.segments.push(segment.seal()?);

@@ -72,7 +72,7 @@ impl Rules {
     }
 
     /// A field whose value, and all below it, is a secret.
-    pub(super) fn is_secret(&self, field: &str) -> bool {
+    pub(crate) fn is_secret(&self, field: &str) -> bool {
         let field = normal(field);
         self.names.contains(&field)
             || self.words.iter().any(|word| field.contains(word))

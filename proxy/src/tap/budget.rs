@@ -21,6 +21,10 @@ impl Budget {
         Arc::new(Self { left: AtomicU64::new(bytes) })
     }
 
+    pub(crate) fn left(&self) -> u64 {
+        self.left.load(Ordering::Relaxed)
+    }
+
     fn take(&self, bytes: u64) -> bool {
         self.left.try_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes)).is_ok()
     }

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU8;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use kingtide_common::exchange::Gap;
 use kingtide_common::ledger::Ledger;
@@ -46,12 +46,22 @@ pub(crate) struct Counts {
     too_late: AtomicU64,
     /// One open gap per reason; locked only when something is shed, and by the writer once a flush.
     gaps: Mutex<[Option<Gap>; Shed::ALL.len()]>,
+    failing: AtomicBool,
 }
 
 impl Counts {
     /// The number of the request, from 1.
     pub(super) fn accept(&self) -> u64 {
         self.accepted.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Whether the disk refuses; returns what was known before.
+    pub(super) fn set_failing(&self, failing: bool) -> bool {
+        self.failing.swap(failing, Ordering::Relaxed)
+    }
+
+    pub(super) fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
     }
 
     pub(super) fn filter(&self) {

@@ -23,7 +23,6 @@ pub(super) struct Writer {
     capture: CaptureWriter,
     describer: Describer,
     counts: Arc<Counts>,
-    failing: bool,
 }
 
 impl Writer {
@@ -35,7 +34,7 @@ impl Writer {
         body_bytes_max: usize,
     ) -> Self {
         let describer = Describer { redactor, clock, body_bytes_max };
-        Self { capture, describer, counts, failing: false }
+        Self { capture, describer, counts }
     }
 
     /// Writes until told to stop, then what still waits, then seals.
@@ -43,6 +42,7 @@ impl Writer {
         mut self,
         observations: &Receiver<Observation>,
         stop: &Receiver<()>,
+        rotate: &Receiver<()>,
     ) -> Result<Ledger, CaptureError> {
         let ticks = tick(TICK);
         loop {
@@ -52,6 +52,7 @@ impl Writer {
                     Err(_) => break,
                 },
                 recv(ticks) -> _ => self.tick(),
+                recv(rotate) -> _ => self.rotate(),
                 recv(stop) -> _ => break,
             }
         }
@@ -63,6 +64,14 @@ impl Writer {
         let exchange = self.describer.exchange(observation);
         let written = self.capture.push(Record::Exchange(Box::new(exchange)), Instant::now());
         self.account(written);
+    }
+
+    fn rotate(&mut self) {
+        let written = self.capture.flush(Instant::now());
+        self.account(written);
+        if let Err(error) = self.capture.rotate() {
+            self.note_failure(&error);
+        }
     }
 
     fn tick(&mut self) {
@@ -127,14 +136,14 @@ impl Writer {
     }
 
     /// Says once that recording stands still, not for each batch.
-    fn note_failure(&mut self, error: &CaptureError) {
-        if !std::mem::replace(&mut self.failing, true) {
+    fn note_failure(&self, error: &CaptureError) {
+        if !self.counts.set_failing(true) {
             tracing::error!(%error, "the capture cannot be written; traffic goes on unrecorded");
         }
     }
 
-    fn note_success(&mut self) {
-        if std::mem::take(&mut self.failing) {
+    fn note_success(&self) {
+        if self.counts.set_failing(false) {
             tracing::info!("the capture is written again");
         }
     }

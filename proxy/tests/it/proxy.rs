@@ -32,10 +32,10 @@ pub(crate) fn config(backend: SocketAddr, capture: &Path, more_capture_keys: &st
 fn config_before(backends: &[SocketAddr], capture: &Path, more_capture_keys: &str) -> String {
     let peers: Vec<String> = backends.iter().map(|backend| format!("http://{backend}")).collect();
     format!(
-        "[server]\nlisten = [\"127.0.0.1:0\"]\ndrain_timeout = \"5s\"\n\
+        "[server]\nlisten = [\"127.0.0.1:0\"]\ndrain_timeout = \"5s\"\nanswer_timeouts = true\n\
          [[upstream]]\nname = \"backend\"\npeers = {peers:?}\n\
          [[route]]\nname = \"api\"\nprefix = \"/api/\"\nupstream = \"backend\"\n\
-         [timeouts]\nclient_body = \"2s\"\nproxy_read = \"1s\"\n\
+         [limits]\nclient_body_timeout = \"2s\"\nproxy_read_timeout = \"1s\"\nkeepalive_requests = \"off\"\n\
          [capture]\nenabled = true\ndirectory = {:?}\n{more_capture_keys}\n",
         capture.display()
     )

@@ -1,0 +1,228 @@
+//! Attempts at the upstream: which peer, over which connection, and when once more.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kingtide_common::exchange::Ending;
+
+use super::{Ends, Next};
+use crate::downstream::FieldSink;
+use crate::limits::LimitName;
+use crate::message::{Framing, ResponseHead};
+use crate::passage::Attempt;
+use crate::relay::{Done, Failure, Relay, Source, Terms};
+use crate::routes::Route;
+use crate::spool::Upload;
+use crate::upstream::{ConnectError, Group, Peer, UpstreamConnection, connect};
+
+/// A request's way to an upstream.
+struct Way<'a> {
+    route: &'a Route,
+    group: &'a Group,
+    rewrite: Option<&'a str>,
+    upload: Option<Upload>,
+    framing: Framing,
+    /// Peers that refused or failed.
+    tried: Vec<SocketAddr>,
+    /// Of a streamed body: what was sent already and can be sent again.
+    replay: Option<VecDeque<Bytes>>,
+    /// What the route sets of the answer's headers.
+    answer_headers: Vec<(String, Vec<u8>)>,
+}
+
+impl Ends<'_, '_> {
+    pub(super) async fn proxy(
+        &mut self,
+        route: &Route,
+        (group, rewrite): (&Arc<Group>, Option<&str>),
+        upload: Option<Upload>,
+    ) -> Result<Next, Failure> {
+        let mut way = Way {
+            route,
+            group,
+            rewrite,
+            framing: self.framing_upwards(upload.as_ref().map(Upload::bytes)),
+            upload,
+            tried: Vec::new(),
+            replay: None,
+            answer_headers: route.response_headers.rendered(&self.values()),
+        };
+        let mut failed = Failure::UpstreamClosed;
+        while let Some(peer) = group.pick(self.worker.shared.clock.now_ns(), &way.tried) {
+            let peer = Arc::clone(peer);
+            let _serving = peer.begin();
+            let (connection, reused) = match self.connection(&peer, &mut way).await {
+                Ok(connection) => connection,
+                Err(failure @ (Failure::ClientGone | Failure::Spool)) => return Err(failure),
+                Err(failure) => {
+                    failed = failure;
+                    continue;
+                }
+            };
+            match self.attempt(&peer, connection, &mut way).await {
+                Ok(next) => return Ok(next),
+                Err(failure) if self.may_try_again(failure, reused, &way) => {
+                    failed = failure;
+                    // A kept connection that died says nothing about its peer.
+                    if !reused {
+                        way.tried.push(peer.address);
+                    }
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        Err(failed)
+    }
+
+    /// From the pool, or a fresh one.
+    async fn connection(
+        &mut self,
+        peer: &Peer,
+        way: &mut Way<'_>,
+    ) -> Result<(UpstreamConnection, bool), Failure> {
+        let clock = self.worker.shared.clock;
+        let picked_ns = clock.now_ns();
+        self.passage.marks.upstream_pick_ns = Some(picked_ns);
+        let kept = self.worker.pool.borrow_mut().take(peer);
+        let reused = kept.is_some();
+        let attempt = Attempt {
+            peer: peer.address,
+            picked_ns,
+            connected_ns: None,
+            head_ns: None,
+            reused,
+            status: 502,
+        };
+        self.passage.attempts.push(attempt);
+        let connection = match kept {
+            Some(connection) => connection,
+            None => self.connect(peer, way).await?,
+        };
+        let connected_ns = clock.now_ns();
+        self.passage.marks.upstream_connected_ns = Some(connected_ns);
+        if let Some(attempt) = self.passage.attempts.last_mut() {
+            attempt.connected_ns = Some(connected_ns);
+        }
+        Ok((connection, reused))
+    }
+
+    async fn connect(&mut self, peer: &Peer, way: &mut Way<'_>) -> Result<UpstreamConnection, Failure> {
+        let mut would_refuse = self.passage.would_refuse;
+        let connected = self.wait_unless_gone(connect(peer, &way.route.limits, &mut would_refuse)).await?;
+        self.passage.would_refuse = would_refuse;
+        connected.map_err(|error| {
+            way.tried.push(peer.address);
+            self.note_failure(peer, if error == ConnectError::Timeout { 504 } else { 502 });
+            match error {
+                ConnectError::Refused => Failure::UpstreamClosed,
+                ConnectError::Timeout => Failure::UpstreamTimeout(LimitName::ProxyConnectTimeout),
+                ConnectError::Exhausted => Failure::Spool,
+            }
+        })
+    }
+
+    async fn attempt(
+        &mut self,
+        peer: &Peer,
+        mut connection: UpstreamConnection,
+        way: &mut Way<'_>,
+    ) -> Result<Next, Failure> {
+        self.write_head(&mut connection.output.text, way.route, way.rewrite, way.framing);
+        self.passage.marks.upstream_send_first_ns = Some(self.worker.shared.clock.now_ns());
+        let source = self.source(way).await?;
+        let answer_headers = &way.answer_headers;
+        let edits = &way.route.response_headers;
+        let fields = |head: &ResponseHead, sink: &mut dyn FieldSink| {
+            for (name, value) in head.fields.iter().filter(|(name, _)| is_returned(name, head) && !edits.names(name)) {
+                sink.field(name, value);
+            }
+            answer_headers.iter().for_each(|(name, value)| sink.field(name.as_bytes(), value));
+        };
+        let terms = Terms {
+            limits: &way.route.limits,
+            clock: self.worker.shared.clock,
+            fields: &fields,
+            framing: way.framing,
+            keep_sent: way.upload.is_none() && self.passage.request.is_idempotent(),
+        };
+        let relay =
+            Relay::new(terms, (self.client, &mut connection), self.passage, self.timer, source);
+        let (ended, sent) = relay.run().await;
+        way.replay = sent;
+        match ended {
+            Ok(done) => Ok(self.done(done, peer, connection, way)),
+            Err(failure) => {
+                if let Failure::UpstreamTimeout(_) = failure {
+                    self.note_failure(peer, 504);
+                } else if matches!(failure, Failure::UpstreamClosed | Failure::UpstreamMalformed) {
+                    self.note_failure(peer, 502);
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    async fn source(&mut self, way: &mut Way<'_>) -> Result<Source, Failure> {
+        Ok(match (&way.upload, way.replay.take()) {
+            (Some(upload), _) => {
+                Source::Spool(Some(upload.reader().await.map_err(|_| Failure::Spool)?), None)
+            }
+            (None, Some(sent)) => Source::Replay(sent),
+            (None, None) => Source::Client,
+        })
+    }
+
+    fn done(&mut self, done: Done, peer: &Peer, connection: UpstreamConnection, way: &Way<'_>) -> Next {
+        peer.note_success();
+        self.passage.ending = Ending::Complete;
+        match done {
+            Done::Upgraded => Next::Tunnel(Box::new(connection)),
+            Done::Answered { reusable } => {
+                if reusable {
+                    let group = way.group;
+                    let mut pool = self.worker.pool.borrow_mut();
+                    pool.put(peer, connection, group.keepalive, group.keepalive_timeout);
+                }
+                Next::Keep
+            }
+        }
+    }
+
+    fn note_failure(&mut self, peer: &Peer, status: u16) {
+        peer.note_failure(self.worker.shared.clock.now_ns());
+        if let Some(attempt) = self.passage.attempts.last_mut().filter(|attempt| attempt.head_ns.is_none()) {
+            attempt.status = status;
+        }
+    }
+
+    /// Nothing of an answer has come, the whole request can be sent again, and doing it twice is harmless
+    /// (RFC 9110, 9.2.2; Nginx: `proxy_next_upstream error timeout`).
+    fn may_try_again(&self, failure: Failure, reused: bool, way: &Way<'_>) -> bool {
+        let upstream = matches!(failure, Failure::UpstreamClosed | Failure::UpstreamTimeout(_));
+        let closed_while_idle = reused && failure == Failure::UpstreamClosed;
+        let nothing_came = self.passage.marks.response_head_ns.is_none();
+        let can_repeat = way.framing.is_empty() || way.upload.is_some() || way.replay.is_some();
+        let another = way.group.peers.len() > way.tried.len() + usize::from(!reused);
+        upstream
+            && nothing_came
+            && can_repeat
+            && self.passage.request.is_idempotent()
+            && (closed_while_idle || another)
+    }
+}
+
+/// What belongs to the upstream's connection only stays there. Framing is written anew, but where there is
+/// no body the length is that of the body there would have been.
+fn is_returned(name: &[u8], head: &ResponseHead) -> bool {
+    let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+    match name.len() {
+        7 => !(is("upgrade") || is("trailer")),
+        10 => !(is("connection") || is("keep-alive")),
+        14 if is("content-length") => head.framing == Framing::None && head.status >= 200,
+        16 => !is("proxy-connection"),
+        17 => !is("transfer-encoding"),
+        _ => true,
+    }
+}
