@@ -76,7 +76,11 @@ impl Drop for Open {
 }
 
 /// Accepts from one listener until the task is ended.
-pub(crate) async fn accept(listening: Arc<Listening>, dealer: Arc<Dealer>, shared: Arc<Shared>) -> std::io::Result<()> {
+pub(crate) async fn accept(
+    listening: Arc<Listening>,
+    dealer: Arc<Dealer>,
+    shared: Arc<Shared>,
+) -> std::io::Result<()> {
     let socket = TcpListener::from_std(listening.socket.try_clone()?)?;
     loop {
         // Leaves this thread's reactor again, for that of its worker.

@@ -366,7 +366,8 @@ impl TryFrom<String> for PeerUrl {
                 && matches!(url.path(), "" | "/")
                 && url.query().is_none()
         };
-        let why = || format!("`{text}` is no peer: write http://host:port or https://host:port, without a path");
+        let why =
+            || format!("`{text}` is no peer: write http://host:port or https://host:port, without a path");
         url.filter(plain).map(Self).ok_or_else(why)
     }
 }

@@ -58,6 +58,14 @@ impl Downstream<'_> {
         }
     }
 
+    /// The next of a chunked body that is here already; `None` when there is no more.
+    pub(crate) fn poll_held(&mut self, cx: &mut Context<'_>) -> Option<Result<BodyStep, BodyError>> {
+        match self {
+            Self::Http1(client) => client.poll_held(cx),
+            Self::Http2(_) => None,
+        }
+    }
+
     /// The body was received to its end.
     pub(crate) fn body_is_done(&self) -> bool {
         match self {

@@ -2,6 +2,7 @@
 
 mod attempt;
 mod local;
+mod redirect;
 mod request;
 mod upload;
 
@@ -73,7 +74,10 @@ impl Ends<'_, '_> {
         }
     }
 
-    async fn serve<'s>(&mut self, site: &'s Arc<Site>) -> Result<Next, (Failure, std::borrow::Cow<'s, Limits>)> {
+    async fn serve<'s>(
+        &mut self,
+        site: &'s Arc<Site>,
+    ) -> Result<Next, (Failure, std::borrow::Cow<'s, Limits>)> {
         let server = |failure| (failure, std::borrow::Cow::Borrowed(&site.limits));
         let Some(route) = self.find_route(site) else {
             return Ok(self.answer(&LocalAnswer::status(404), &site.limits).await);
@@ -97,7 +101,7 @@ impl Ends<'_, '_> {
             Ok(permit) => permit,
             Err(refused) => return Ok(self.answer_by_route(refused, route).await),
         };
-        if self.passage.request.facts.expects_continue && !self.client.body_is_done() {
+        if self.passage.request.facts.expects_continue {
             self.send_continue().await.map_err(own)?;
         }
         let upload = match spool_memory.filter(|_| !self.client.body_is_done()) {
@@ -109,7 +113,8 @@ impl Ends<'_, '_> {
 
     fn find_route<'s>(&self, site: &'s Site) -> Option<&'s Route> {
         let request = &self.passage.request;
-        let path = uri::normalize(request.path()).unwrap_or_default();
+        let path = if request.path().is_empty() { b"/" } else { request.path() };
+        let path = uri::normalize(path).unwrap_or_default();
         site.routes.find(&Asked {
             host: host_name(request.host()),
             port: self.passage.connection.local.port(),

@@ -9,7 +9,6 @@ mod chunked;
 mod head;
 mod serve;
 
-
 pub(crate) use body::BodyReader;
 pub(crate) use head::length;
 pub(crate) use serve::serve;
@@ -37,6 +36,8 @@ pub(crate) struct Http1 {
     answer: AnswerState,
     /// The connection ends with this answer.
     pub(crate) close: bool,
+    /// Somebody began to take the body.
+    body_was_read: bool,
     /// The client stopped sending.
     input_ended: bool,
 }
@@ -58,6 +59,7 @@ impl Http1 {
             body: BodyReader::new(Framing::None),
             answer: AnswerState::Plain,
             close: false,
+            body_was_read: false,
             input_ended: false,
         }
     }
@@ -67,16 +69,36 @@ impl Http1 {
         self.version = version;
         self.body = BodyReader::new(framing);
         self.answer = AnswerState::Plain;
+        self.body_was_read = false;
         self.close = !keep_alive;
     }
 
     pub(crate) fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<BodyStep, BodyError>> {
+        self.body_was_read = true;
         loop {
             match self.body.step(&mut self.input.bytes).map_err(|_| BodyError::Malformed)? {
                 Some(step) => return Poll::Ready(Ok(step)),
                 None => match ready!(self.input.poll_fill(&mut self.stream, cx)) {
                     Ok(0) | Err(_) => return Poll::Ready(Err(BodyError::Gone)),
                     Ok(_) => {}
+                },
+            }
+        }
+    }
+
+    /// The next of a chunked body that is here already; `None` when there is no more.
+    pub(crate) fn poll_held(&mut self, cx: &mut Context<'_>) -> Option<Result<BodyStep, BodyError>> {
+        if !self.body.is_chunked() || self.body.is_done() {
+            return None;
+        }
+        self.body_was_read = true;
+        loop {
+            match self.body.step(&mut self.input.bytes).map_err(|_| BodyError::Malformed).transpose() {
+                Some(step) => return Some(step),
+                None => match self.input.poll_fill(&mut self.stream, cx) {
+                    Poll::Ready(Ok(1..)) => {}
+                    // An end is noticed again where the body is waited for.
+                    Poll::Ready(_) | Poll::Pending => return None,
                 },
             }
         }
@@ -93,7 +115,8 @@ impl Http1 {
     pub(crate) fn begin_answer(&mut self, head: AnswerHead, fields: impl FnOnce(&mut dyn FieldSink)) {
         self.close |= head.close;
         let text = &mut self.output.text;
-        let reason = http::StatusCode::from_u16(head.status).ok().and_then(|status| status.canonical_reason());
+        let reason =
+            http::StatusCode::from_u16(head.status).ok().and_then(|status| status.canonical_reason());
         let _ = write!(text.writer(), "HTTP/1.1 {} {}\r\n", head.status, reason.unwrap_or("Unknown"));
         fields(&mut TextSink(text));
         match head.framing {

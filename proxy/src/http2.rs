@@ -51,7 +51,8 @@ pub(crate) async fn serve(worker: Rc<Worker>, connection: Arc<Connection>, strea
         .max_send_buffer_size(SEND_BUFFER_BYTES)
         .max_header_list_size(u32::try_from(list_bytes).unwrap_or(u32::MAX));
     let handshake = builder.handshake::<_, Bytes>(stream);
-    let Ok(Ok(mut http)) = tokio::time::timeout(site.limits.client_header_timeout.value.0, handshake).await else {
+    let Ok(Ok(mut http)) = tokio::time::timeout(site.limits.client_header_timeout.value.0, handshake).await
+    else {
         return;
     };
     let idle_timeout = site.limits.keepalive_timeout.0;
@@ -96,7 +97,9 @@ pub(crate) async fn serve(worker: Rc<Worker>, connection: Arc<Connection>, strea
                 http.graceful_shutdown();
                 drained = true;
             }
-            None if Rc::strong_count(&active) == 1 && idle_since.elapsed() >= idle_timeout.min(DRAIN_GRACE) => {
+            None if Rc::strong_count(&active) == 1
+                && idle_since.elapsed() >= idle_timeout.min(DRAIN_GRACE) =>
+            {
                 http.graceful_shutdown();
                 if drained {
                     return;
@@ -133,11 +136,8 @@ async fn exchange(
     let marks = Marks { started_ns: now_ns, head_done_ns: Some(now_ns), body_done_ns, ..Marks::default() };
     let mut passage = Passage::new(connection, request, marks);
     let mut ends = Ends { worker, client: &mut client, passage: &mut passage, timer: &mut timer };
-    let next = if bad {
-        ends.answer(&LocalAnswer::status(400), &site.limits).await
-    } else {
-        ends.run(&site).await
-    };
+    let next =
+        if bad { ends.answer(&LocalAnswer::status(400), &site.limits).await } else { ends.run(&site).await };
     passage.answered_by = answered_by(&passage);
     if let Downstream::Http2(mut client) = client {
         client.end(&next, passage.status.is_some());
@@ -195,7 +195,8 @@ impl Http2 {
 
     pub(crate) fn begin_answer(&mut self, head: AnswerHead, fields: impl FnOnce(&mut dyn FieldSink)) {
         let mut answer = Response::new(());
-        *answer.status_mut() = http::StatusCode::from_u16(head.status).unwrap_or(http::StatusCode::BAD_GATEWAY);
+        *answer.status_mut() =
+            http::StatusCode::from_u16(head.status).unwrap_or(http::StatusCode::BAD_GATEWAY);
         fields(&mut MapSink(answer.headers_mut()));
         if let Framing::Length(bytes) = head.framing {
             answer.headers_mut().insert(http::header::CONTENT_LENGTH, HeaderValue::from(bytes));

@@ -169,15 +169,21 @@ impl RequestHead {
         self.fields.part(self.facts.target)
     }
 
+    /// Empty for an absolute target with a query only: it means `/`.
     pub(crate) fn path(&self) -> &[u8] {
         let target = self.target();
         let end = target.iter().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(target.len());
         &target[..end]
     }
 
-    /// With its port where it was written.
+    /// With its port where it was written; empty when it is no text.
     pub(crate) fn host(&self) -> &str {
         self.ascii(self.facts.host)
+    }
+
+    /// As it was sent.
+    pub(crate) fn host_bytes(&self) -> &[u8] {
+        self.fields.part(self.facts.host)
     }
 
     /// Sent again without asking when it failed halfway (RFC 9110, 9.2.2).

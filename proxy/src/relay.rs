@@ -156,7 +156,7 @@ impl<'a, 'c> Relay<'a, 'c> {
             if let Poll::Ready(done) = self.poll_answer(cx)? {
                 return Poll::Ready(Ok(done));
             }
-            if self.answer == AnswerState::Head && self.upload_done && self.client.poll_gone(cx).is_ready() {
+            if self.client.body_is_done() && self.client.poll_gone(cx).is_ready() {
                 return Poll::Ready(Err(Failure::ClientGone));
             }
             let now = Instant::now();
@@ -323,7 +323,11 @@ impl<'a, 'c> Relay<'a, 'c> {
         let _ = self.upstream.input.bytes.split_to(bytes);
         if head.status < 200 && head.status != 101 {
             self.interim += 1;
-            return if self.interim > INTERIM_MAX { Err(Failure::UpstreamMalformed) } else { Ok(Poll::Ready(None)) };
+            return if self.interim > INTERIM_MAX {
+                Err(Failure::UpstreamMalformed)
+            } else {
+                Ok(Poll::Ready(None))
+            };
         }
         Ok(Poll::Ready(self.begin_answer(head)?))
     }
@@ -335,11 +339,7 @@ impl<'a, 'c> Relay<'a, 'c> {
         if upgraded && !self.passage.request.facts.is_websocket {
             return Err(Failure::UpstreamMalformed);
         }
-        let answer = AnswerHead {
-            status: head.status,
-            framing: head.framing,
-            close: !self.client.body_is_done() || self.upload_broken,
-        };
+        let answer = AnswerHead { status: head.status, framing: head.framing, close: false };
         self.client.begin_answer(answer, |sink| (self.terms.fields)(&head, sink));
         self.passage.status = Some(head.status);
         self.answer_body = BodyReader::new(head.framing);
@@ -348,6 +348,7 @@ impl<'a, 'c> Relay<'a, 'c> {
             self.passage.marks.response_last_ns = Some(now_ns);
         }
         self.passage.response = Some(head);
+        self.waits.progress(Wait::UpstreamRead);
         self.answer = AnswerState::Body;
         Ok(upgraded.then_some(Done::Upgraded))
     }
@@ -424,7 +425,10 @@ impl<'a, 'c> Relay<'a, 'c> {
                 Ok(Poll::Pending)
             }
             Poll::Ready(Ok(bytes)) => {
-                self.waits.progress(Wait::UpstreamRead);
+                // A head has one time for all of it, however it comes.
+                if self.answer != AnswerState::Head {
+                    self.waits.progress(Wait::UpstreamRead);
+                }
                 Ok(Poll::Ready(bytes))
             }
             Poll::Ready(Err(_)) => Err(Failure::UpstreamClosed),

@@ -34,7 +34,10 @@ pub(crate) enum Action {
         /// Bytes kept in memory of an upload that is read whole first; `None` = streamed.
         spool_memory: Option<usize>,
     },
-    Redirect { status: u16, to: Template },
+    Redirect {
+        status: u16,
+        to: Template,
+    },
     Answer(config::Answer),
 }
 
@@ -107,7 +110,12 @@ impl HostPattern {
 }
 
 impl Route {
-    fn new(route: &config::Route, config: &Config, groups: &[Arc<Group>], zones: &Zones) -> Result<Self, String> {
+    fn new(
+        route: &config::Route,
+        config: &Config,
+        groups: &[Arc<Group>],
+        zones: &Zones,
+    ) -> Result<Self, String> {
         let limits = config.limits.for_route(&route.limits);
         Ok(Self {
             name: route.name.as_str().into(),

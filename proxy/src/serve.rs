@@ -52,7 +52,9 @@ pub(crate) fn run(path: &Path, config: &Config, text: &str) -> anyhow::Result<()
     let metrics = Arc::new(Metrics::default());
     let upgrade_socket = config.server.upgrade_socket.as_deref();
     let (handover, taken_over) = match upgrade_socket.map(upgrade::take_over).transpose() {
-        Ok(taken) => taken.flatten().map_or((None, Vec::new()), |(handover, sockets)| (Some(handover), sockets)),
+        Ok(taken) => {
+            taken.flatten().map_or((None, Vec::new()), |(handover, sockets)| (Some(handover), sockets))
+        }
         Err(error) => anyhow::bail!("the running process does not hand its listeners over: {error}"),
     };
     let listening = listeners::listen(config, taken_over, &metrics.gauges)?;
@@ -81,7 +83,10 @@ pub(crate) fn run(path: &Path, config: &Config, text: &str) -> anyhow::Result<()
         shared: Arc::clone(&shared),
         recorder: Arc::clone(&recorder),
         log: shared.access_log.as_ref().map(AccessLogger::counts),
-        config: Mutex::new((ConfigFacts { digest, loaded_ns: clock.now_ns(), ..ConfigFacts::default() }, BodyLimit::of(config))),
+        config: Mutex::new((
+            ConfigFacts { digest, loaded_ns: clock.now_ns(), ..ConfigFacts::default() },
+            BodyLimit::of(config),
+        )),
     });
     let sources = Sources { control: Arc::clone(&control) as _, metrics: Arc::clone(&shared.metrics), clock };
     let admin = AdminServer::start(&config.admin, sources)?;
@@ -90,7 +95,14 @@ pub(crate) fn run(path: &Path, config: &Config, text: &str) -> anyhow::Result<()
     }
     let (workers, seats) = worker_thread::start_all(config.server.threads, &shared)?;
     let dealer = Dealer { workers: seats, open: Arc::default() };
-    let process = Process { path, shared: Arc::clone(&shared), control, listening, offered: None, health: JoinSet::new() };
+    let process = Process {
+        path,
+        shared: Arc::clone(&shared),
+        control,
+        listening,
+        offered: None,
+        health: JoinSet::new(),
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let served = runtime.block_on(process.serve(dealer, drain, handover, upgrade_socket));
     workers.join(shared.site.load().drain_timeout);

@@ -93,7 +93,8 @@ mod tests {
     #[test]
     fn only_trusted_proxies_say_who_the_client_is() {
         let chain = Some("6.6.6.6, 1.2.3.4, 10.0.0.2");
-        let client = |trusted: &str, peer: &str| site(trusted).client(peer.parse().unwrap(), chain).to_string();
+        let client =
+            |trusted: &str, peer: &str| site(trusted).client(peer.parse().unwrap(), chain).to_string();
         assert_eq!(client("", "10.0.0.1"), "10.0.0.1");
         assert_eq!(client("\"10.0.0.0/8\"", "10.0.0.1"), "1.2.3.4");
         assert_eq!(client("\"10.0.0.1\"", "10.0.0.1"), "10.0.0.2");

@@ -66,7 +66,11 @@ impl AsFd for Stream {
 }
 
 impl AsyncRead for Stream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         if !self.replay.is_empty() {
             let count = self.replay.len().min(buf.remaining());
             buf.put_slice(&self.replay.split_to(count));
@@ -169,7 +173,11 @@ impl Output {
     }
 
     /// Writes once what can be written; how many bytes, 0 when all is handed over.
-    pub(crate) fn poll_write(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_write(
+        &mut self,
+        stream: &mut Stream,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
         if self.text.is_empty() && self.piece.is_empty() {
             if self.unflushed {
                 std::task::ready!(Pin::new(stream).poll_flush(cx))?;

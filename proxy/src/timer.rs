@@ -36,7 +36,6 @@ impl Timer {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;

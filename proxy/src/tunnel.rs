@@ -29,7 +29,12 @@ struct Direction {
 
 impl Direction {
     /// Moves what can be moved; how many bytes were written. Pending when nothing can.
-    fn poll_move(&mut self, from: &mut Stream, to: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    fn poll_move(
+        &mut self,
+        from: &mut Stream,
+        to: &mut Stream,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
         loop {
             if self.output.is_empty() {
                 if self.ended {
@@ -68,9 +73,7 @@ pub(crate) async fn tunnel(
     up.input = std::mem::take(&mut client.input);
     let mut timer = Timer::new();
     let silence = limits.proxy_read_timeout;
-    let until = |from: Instant| {
-        from.checked_add(silence.value.0).filter(|_| silence.mode == Mode::Enforce)
-    };
+    let until = |from: Instant| from.checked_add(silence.value.0).filter(|_| silence.mode == Mode::Enforce);
     let mut deadline = until(Instant::now());
     let ending = poll_fn(|cx| {
         loop {

@@ -48,11 +48,8 @@ impl Group {
         let tls = tls::Client::of(config)
             .map_err(|why| GroupError::Tls { upstream: config.name.clone(), why: why.to_string() })?;
         let peer = |url: &PeerUrl| -> Result<Arc<Peer>, GroupError> {
-            let unresolved = |cause| GroupError::Unresolved {
-                upstream: config.name.clone(),
-                peer: url.clone(),
-                cause,
-            };
+            let unresolved =
+                |cause| GroupError::Unresolved { upstream: config.name.clone(), peer: url.clone(), cause };
             let address = first_address(url).map_err(unresolved)?;
             let tls = tls.for_peer(url, config.tls.as_ref());
             let tls = tls.map_err(|why| GroupError::Tls { upstream: config.name.clone(), why })?;
@@ -109,8 +106,7 @@ mod tests {
     use super::*;
 
     fn group(more: &str) -> Group {
-        let text =
-            format!("name = \"a\"\npeers = [\"http://127.0.0.1:1\", \"http://127.0.0.1:2\"]\n{more}");
+        let text = format!("name = \"a\"\npeers = [\"http://127.0.0.1:1\", \"http://127.0.0.1:2\"]\n{more}");
         Group::new(&toml::from_str(&text).unwrap()).unwrap()
     }
 

@@ -78,7 +78,13 @@ pub(crate) fn listen(
         };
         socket.set_nonblocking(true)?;
         let address = socket.local_addr()?;
-        listening.push(Arc::new(Listening { address, speech, socket, tls: certificates.map(ArcSwap::new), gauges: gauges.listener(address) }));
+        listening.push(Arc::new(Listening {
+            address,
+            speech,
+            socket,
+            tls: certificates.map(ArcSwap::new),
+            gauges: gauges.listener(address),
+        }));
     }
     Ok(listening)
 }

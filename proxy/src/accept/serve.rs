@@ -104,7 +104,8 @@ async fn shake_hands(
         Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
         _ => "TLS",
     };
-    let cipher = session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or("unknown");
+    let cipher =
+        session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or("unknown");
     let tls = Tls {
         handshake_ns: clock.now_ns().saturating_sub(begun_ns),
         version,

@@ -39,7 +39,8 @@ fn matches(host: &str, name: &str) -> bool {
 
 /// Reads the certificates of a listener.
 pub(crate) fn server_config(listener: &Listener) -> anyhow::Result<Arc<ServerConfig>> {
-    let read = |certificate: &Certificate| Ok((certificate.hosts.clone(), Arc::new(certified_key(certificate)?)));
+    let read =
+        |certificate: &Certificate| Ok((certificate.hosts.clone(), Arc::new(certified_key(certificate)?)));
     let certificates = listener.certificate.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
     let mut config =
         ServerConfig::builder().with_no_client_auth().with_cert_resolver(Arc::new(ByName { certificates }));
@@ -51,7 +52,8 @@ pub(crate) fn server_config(listener: &Listener) -> anyhow::Result<Arc<ServerCon
 fn certified_key(certificate: &Certificate) -> anyhow::Result<CertifiedKey> {
     let (chain_file, key_file) = (&certificate.chain, &certificate.key);
     let chain = chain(chain_file).with_context(|| format!("certificate {}", chain_file.display()))?;
-    let key = PrivateKeyDer::from_pem_file(key_file).with_context(|| format!("key {}", key_file.display()))?;
+    let key =
+        PrivateKeyDer::from_pem_file(key_file).with_context(|| format!("key {}", key_file.display()))?;
     let key = any_supported_type(&key).with_context(|| format!("key {}", key_file.display()))?;
     let certified = CertifiedKey::new(chain, key);
     match certified.keys_match() {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use kingtide_common::exchange::Ending;
 
+use super::redirect::Redirect;
 use super::{Ends, Next};
 use crate::downstream::FieldSink;
 use crate::limits::LimitName;
@@ -39,6 +40,7 @@ impl Ends<'_, '_> {
         (group, rewrite): (&Arc<Group>, Option<&str>),
         upload: Option<Upload>,
     ) -> Result<Next, Failure> {
+        let replay = if upload.is_some() { None } else { self.take_held(&route.limits).await? };
         let mut way = Way {
             route,
             group,
@@ -46,7 +48,7 @@ impl Ends<'_, '_> {
             framing: self.framing_upwards(upload.as_ref().map(Upload::bytes)),
             upload,
             tried: Vec::new(),
-            replay: None,
+            replay,
             answer_headers: route.response_headers.rendered(&self.values()),
         };
         let mut failed = Failure::UpstreamClosed;
@@ -87,14 +89,8 @@ impl Ends<'_, '_> {
         self.passage.marks.upstream_pick_ns = Some(picked_ns);
         let kept = self.worker.pool.borrow_mut().take(peer);
         let reused = kept.is_some();
-        let attempt = Attempt {
-            peer: peer.address,
-            picked_ns,
-            connected_ns: None,
-            head_ns: None,
-            reused,
-            status: 502,
-        };
+        let attempt =
+            Attempt { peer: peer.address, picked_ns, connected_ns: None, head_ns: None, reused, status: 502 };
         self.passage.attempts.push(attempt);
         let connection = match kept {
             Some(connection) => connection,
@@ -134,9 +130,20 @@ impl Ends<'_, '_> {
         let source = self.source(way).await?;
         let answer_headers = &way.answer_headers;
         let edits = &way.route.response_headers;
+        let (site, group) = (self.site_url(), format!("http://{}", way.group.name));
+        let redirect = Redirect {
+            upstreams: [&peer.url, &group],
+            paths: [way.rewrite.unwrap_or(&way.route.prefix), &way.route.prefix],
+            site: &site,
+        };
         let fields = |head: &ResponseHead, sink: &mut dyn FieldSink| {
-            for (name, value) in head.fields.iter().filter(|(name, _)| is_returned(name, head) && !edits.names(name)) {
-                sink.field(name, value);
+            for (name, value) in
+                head.fields.iter().filter(|(name, _)| is_returned(name, head) && !edits.names(name))
+            {
+                match redirect.of(name, value) {
+                    Some(value) => sink.field(name, &value),
+                    None => sink.field(name, value),
+                }
             }
             answer_headers.iter().for_each(|(name, value)| sink.field(name.as_bytes(), value));
         };
@@ -147,8 +154,7 @@ impl Ends<'_, '_> {
             framing: way.framing,
             keep_sent: way.upload.is_none() && self.passage.request.is_idempotent(),
         };
-        let relay =
-            Relay::new(terms, (self.client, &mut connection), self.passage, self.timer, source);
+        let relay = Relay::new(terms, (self.client, &mut connection), self.passage, self.timer, source);
         let (ended, sent) = relay.run().await;
         way.replay = sent;
         match ended {
@@ -162,6 +168,12 @@ impl Ends<'_, '_> {
                 Err(failure)
             }
         }
+    }
+
+    /// Scheme and host as the client asked for them.
+    fn site_url(&self) -> String {
+        let scheme = if self.passage.connection.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.passage.request.host())
     }
 
     async fn source(&mut self, way: &mut Way<'_>) -> Result<Source, Failure> {
@@ -185,7 +197,8 @@ impl Ends<'_, '_> {
                     let mut pool = self.worker.pool.borrow_mut();
                     pool.put(peer, connection, group.keepalive, group.keepalive_timeout);
                 }
-                Next::Keep
+                // A request that was not read to its end says nothing about where the next one begins.
+                if self.client.body_is_done() { Next::Keep } else { Next::Close }
             }
         }
     }
@@ -217,12 +230,15 @@ impl Ends<'_, '_> {
 /// no body the length is that of the body there would have been.
 fn is_returned(name: &[u8], head: &ResponseHead) -> bool {
     let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+    let for_nginx = |name: &[u8]| name.len() > 8 && name[..8].eq_ignore_ascii_case(b"x-accel-");
     match name.len() {
-        7 => !(is("upgrade") || is("trailer")),
+        5 => !is("x-pad"),
+        // Beside 426 it says what to upgrade to.
+        7 => !(is("upgrade") && head.status == 101 || is("trailer")),
         10 => !(is("connection") || is("keep-alive")),
         14 if is("content-length") => head.framing == Framing::None && head.status >= 200,
         16 => !is("proxy-connection"),
-        17 => !is("transfer-encoding"),
-        _ => true,
+        17 if is("transfer-encoding") => false,
+        _ => !for_nginx(name),
     }
 }

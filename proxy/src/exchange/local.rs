@@ -106,12 +106,21 @@ impl Ends<'_, '_> {
         self.answer_with(answer, limits, &[]).await
     }
 
-    async fn answer_with(&mut self, answer: &LocalAnswer, limits: &Limits, more: &[(String, Vec<u8>)]) -> Next {
+    async fn answer_with(
+        &mut self,
+        answer: &LocalAnswer,
+        limits: &Limits,
+        more: &[(String, Vec<u8>)],
+    ) -> Next {
         // A client that waits for `100 Continue` and gets this instead may or may not send its body.
         let unclear = self.passage.request.facts.expects_continue && !self.client.body_is_done();
         let head = AnswerHead {
             status: answer.status,
-            framing: if answer.status == 204 { Framing::None } else { Framing::Length(answer.body.len() as u64) },
+            framing: if answer.status == 204 {
+                Framing::None
+            } else {
+                Framing::Length(answer.body.len() as u64)
+            },
             close: answer.close || unclear,
         };
         self.client.begin_answer(head, |sink| {

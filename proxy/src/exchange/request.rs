@@ -21,7 +21,13 @@ impl Ends<'_, '_> {
     }
 
     /// Writes the head for the upstream.
-    pub(super) fn write_head(&self, text: &mut BytesMut, route: &Route, rewrite: Option<&str>, framing: Framing) {
+    pub(super) fn write_head(
+        &self,
+        text: &mut BytesMut,
+        route: &Route,
+        rewrite: Option<&str>,
+        framing: Framing,
+    ) {
         let passage = &*self.passage;
         let request = &passage.request;
         text.reserve(512);
@@ -31,7 +37,7 @@ impl Ends<'_, '_> {
         text.put_slice(b" HTTP/1.1\r\n");
         let edits = &route.request_headers;
         if !edits.names(b"host") {
-            write_field(text, b"Host", request.host().as_bytes());
+            write_field(text, b"Host", request.host_bytes());
         }
         let nominated = request.fields.get("connection").unwrap_or_default();
         for (name, value) in request.fields.iter() {
@@ -68,7 +74,7 @@ impl Ends<'_, '_> {
             None => own("X-Forwarded-For", peer.to_string().as_bytes()),
         }
         own("X-Real-IP", client.as_bytes());
-        own("X-Forwarded-Host", request.host().as_bytes());
+        own("X-Forwarded-Host", request.host_bytes());
         own("X-Forwarded-Proto", if passage.connection.tls.is_some() { b"https" } else { b"http" });
         own("X-Request-Id", passage.request_id.as_bytes());
         own("traceparent", passage.traceparent.as_bytes());

@@ -67,23 +67,23 @@ fn status_line(line: &[u8]) -> Result<(u16, bool), BadAnswer> {
     status.filter(|status| *status >= 100).map(|status| (status, is_11)).ok_or(BadAnswer)
 }
 
-/// A field; the empty line is none, and what has no name is passed over.
+/// A field; the empty line is none. A line without a colon is a name without a value, as Nginx takes it.
 fn field(text: &[u8], start: usize, end: usize) -> Result<Option<Line>, BadAnswer> {
     let line = text[start..end].strip_suffix(b"\r").unwrap_or(&text[start..end]);
     if line.is_empty() {
         return Ok(None);
     }
-    let colon = memchr::memchr(b':', line).ok_or(BadAnswer)?;
+    let colon = memchr::memchr(b':', line).unwrap_or(line.len());
     let is_token = |byte: &u8| byte.is_ascii_graphic() && !b"\"(),/:;<=>?@[\\]{}".contains(byte);
     if colon == 0 || !line[..colon].iter().all(is_token) {
         return Err(BadAnswer);
     }
-    let value = &line[colon + 1..];
+    let value = &line[(colon + 1).min(line.len())..];
     if value.iter().any(|byte| matches!(byte, 0 | b'\r')) {
         return Err(BadAnswer);
     }
     let leading = value.len() - value.trim_ascii_start().len();
-    let value_start = start + colon + 1 + leading;
+    let value_start = start + (colon + 1).min(line.len()) + leading;
     let value_end = value_start + value.trim_ascii().len();
     Ok(Some(Line { name: Part::new(start, start + colon), value: Part::new(value_start, value_end) }))
 }
@@ -160,7 +160,7 @@ mod tests {
             "HTTP/2 200\r\n\r\n",
             "HTTP/1.1 20 OK\r\n\r\n",
             "HTTP/1.1 2000 OK\r\n\r\n",
-            "HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nno name : x\r\n\r\n",
             "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
         ] {

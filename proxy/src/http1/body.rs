@@ -37,6 +37,10 @@ impl BodyReader {
         }
     }
 
+    pub(crate) fn is_chunked(&self) -> bool {
+        matches!(self, Self::Chunked { .. })
+    }
+
     /// The connection's end is the body's.
     pub(crate) fn ends_with_connection(&self) -> bool {
         matches!(self, Self::ToTheEnd)

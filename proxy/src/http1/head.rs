@@ -82,6 +82,9 @@ impl HeadReader {
             }
         }
         self.scanned = input.len();
+        if self.request.is_none() && !may_begin(&input[self.line_start..]) {
+            return Err(BAD);
+        }
         let partial = self.buffers.partial(input.len() - self.line_start);
         self.check_size(partial, input.len())?;
         Ok(None)
@@ -93,13 +96,14 @@ impl HeadReader {
         let content = &input[start..content_end];
         if self.request.is_none() {
             // Empty lines before a request are passed over.
-            if content.is_empty() {
+            let blank = content.iter().take_while(|byte| **byte == b'\r').count();
+            if blank == content.len() {
                 self.buffers.blank(end - start);
                 return Ok(false);
             }
             let fits = self.buffers.line(end - start);
             self.check_size(fits, end)?;
-            self.request = Some(request_line(input, start, content_end)?);
+            self.request = Some(request_line(input, start + blank, content_end)?);
             return Ok(false);
         }
         let fits = self.buffers.line(end - start);
@@ -149,11 +153,22 @@ impl HeadReader {
     }
 }
 
+/// What a request line can begin with: anything else is refused without waiting for its end, as a client that
+/// speaks TLS to a plain port would wait for ever.
+fn may_begin(line: &[u8]) -> bool {
+    let line = &line[line.iter().take_while(|byte| **byte == b'\r').count()..];
+    let method = line.iter().position(|byte| *byte == b' ').map_or(line, |end| &line[..end]);
+    (method.len() == line.len() || !method.is_empty()) && method.iter().all(is_method_byte)
+}
+
+fn is_method_byte(byte: &u8) -> bool {
+    byte.is_ascii_uppercase() || matches!(byte, b'_' | b'-')
+}
+
 fn request_line(input: &[u8], start: usize, end: usize) -> Result<RequestLine, BadHead> {
     let line = &input[start..end];
     let method_bytes = line.iter().position(|byte| *byte == b' ').ok_or(BAD)?;
-    let is_method = |byte: &u8| byte.is_ascii_uppercase() || matches!(byte, b'_' | b'-');
-    if method_bytes == 0 || !line[..method_bytes].iter().all(is_method) {
+    if method_bytes == 0 || !line[..method_bytes].iter().all(is_method_byte) {
         return Err(BAD);
     }
     let target_start = method_bytes + spaces(&line[method_bytes..]);
@@ -163,13 +178,11 @@ fn request_line(input: &[u8], start: usize, end: usize) -> Result<RequestLine, B
         return Err(BAD);
     }
     let version = version(line[target_end..].trim_ascii())?;
+    let (target, host) = target_parts(&line[target_start..target_end]).ok_or(BAD)?;
     if matches!(&line[..method_bytes], b"CONNECT" | b"TRACE") {
         return Err(refused(405));
     }
-    let (target, host) = target_parts(&line[target_start..target_end]).ok_or(BAD)?;
-    let part = |(from, to): (usize, usize)| {
-        Part::new(start + target_start + from, start + target_start + to)
-    };
+    let part = |(from, to): (usize, usize)| Part::new(start + target_start + from, start + target_start + to);
     Ok(RequestLine {
         version,
         method: Part::new(start, start + method_bytes),
@@ -205,18 +218,35 @@ fn target_parts(target: &[u8]) -> Option<(Positions, Option<Positions>)> {
         return Some(((0, target.len()), None));
     }
     let scheme = target.windows(3).position(|three| three == b"://")?;
-    if scheme == 0 || !target[..scheme].iter().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(byte)) {
+    if scheme == 0
+        || !target[..scheme].iter().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(byte))
+    {
         return None;
     }
     let host = scheme + 3;
     let host_bytes = target[host..].iter().position(|byte| matches!(byte, b'/' | b'?' | b'#'));
     let host_end = host_bytes.map_or(target.len(), |bytes| host + bytes);
-    if host_end == host {
+    if !is_authority(&target[host..host_end]) {
         return None;
     }
-    // Without a path it is `/`: the second slash of `://` stands for it.
+    // Without a path it is `/`: the second slash of `://` stands for it. With a query only, `/` is written
+    // before it towards the upstream.
     let path = if host_end == target.len() { (host - 1, host) } else { (host_end, target.len()) };
-    (target[path.0] == b'/').then_some((path, Some((host, host_end))))
+    (target[path.0] != b'#').then_some((path, Some((host, host_end))))
+}
+
+/// A name or address and perhaps a port; no user.
+fn is_authority(text: &[u8]) -> bool {
+    let (name, port) = match text.iter().rposition(|byte| *byte == b':') {
+        Some(colon) if !text.ends_with(b"]") => (&text[..colon], &text[colon + 1..]),
+        _ => (text, &b""[..]),
+    };
+    let is_bracketed = name.starts_with(b"[") && name.ends_with(b"]");
+    let in_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(byte);
+    let is_name = name.iter().all(in_name)
+        || (is_bracketed
+            && name[1..name.len() - 1].iter().all(|byte| byte.is_ascii_hexdigit() || b":.".contains(byte)));
+    !name.is_empty() && is_name && port.iter().all(u8::is_ascii_digit)
 }
 
 /// A field, or `None` when its name is one that Nginx drops.
@@ -235,7 +265,8 @@ fn field(input: &[u8], start: usize, end: usize) -> Result<Option<Line>, BadHead
     if !name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-') {
         return Ok(None);
     }
-    let blank = |byte: &&u8| matches!(**byte, b' ' | b'\t');
+    // Spaces only: a tab stays part of the value, so that a length or a coding with one is none.
+    let blank = |byte: &&u8| **byte == b' ';
     let value_start = (colon + 1).min(line.len()) + value.iter().take_while(blank).count();
     let trailing = line[value_start..].iter().rev().take_while(blank).count();
     Ok(Some(Line {
@@ -254,18 +285,17 @@ fn facts(fields: &Fields, request: RequestLine) -> Result<RequestFacts, BadHead>
     if special.host.is_none() && is_11 {
         return Err(BAD);
     }
-    let host = match (request.host, special.host) {
-        (Some(host), _) | (None, Some(host)) => host,
-        (None, None) => Part::default(),
-    };
+    for host in [request.host, special.host].into_iter().flatten() {
+        valid_host(fields, host)?;
+    }
     Ok(RequestFacts {
         version: request.version,
         method: request.method,
         target: request.target,
-        host: valid_host(fields, host, is_11)?,
+        host: request.host.or(special.host).unwrap_or_default(),
         framing: special.framing(is_11)?,
         keep_alive: special.keep_alive.unwrap_or(is_11) && !special.close,
-        expects_continue: is_11 && special.expects_continue,
+        expects_continue: is_11 && special.expects_continue == Some(true),
         is_websocket: is_11 && special.upgrades && special.websocket,
     })
 }
@@ -279,15 +309,30 @@ struct Special {
     keep_alive: Option<bool>,
     upgrades: bool,
     websocket: bool,
-    expects_continue: bool,
+    expects_continue: Option<bool>,
+    /// Which of [`SINGLE`] were there.
+    singles: u8,
 }
+
+const SINGLE: [&str; 7] = [
+    "authorization",
+    "if-modified-since",
+    "if-unmodified-since",
+    "if-match",
+    "if-none-match",
+    "if-range",
+    "content-range",
+];
 
 impl Special {
     fn take(&mut self, name: &[u8], value: &[u8], part: Part) -> Result<(), BadHead> {
         let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
         match name.len() {
             4 if is("host") => self.once(|own| own.host.replace(part).is_some())?,
-            6 if is("expect") => self.expects_continue = value.eq_ignore_ascii_case(b"100-continue"),
+            6 if is("expect") => {
+                let expects = value.eq_ignore_ascii_case(b"100-continue");
+                self.once(|own| own.expects_continue.replace(expects).is_some())?;
+            }
             7 if is("upgrade") => self.websocket = value.eq_ignore_ascii_case(b"websocket"),
             10 if is("connection") => self.connection(value),
             14 if is("content-length") => {
@@ -298,9 +343,18 @@ impl Special {
                 let chunked = value.eq_ignore_ascii_case(b"chunked");
                 self.once(|own| own.coding.replace(chunked).is_some())?;
             }
-            _ => {}
+            _ => self.single(name)?,
         }
         Ok(())
+    }
+
+    /// Fields that mean nothing when they are there twice; Nginx answers 400.
+    fn single(&mut self, name: &[u8]) -> Result<(), BadHead> {
+        let known = SINGLE.iter().position(|single| name.eq_ignore_ascii_case(single.as_bytes()));
+        let Some(bit) = known.map(|position| 1_u8 << position) else { return Ok(()) };
+        let twice = self.singles & bit != 0;
+        self.singles |= bit;
+        if twice { Err(BAD) } else { Ok(()) }
     }
 
     /// What may be there once only.
@@ -337,13 +391,12 @@ pub(crate) fn length(value: &[u8]) -> Option<u64> {
 }
 
 /// As Nginx checks it: no empty name, no two dots in a row, no slash, nothing unprintable.
-fn valid_host(fields: &Fields, host: Part, is_required: bool) -> Result<Part, BadHead> {
+fn valid_host(fields: &Fields, host: Part) -> Result<Part, BadHead> {
     let text = fields.part(host);
-    let name = text.rsplit(|byte| *byte == b'@').next().unwrap_or_default();
-    let bad = name.windows(2).any(|two| two == b"..")
-        || name.iter().any(|byte| *byte <= b' ' || matches!(byte, 0x7f.. | b'/' | b'\\'));
-    let is_empty = text.split(|byte| *byte == b':').next().is_none_or(<[u8]>::is_empty);
-    if bad || (is_required && is_empty) { Err(BAD) } else { Ok(host) }
+    let bad = text.windows(2).any(|two| two == b"..")
+        || text.iter().any(|byte| *byte <= b' ' || matches!(byte, 0x7f | b'/'));
+    let name = text.split(|byte| *byte == b':').next().unwrap_or_default();
+    if bad || matches!(name, b"" | b".") { Err(BAD) } else { Ok(host) }
 }
 
 #[cfg(test)]
@@ -408,6 +461,8 @@ mod tests {
             "A: b\rc",
             ": no name",
             "Host: b",
+            "Content-Length:\t5",
+            "Authorization: a\r\nAuthorization: b",
             "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
         ] {
             assert_eq!(with(fields), Some(400), "{fields:?}");
@@ -432,7 +487,11 @@ mod tests {
             ("GET / HTTP/0.9", Some(400)),
             ("GET / HTTP/2.0", Some(505)),
             ("GET / HTTP/1.7", None),
-            ("CONNECT a:443 HTTP/1.1", Some(405)),
+            ("CONNECT a:443 HTTP/1.1", Some(400)),
+            ("CONNECT / HTTP/1.1", Some(405)),
+            ("GET http://a:x/ HTTP/1.1", Some(400)),
+            ("GET http://u@a/ HTTP/1.1", Some(400)),
+            ("GET http://a?x HTTP/1.1", None),
             ("TRACE / HTTP/1.1", Some(405)),
             ("OPTIONS * HTTP/1.1", Some(400)),
         ];
@@ -466,8 +525,18 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_a_request_is_not_waited_for() {
+        for text in ["\x16\x03\x01\x02", "get", " GET", "G\0", "\r\x16"] {
+            assert_eq!(status(text), Some(400), "{text:?}");
+        }
+        for text in ["", "\r", "\r\n\rG", "GET /x"] {
+            assert_eq!(status(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
     fn hosts_are_checked() {
-        for host in ["a..b", "a/b", "a b", "", ":80", "a\x7f"] {
+        for host in ["a..b", "a/b", "a b", "", ":80", ".", "a\x7f"] {
             let text = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
             assert_eq!(status(&text), Some(400), "{host:?}");
         }

@@ -14,10 +14,10 @@ use tokio::time::Instant;
 
 use super::Http1;
 use super::head::{BadHead, HeadReader, WholeHead};
+use crate::config::Mode;
 use crate::connection::Connection;
 use crate::downstream::{BodyStep, Downstream};
 use crate::exchange::{Ends, LocalAnswer, Next, answered_by};
-use crate::config::Mode;
 use crate::limits::header_buffers::HeaderBuffers;
 use crate::limits::{LimitName, LimitSet};
 use crate::message::{Framing, RequestHead, Version};
@@ -183,12 +183,8 @@ impl Session {
         self.http.begin(facts.version, facts.framing, keep_alive);
         let mut passage = self.passage(whole.head, started_ns, true);
         let mut client = Downstream::Http1(&mut self.http);
-        let ends = Ends {
-            worker: &self.worker,
-            client: &mut client,
-            passage: &mut passage,
-            timer: &mut self.timer,
-        };
+        let ends =
+            Ends { worker: &self.worker, client: &mut client, passage: &mut passage, timer: &mut self.timer };
         let next = ends.run(site).await;
         passage.answered_by = answered_by(&passage);
         match next {
@@ -209,8 +205,11 @@ impl Session {
             }
             Next::Keep | Next::Close => {
                 let answered = passage.status.is_some();
+                let body_untouched = !self.http.body_was_read && !self.http.body_is_done();
                 self.worker.finish(passage);
-                if answered {
+                if answered && body_untouched {
+                    self.discard_body(site).await;
+                } else if answered {
                     self.close(site).await;
                 }
                 false
@@ -271,14 +270,16 @@ impl Session {
         }
     }
 
-    async fn answer(&mut self, site: &Site, mut passage: Passage, answer: &LocalAnswer, ending: Option<Ending>) {
+    async fn answer(
+        &mut self,
+        site: &Site,
+        mut passage: Passage,
+        answer: &LocalAnswer,
+        ending: Option<Ending>,
+    ) {
         let mut client = Downstream::Http1(&mut self.http);
-        let mut ends = Ends {
-            worker: &self.worker,
-            client: &mut client,
-            passage: &mut passage,
-            timer: &mut self.timer,
-        };
+        let mut ends =
+            Ends { worker: &self.worker, client: &mut client, passage: &mut passage, timer: &mut self.timer };
         ends.answer(answer, &site.limits).await;
         passage.ending = ending.unwrap_or(passage.ending);
         passage.answered_by = answered_by(&passage);

@@ -78,7 +78,8 @@ fn fields(parts: &Parts, text: &mut Text) {
 
 fn framing(parts: &Parts, bodyless: bool) -> Result<Framing, BadHead> {
     let mut lengths = parts.headers.get_all(http::header::CONTENT_LENGTH).iter();
-    let length = lengths.next().map(|value| crate::http1::length(value.as_bytes()).ok_or(BadHead)).transpose()?;
+    let length =
+        lengths.next().map(|value| crate::http1::length(value.as_bytes()).ok_or(BadHead)).transpose()?;
     match (length, lengths.next()) {
         (_, Some(_)) => Err(BadHead),
         (_, None) if bodyless => Ok(Framing::None),

@@ -91,9 +91,6 @@ mod tests {
         assert!(set.is_empty());
         assert!(set.insert(LimitName::LimitReq) && !set.insert(LimitName::LimitReq));
         set.insert(LimitName::ClientMaxBodySize);
-        assert_eq!(
-            set.iter().collect::<Vec<_>>(),
-            [LimitName::ClientMaxBodySize, LimitName::LimitReq]
-        );
+        assert_eq!(set.iter().collect::<Vec<_>>(), [LimitName::ClientMaxBodySize, LimitName::LimitReq]);
     }
 }

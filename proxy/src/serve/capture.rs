@@ -65,7 +65,8 @@ impl Recorder {
         let writer = CaptureWriter::create(&capture.directory, self.writer_options(clock))?;
         let redactor = Redactor::new(rules, capture.privacy, key);
         let (tap, writer) = tap::start(tap_options(&self.config), redactor, writer, clock)?;
-        *state = State { writer: Some(writer), since_ns: Some(clock.now_ns()), ..std::mem::take(&mut *state) };
+        *state =
+            State { writer: Some(writer), since_ns: Some(clock.now_ns()), ..std::mem::take(&mut *state) };
         self.shared.tap.store(Some(tap));
         Ok(())
     }
@@ -104,7 +105,8 @@ impl Recorder {
         let Some(writer) = state.writer.take() else { return Ok(None) };
         state.since_ns = None;
         self.shared.tap.store(None);
-        let ledger = writer.close(CLOSE_DEADLINE).context("the capture's writer did not finish in time")??;
+        let ledger =
+            writer.close(CLOSE_DEADLINE).context("the capture's writer did not finish in time")??;
         state.closed = state.closed + ledger;
         tracing::info!(
             accepted = ledger.accepted,
@@ -130,7 +132,9 @@ impl Recorder {
                 Ok(format!("recording into {}", self.config.capture.directory.display()))
             }
             CaptureCommand::Stop => match self.stop().map_err(shown)? {
-                Some(ledger) => Ok(format!("stopped; {} of {} requests recorded", ledger.recorded, ledger.accepted)),
+                Some(ledger) => {
+                    Ok(format!("stopped; {} of {} requests recorded", ledger.recorded, ledger.accepted))
+                }
                 None => Err("nothing is being recorded".to_owned()),
             },
             CaptureCommand::Rotate => match &self.state().writer {

@@ -1,8 +1,6 @@
 //! Observation → exchange: the only way into a capture, and it leads through the redactor.
 
-use kingtide_common::exchange::{
-    Body, Exchange, FilePart, Header, Multipart, Part, PartContent,
-};
+use kingtide_common::exchange::{Body, Exchange, FilePart, Header, Multipart, Part, PartContent};
 
 use super::Observation;
 use super::body::{RawBody, TextKind, decoded};
@@ -48,7 +46,9 @@ impl Describer {
             response_headers: response.map(|response| self.headers(&response.fields)).unwrap_or_default(),
             response_body: self.body(bodies.response),
             response_body_bytes: passage.response_body_bytes,
-            server_timing: response.map(|response| server_timings(&response.fields).collect()).unwrap_or_default(),
+            server_timing: response
+                .map(|response| server_timings(&response.fields).collect())
+                .unwrap_or_default(),
             answered_by: passage.answered_by,
             ending: passage.ending,
         }

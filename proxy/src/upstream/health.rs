@@ -89,9 +89,6 @@ mod tests {
         let mut streak = Streak::default();
         let results = [true, true, false, true, false, false, true, true];
         let judged: Vec<_> = results.into_iter().map(|good| streak.judge(good, &health)).collect();
-        assert_eq!(
-            judged,
-            [None, Some(true), None, None, None, Some(false), None, Some(true)]
-        );
+        assert_eq!(judged, [None, Some(true), None, None, None, Some(false), None, Some(true)]);
     }
 }

@@ -29,7 +29,12 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new(url: String, address: SocketAddr, tls: Option<PeerTls>, group: &config::Upstream) -> Self {
+    pub(super) fn new(
+        url: String,
+        address: SocketAddr,
+        tls: Option<PeerTls>,
+        group: &config::Upstream,
+    ) -> Self {
         let mut hasher = DefaultHasher::new();
         (&url, address, group.tls.as_ref().map(|tls| (&tls.authorities, &tls.name))).hash(&mut hasher);
         // With one peer there is nobody to turn to.

@@ -34,7 +34,13 @@ impl Pool {
     }
 
     /// Keeps a connection, in place of the oldest when there are `most` already.
-    pub(crate) fn put(&mut self, peer: &Peer, mut connection: UpstreamConnection, most: usize, keep: Duration) {
+    pub(crate) fn put(
+        &mut self,
+        peer: &Peer,
+        mut connection: UpstreamConnection,
+        most: usize,
+        keep: Duration,
+    ) {
         if most == 0 {
             return;
         }

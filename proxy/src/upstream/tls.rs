@@ -37,7 +37,11 @@ impl Client {
         Ok(Self(Some(TlsConnector::from(Arc::new(config)))))
     }
 
-    pub(super) fn for_peer(&self, url: &PeerUrl, tls: Option<&UpstreamTls>) -> Result<Option<PeerTls>, String> {
+    pub(super) fn for_peer(
+        &self,
+        url: &PeerUrl,
+        tls: Option<&UpstreamTls>,
+    ) -> Result<Option<PeerTls>, String> {
         let Some(connector) = self.0.as_ref().filter(|_| url.is_tls()) else { return Ok(None) };
         let name = tls.and_then(|tls| tls.name.as_deref()).unwrap_or(url.host_and_port().0);
         let server_name = ServerName::try_from(name.to_owned());

@@ -26,7 +26,10 @@ fn check_prints_the_effective_configuration_and_listens_nowhere() {
     let (output, _) = run(&good(), &["--check"]);
     assert!(output.status.success());
     let printed = String::from_utf8(output.stdout).unwrap();
-    assert!(printed.contains("keepalive_timeout = \"75s\"") && printed.contains("queue_slots = 16384"), "{printed}");
+    assert!(
+        printed.contains("keepalive_timeout = \"75s\"") && printed.contains("queue_slots = 16384"),
+        "{printed}"
+    );
     let (again, errors) = run(&printed, &["--check"]);
     assert_eq!(
         String::from_utf8(again.stdout).unwrap(),
