@@ -46,6 +46,10 @@ use cli::{Arguments, Command};
 use config::Config;
 use kingtide_common::config::ConfigError;
 
+/// What workers allocate, the capture's writer frees: the system's allocator takes a lock for it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const BAD_INPUT: u8 = 2;
 const FAILED: u8 = 1;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, select, tick};
+use crossbeam_channel::{Receiver, select};
 use kingtide_common::capture::{CaptureError, CaptureWriter, Dropped};
 use kingtide_common::exchange::Record;
 use kingtide_common::ledger::Ledger;
@@ -16,6 +16,9 @@ use crate::redact::Redactor;
 
 /// How often waiting rows, gaps and the ledger are looked at.
 const TICK: Duration = Duration::from_millis(200);
+
+/// How long finished exchanges wait in the queue at most while the writer rests.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Owns the capture.
 #[derive(Debug)]
@@ -44,16 +47,23 @@ impl Writer {
         stop: &Receiver<()>,
         rotate: &Receiver<()>,
     ) -> Result<Ledger, CaptureError> {
-        let ticks = tick(TICK);
+        let mut next_tick = Instant::now() + TICK;
         loop {
+            // Looked for now and then rather than waited for: whom nobody waits for, nobody has to wake.
+            while let Ok(observation) = observations.try_recv() {
+                self.write(observation);
+                if Instant::now() >= next_tick {
+                    break;
+                }
+            }
+            if Instant::now() >= next_tick {
+                self.tick();
+                next_tick = Instant::now() + TICK;
+            }
             select! {
-                recv(observations) -> observation => match observation {
-                    Ok(observation) => self.write(observation),
-                    Err(_) => break,
-                },
-                recv(ticks) -> _ => self.tick(),
                 recv(rotate) -> _ => self.rotate(),
                 recv(stop) -> _ => break,
+                default(PAUSE) => {}
             }
         }
         self.drain(observations);
@@ -91,9 +101,7 @@ impl Writer {
 
     /// What is queued when the stop comes is written; what comes later is too late.
     fn drain(&mut self, observations: &Receiver<Observation>) {
-        while let Ok(observation) =
-            observations.recv_timeout(Duration::ZERO).map_err(|_: RecvTimeoutError| ())
-        {
+        while let Ok(observation) = observations.try_recv() {
             self.write(observation);
         }
     }
