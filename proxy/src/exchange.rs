@@ -67,7 +67,9 @@ impl Ends<'_, '_> {
         let given = fields.text("x-request-id").filter(|id| trusted && is_request_id(id));
         passage.request_id = given.map_or_else(trace::request_id, str::to_owned);
         let traces = fields.all("traceparent").filter(|_| trusted);
-        passage.traceparent = TraceContext::continue_or_start(traces).to_string();
+        let trace = TraceContext::continue_or_start(traces);
+        passage.traceparent = trace.to_string();
+        passage.trace_continued = trace.is_continued();
         let tap = self.worker.shared.tap.load();
         if let Some(tap) = tap.as_ref() {
             passage.recording = tap.begin(&passage.request);
@@ -104,6 +106,8 @@ impl Ends<'_, '_> {
         if self.passage.request.facts.expects_continue {
             self.send_continue().await.map_err(own)?;
         }
+        let gauges = &self.worker.shared.metrics.gauges;
+        let _uploading = (!self.client.body_is_done()).then(|| gauges.uploads_in_flight.raise());
         let upload = match spool_memory.filter(|_| !self.client.body_is_done()) {
             Some(memory) => Some(self.spool_upload(&route.limits, memory).await.map_err(own)?),
             None => None,
@@ -228,8 +232,8 @@ pub(crate) fn answered_by(passage: &Passage) -> AnsweredBy {
     match (passage.status, &passage.response, passage.refused_by, passage.ending) {
         (None, ..) => AnsweredBy::Nobody,
         (Some(_), Some(_), ..) => AnsweredBy::Upstream,
-        (Some(_), None, _, Ending::UpstreamReset | Ending::UpstreamTimeout) => AnsweredBy::EdgeError,
-        (Some(500..), None, None, Ending::EdgeFailure) => AnsweredBy::EdgeError,
+        (Some(_), None, _, Ending::UpstreamReset | Ending::UpstreamTimeout)
+        | (Some(500..), None, None, Ending::EdgeFailure) => AnsweredBy::EdgeError,
         (Some(_), None, ..) => AnsweredBy::EdgeLimit,
     }
 }

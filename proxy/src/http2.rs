@@ -124,6 +124,7 @@ async fn exchange(
 ) {
     let site = worker.shared.site.load_full();
     let now_ns = worker.shared.clock.now_ns();
+    let _in_flight = worker.shared.metrics.gauges.requests_in_flight.raise();
     let (parts, receive) = request.into_parts();
     let head = head::of(&parts, receive.is_end_stream());
     let mut timer = Timer::new();
@@ -254,7 +255,7 @@ impl Http2 {
     /// told to stop.
     fn end(&mut self, next: &Next, answered: bool) {
         let reason = match (next, self.finished) {
-            (Next::Keep, true) | (Next::Close, true) if self.body_is_done() => return,
+            (Next::Keep | Next::Close, true) if self.body_is_done() => return,
             (_, true) => Reason::NO_ERROR,
             _ if answered => Reason::INTERNAL_ERROR,
             _ => Reason::CANCEL,

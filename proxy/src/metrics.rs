@@ -123,6 +123,7 @@ impl Routes {
     }
 }
 
+#[cfg(test)]
 impl Snapshot {
     /// Exchanges over, all routes together.
     pub(crate) fn requests(&self) -> u64 {

@@ -99,6 +99,8 @@ pub(crate) struct Passage {
     pub(crate) request_id: String,
     /// `traceparent` towards the upstream.
     pub(crate) traceparent: String,
+    /// The trace is the client's, and its `tracestate` goes on.
+    pub(crate) trace_continued: bool,
     /// What the capture will hold of the bodies; `None` when it will not.
     pub(crate) recording: Option<Recording>,
 }
@@ -125,6 +127,7 @@ impl Passage {
             bytes_sent: 0,
             request_id: String::new(),
             traceparent: String::new(),
+            trace_continued: false,
             recording: None,
         }
     }

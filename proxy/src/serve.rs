@@ -5,7 +5,7 @@ mod control;
 mod worker_thread;
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -59,7 +59,8 @@ pub(crate) fn run(path: &Path, config: &Config, text: &str) -> anyhow::Result<()
     };
     let listening = listeners::listen(config, taken_over, &metrics.gauges)?;
     let (drain, draining) = watch::channel(false);
-    let spool = Spool::new(config.server.spool_directory.clone(), config.server.spool_size.0);
+    let spool =
+        Spool::new(config.server.spool_directory.clone(), config.server.spool_size.0, Arc::clone(&metrics));
     let log_context = access_log::Context { clock, rules: Arc::new(rules) };
     let digest = site.digest.clone();
     let shared = Arc::new(Shared {
@@ -71,7 +72,6 @@ pub(crate) fn run(path: &Path, config: &Config, text: &str) -> anyhow::Result<()
         access_log: AccessLogger::start(&config.access_log, log_context)?,
         draining,
         next_connection: AtomicU64::new(0),
-        lingering: AtomicUsize::new(0),
     });
     let recorder = Arc::new(Recorder::new(config, digest.clone(), Arc::clone(&shared)));
     match (config.capture.enabled, &handover) {

@@ -8,9 +8,10 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Bytes, BytesMut};
+
+use crate::metrics::{Gauge, Metrics};
 
 /// Bytes handed to the disk at once, and read back at once.
 const BLOCK_BYTES: usize = 256 << 10;
@@ -20,7 +21,7 @@ const BLOCK_BYTES: usize = 256 << 10;
 pub(crate) struct Spool {
     directory: PathBuf,
     bytes_max: u64,
-    bytes: AtomicU64,
+    metrics: Arc<Metrics>,
 }
 
 /// An upload cannot be kept.
@@ -59,13 +60,13 @@ pub(crate) struct Reader {
 }
 
 impl Spool {
-    pub(crate) fn new(directory: PathBuf, bytes_max: u64) -> Self {
-        Self { directory, bytes_max, bytes: AtomicU64::new(0) }
+    /// What is on disk is counted in the gauge `spool_bytes`.
+    pub(crate) fn new(directory: PathBuf, bytes_max: u64, metrics: Arc<Metrics>) -> Self {
+        Self { directory, bytes_max, metrics }
     }
 
-    /// Bytes on disk now.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
+    fn bytes(&self) -> &Gauge {
+        &self.metrics.gauges.spool_bytes
     }
 
     pub(crate) fn upload(self: &Arc<Self>, memory_max: usize) -> Upload {
@@ -74,15 +75,15 @@ impl Spool {
     }
 
     fn reserve(self: &Arc<Self>, held: &mut Held, bytes: u64) -> Result<(), SpoolError> {
-        let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.bytes().add(bytes);
         held.bytes += bytes;
-        if before + bytes > self.bytes_max { Err(SpoolError::Full) } else { Ok(()) }
+        if self.bytes().get() > self.bytes_max { Err(SpoolError::Full) } else { Ok(()) }
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.spool.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.spool.bytes().sub(self.bytes);
     }
 }
 
@@ -169,35 +170,35 @@ mod tests {
     #[tokio::test]
     async fn an_upload_comes_back_as_it_was_from_memory_and_from_disk() {
         let directory = tempfile::tempdir().unwrap();
-        let spool = Arc::new(Spool::new(directory.path().into(), 10 << 20));
+        let spool = Arc::new(Spool::new(directory.path().into(), 10 << 20, Arc::default()));
         for (memory_max, bytes) in [(100_000, 60_000), (16 << 10, 60_000), (16 << 10, 2_000_000), (16, 0)] {
             assert_eq!(kept(&spool, memory_max, bytes).await.unwrap(), vec![7; bytes]);
         }
-        assert_eq!(spool.bytes(), 0, "given back");
+        assert_eq!(spool.bytes().get(), 0, "given back");
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "files without names");
     }
 
     #[tokio::test]
     async fn the_disk_of_all_uploads_is_bounded() {
         let directory = tempfile::tempdir().unwrap();
-        let spool = Arc::new(Spool::new(directory.path().into(), 1 << 20));
+        let spool = Arc::new(Spool::new(directory.path().into(), 1 << 20, Arc::default()));
         let refused = kept(&spool, 16 << 10, 3 << 20).await;
         assert!(matches!(refused, Err(SpoolError::Full)));
-        assert_eq!(spool.bytes(), 0, "given back");
+        assert_eq!(spool.bytes().get(), 0, "given back");
     }
 
     #[tokio::test]
     async fn a_directory_that_is_not_there_is_an_error_of_this_upload() {
-        let spool = Arc::new(Spool::new("no-such-directory".into(), 1 << 20));
+        let spool = Arc::new(Spool::new("no-such-directory".into(), 1 << 20, Arc::default()));
         assert!(matches!(kept(&spool, 10, 100).await, Err(SpoolError::Disk(_))));
     }
 
     #[tokio::test]
     async fn an_upload_can_be_read_twice() {
         let directory = tempfile::tempdir().unwrap();
-        let spool = Arc::new(Spool::new(directory.path().into(), 10 << 20));
+        let spool = Arc::new(Spool::new(directory.path().into(), 10 << 20, Arc::default()));
         let mut upload = spool.upload(10);
-        upload.push(&[1; 700_000]).await.unwrap();
+        upload.push(&vec![1; 700_000]).await.unwrap();
         upload.push(&[2; 5]).await.unwrap();
         for _ in 0..2 {
             let (mut reader, mut bytes) = (upload.reader().await.unwrap(), 0);

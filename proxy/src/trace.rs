@@ -45,11 +45,13 @@ impl TraceContext {
     }
 
     /// 32 hexadecimal digits, as in a backend's own spans.
+    #[cfg(test)]
     pub(crate) fn trace_id(self) -> String {
         format!("{:032x}", self.trace_id)
     }
 
     /// 16 hexadecimal digits.
+    #[cfg(test)]
     pub(crate) fn span_id(self) -> String {
         format!("{:016x}", self.span_id)
     }

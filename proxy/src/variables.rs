@@ -91,11 +91,6 @@ impl Template {
         Ok(Self { pieces })
     }
 
-    /// Renders to nothing whatever the request: the header is to be removed.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.pieces.is_empty()
-    }
-
     /// Appends the text for this request.
     pub(crate) fn render(&self, values: &Values<'_>, out: &mut Vec<u8>) {
         for piece in &self.pieces {
@@ -297,12 +292,6 @@ mod tests {
             assert!(wrong(text).contains("write $host or ${host}"), "{text}");
         }
         assert!(wrong("a\r\nb: c").contains("control character '\\r'"));
-    }
-
-    #[test]
-    fn only_an_empty_template_removes_a_header() {
-        assert!(Template::parse("").unwrap().is_empty());
-        assert!(!Template::parse("$args").unwrap().is_empty());
     }
 
     proptest! {

@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::watch;
@@ -30,8 +30,6 @@ pub(crate) struct Shared {
     /// Turns true when the process drains.
     pub(crate) draining: watch::Receiver<bool>,
     pub(crate) next_connection: AtomicU64,
-    /// Connections that wait for their client to read the last answer.
-    pub(crate) lingering: AtomicUsize,
 }
 
 impl Shared {

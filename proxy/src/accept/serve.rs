@@ -48,7 +48,9 @@ pub(crate) async fn serve(worker: Rc<Worker>, arrival: Arrival) {
         Some(config) => {
             let acceptor = TlsAcceptor::from(config.load_full());
             let shaken = shake_hands(stream, acceptor, accepted + patience, shared.clock).await;
-            let Ok((stream, tls)) = shaken else { return };
+            let gauges = &shared.metrics.gauges;
+            let Ok((stream, tls)) = shaken else { return gauges.tls_handshakes_failed.add(1) };
+            gauges.tls_handshakes.add(1);
             let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             (Stream::from(tokio_rustls::TlsStream::from(stream)), Some(tls), is_h2)
         }

@@ -33,6 +33,9 @@ struct Line<'a> {
     socket: SocketAddr,
     protocol: &'static str,
     tls: Option<&'static str>,
+    tls_cipher: Option<&'static str>,
+    /// The host that the client asked for in the handshake.
+    tls_name: Option<&'a str>,
     method: &'a str,
     host: &'a str,
     target: &'a str,
@@ -96,6 +99,8 @@ fn described<'a>(passage: &'a Passage, started: &'a str, target: &'a str) -> Lin
         socket: connection.client,
         protocol: request.facts.version.name(),
         tls: connection.tls.as_ref().map(|tls| tls.version),
+        tls_cipher: connection.tls.as_ref().map(|tls| tls.cipher),
+        tls_name: connection.tls.as_ref().and_then(|tls| tls.server_name.as_deref()),
         method: request.method(),
         host: request.host(),
         target,
@@ -194,7 +199,7 @@ mod tests {
 
     #[test]
     fn an_upload_with_all_its_stages() {
-        let expected = json!({
+        let mut expected = json!({
             "connection": 17, "request": 3, "client": "192.0.2.7", "socket": "192.0.2.7:40312", "protocol": "HTTP/1.1", "tls": "TLSv1.3",
             "method": "POST", "host": "school.example", "target": "/api/uploads?token=***&lesson=7",
             "route": "uploads", "status": 201, "logged_status": 201, "answered_by": "upstream",
@@ -210,6 +215,8 @@ mod tests {
             ],
             "request_id": "0123456789abcdef0123456789abcdef", "trace_id": sample::TRACE_ID,
         });
+        expected["tls_cipher"] = json!("TLS13_AES_128_GCM_SHA256");
+        expected["tls_name"] = json!("school.example");
         assert_eq!(logged(&sample::upload()), expected);
     }
 

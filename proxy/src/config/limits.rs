@@ -108,6 +108,7 @@ pub(crate) struct RequestRate {
 /// `limit_conn zone number`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
+#[allow(clippy::struct_field_names, reason = "the key's name in the file")]
 pub(crate) struct Connections {
     pub(crate) zone: String,
     /// Requests in progress at once.

@@ -145,7 +145,9 @@ impl Ends<'_, '_> {
                     None => sink.field(name, value),
                 }
             }
-            answer_headers.iter().for_each(|(name, value)| sink.field(name.as_bytes(), value));
+            for (name, value) in answer_headers {
+                sink.field(name.as_bytes(), value);
+            }
         };
         let terms = Terms {
             limits: &way.route.limits,

@@ -125,7 +125,9 @@ impl Ends<'_, '_> {
         };
         self.client.begin_answer(head, |sink| {
             answer.fields(sink);
-            more.iter().for_each(|(name, value)| sink.field(name.as_bytes(), value));
+            for (name, value) in more {
+                sink.field(name.as_bytes(), value);
+            }
         });
         self.passage.status = Some(answer.status);
         if self.passage.request.method() != "HEAD" && answer.status != 204 {

@@ -41,7 +41,8 @@ impl Ends<'_, '_> {
         }
         let nominated = request.fields.get("connection").unwrap_or_default();
         for (name, value) in request.fields.iter() {
-            if is_forwarded(name, nominated) && !is_ours(name) && !edits.names(name) {
+            let stale = !passage.trace_continued && name.eq_ignore_ascii_case(b"tracestate");
+            if is_forwarded(name, nominated) && !is_ours(name) && !edits.names(name) && !stale {
                 write_field(text, name, value);
             }
         }
@@ -100,7 +101,9 @@ impl Ends<'_, '_> {
             text.put_slice(rest);
         } else if let Ok(normalized) = uri::normalize(path) {
             let rest = normalized.strip_prefix(prefix.as_bytes()).unwrap_or_default();
-            rest.iter().for_each(|byte| write_escaped(text, *byte));
+            for byte in rest {
+                write_escaped(text, *byte);
+            }
         }
         text.put_slice(&request.target()[path.len()..]);
     }

@@ -50,9 +50,8 @@ impl BodyReader {
     pub(crate) fn step(&mut self, input: &mut BytesMut) -> Result<Option<BodyStep>, Malformed> {
         match self {
             Self::Done => Ok(Some(BodyStep::End)),
-            Self::ToTheEnd if input.is_empty() => Ok(None),
+            Self::ToTheEnd | Self::Length(_) if input.is_empty() => Ok(None),
             Self::ToTheEnd => Ok(Some(BodyStep::Piece(input.split().freeze()))),
-            Self::Length(_) if input.is_empty() => Ok(None),
             Self::Length(left) => {
                 let count = usize::try_from(*left).map_or(input.len(), |left| left.min(input.len()));
                 *left -= count as u64;

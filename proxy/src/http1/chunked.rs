@@ -102,9 +102,8 @@ impl Chunked {
     fn byte(&mut self, byte: u8) -> Result<(), Malformed> {
         self.state = match (self.state, byte) {
             (State::SizeStart, _) => self.digit(byte, 0)?,
-            (State::Size, b'\r') => State::SizeLf,
+            (State::Size | State::Extension, b'\r') => State::SizeLf,
             (State::Size, b';' | b' ' | b'\t') => State::Extension,
-            (State::Extension, b'\r') => State::SizeLf,
             (State::Size | State::Extension | State::SizeLf, b'\n') => self.begin_chunk(),
             (State::Size, _) => self.digit(byte, self.left)?,
             (State::Extension, _) => self.ignore(State::Extension)?,

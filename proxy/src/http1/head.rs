@@ -161,6 +161,7 @@ fn may_begin(line: &[u8]) -> bool {
     (method.len() == line.len() || !method.is_empty()) && method.iter().all(is_method_byte)
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "what `all` over bytes hands out")]
 fn is_method_byte(byte: &u8) -> bool {
     byte.is_ascii_uppercase() || matches!(byte, b'_' | b'-')
 }
@@ -387,7 +388,9 @@ impl Special {
 /// Digits only: no sign, no list, no overflow.
 pub(crate) fn length(value: &[u8]) -> Option<u64> {
     let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-    digits.then(|| std::str::from_utf8(value).ok()?.parse().ok().filter(|bytes| *bytes <= i64::MAX as u64))?
+    digits.then(|| {
+        std::str::from_utf8(value).ok()?.parse().ok().filter(|bytes| i64::try_from(*bytes).is_ok())
+    })?
 }
 
 /// As Nginx checks it: no empty name, no two dots in a row, no slash, nothing unprintable.

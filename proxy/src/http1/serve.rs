@@ -4,7 +4,6 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -31,7 +30,7 @@ use crate::worker::Worker;
 /// How HTTP/2 with prior knowledge begins (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Connections that may wait for their clients to read a last answer.
-const LINGERING_MAX: usize = 1024;
+const LINGERING_MAX: u64 = 1024;
 /// While the process drains: how long a kept connection may take to ask for one thing more, so that a request
 /// that is already on its way is not cut off.
 const DRAIN_GRACE: Duration = Duration::from_secs(1);
@@ -182,6 +181,7 @@ impl Session {
         let keep_alive = facts.keep_alive && self.may_ask_again(site);
         self.http.begin(facts.version, facts.framing, keep_alive);
         let mut passage = self.passage(whole.head, started_ns, true);
+        let _in_flight = self.worker.shared.metrics.gauges.requests_in_flight.raise();
         let mut client = Downstream::Http1(&mut self.http);
         let ends =
             Ends { worker: &self.worker, client: &mut client, passage: &mut passage, timer: &mut self.timer };
@@ -224,7 +224,7 @@ impl Session {
         if reached && limit.mode == Mode::Shadow {
             self.would_refuse.insert(LimitName::KeepaliveRequests);
         }
-        !(reached && limit.mode == Mode::Enforce) && !self.worker.shared.is_draining()
+        !self.worker.shared.is_draining() && (!reached || limit.mode != Mode::Enforce)
     }
 
     /// Reads past a body that nobody wanted, so that the connection can be used again.
@@ -289,11 +289,12 @@ impl Session {
     /// Says the end and reads on for a while: bytes that nobody reads would make the kernel reset the
     /// connection and destroy the answer that the client has not read yet (Nginx: `lingering_close`).
     async fn close(&mut self, site: &Site) {
-        let lingering = &self.worker.shared.lingering;
+        let lingering = &self.worker.shared.metrics.gauges.lingering;
         let stream = &mut self.http.stream;
         let end = Instant::now() + site.lingering_time;
         let _ = tokio::time::timeout(site.lingering_timeout, stream.shutdown()).await;
-        if lingering.fetch_add(1, Ordering::Relaxed) < LINGERING_MAX {
+        if lingering.get() < LINGERING_MAX {
+            let _one_more = lingering.raise();
             let mut input = std::mem::take(&mut self.http.input);
             loop {
                 input.bytes.clear();
@@ -308,6 +309,5 @@ impl Session {
                 }
             }
         }
-        lingering.fetch_sub(1, Ordering::Relaxed);
     }
 }

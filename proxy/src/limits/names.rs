@@ -76,6 +76,7 @@ impl LimitSet {
         LimitName::ALL.into_iter().filter(move |limit| self.contains(*limit))
     }
 
+    #[cfg(test)]
     pub(crate) fn is_empty(self) -> bool {
         self.0 == 0
     }
