@@ -137,7 +137,7 @@ fn answered_early() -> Vec<Case> {
         ),
         half("origin-refuses-early-and-the-client-floods", "403 closed | broken", &refuse).flood(50, 2500),
         scene("origin-answers-early-in-pieces", "403 open | whole")
-            .origin_does(&[Act::ReadHead, Act::Pieces(forbidden(), 20, 30)])
+            .origin_does(&[Act::ReadHead, Act::Pieces(forbidden(), 20, 120)])
             .send(&upload(BYTES)[..head(BYTES).len() + BYTES / 2])
             .watch(100)
             .send(&rest)
