@@ -23,16 +23,16 @@ need() {
 
 compiles_c() { have cc && printf '#include <stdlib.h>\nint main(void) { return EXIT_SUCCESS; }\n' | cc -x c -o /dev/null - 2>/dev/null; }
 has_make() { have make; }
-has_cmake() { have cmake; }
 has_curl() { have curl; }
 has_postgres() { have postgres || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null; }
 has_openssl() { have openssl; }
+has_nginx() { have nginx || [ -x /usr/sbin/nginx ]; }
+has_http2_clients() { have nghttp && have h2load; }
 has_chromium() { have chromium || have chromium-browser || have google-chrome; }
 
 build_packages() {
-  need 'C compiler: ring, SQLite, zstd and zlib-ng are built from source' compiles_c gcc libc6-dev
-  need 'drives the stages, and the build of zlib-ng' has_make make
-  need 'configures zlib-ng, which pingora compresses with' has_cmake cmake
+  need 'C compiler: ring, SQLite, zstd and mimalloc are built from source' compiles_c gcc libc6-dev
+  need 'drives the stages' has_make make
   need 'asks the running services for their state' has_curl curl ca-certificates
 }
 
@@ -40,6 +40,8 @@ test_packages() {
   build_packages
   need 'server binaries; tests start servers of their own on free ports' has_postgres postgresql
   need 'makes the certificates of the TLS tests' has_openssl openssl
+  need 'the differential tests run it beside the proxy' has_nginx nginx-light
+  need 'HTTP/2 clients of the tests' has_http2_clients nghttp2-client
   need 'uploads through the proxy from a real browser' has_chromium "$(chromium_package)"
 }
 
