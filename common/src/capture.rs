@@ -17,6 +17,7 @@
 //! - A lost or short index is rebuilt by scanning the segment; a lost manifest costs the ledger only.
 //! - A damaged or torn part never fails a read: it becomes a [`Damage`] and the rest is read.
 
+mod attempts;
 mod columns;
 mod decode;
 mod encode;

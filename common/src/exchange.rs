@@ -83,6 +83,21 @@ pub struct ServerTiming {
     pub duration_us: u64,
 }
 
+/// One of several tries at an upstream. Times count from when its peer was picked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Attempt {
+    /// Address and port.
+    pub peer: String,
+    /// Until the connection was up; `None` when none came about.
+    pub connect_us: Option<u64>,
+    /// Until the answer's headers were complete; `None` when none came.
+    pub head_us: Option<u64>,
+    /// The connection came from the pool.
+    pub reused: bool,
+    /// What the upstream answered; 502 or 504 where it did not.
+    pub status: u16,
+}
+
 /// Who produced the answer that the client got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -127,6 +142,9 @@ pub struct Exchange {
     pub connection_age_us: u64,
     /// Duration of the TLS handshake, on the connection's first exchange.
     pub tls_us: Option<u64>,
+    /// How long the connection waited to be accepted, on its first exchange; `None` also where the kernel
+    /// does not tell.
+    pub accept_queue_ms: Option<u32>,
     pub instants: Instants,
     /// The upstream connection came from the pool.
     pub upstream_reused: bool,
@@ -153,6 +171,16 @@ pub struct Exchange {
     pub server_timing: Vec<ServerTiming>,
     pub answered_by: AnsweredBy,
     pub ending: Ending,
+    /// Who ended it and where it stood then, two letters as HAProxy writes them; `--` for complete, `None`
+    /// in captures that are older than this field.
+    pub end: Option<String>,
+    /// The limit that refused it or cut it off, by its directive in Nginx (`client_max_body_size`).
+    pub refused_by: Option<String>,
+    /// Limits in shadow mode that it passed.
+    pub would_refuse: Vec<String>,
+    /// All tries at the upstream where there was more than one, else none: a single one is what the other
+    /// fields tell.
+    pub attempts: Vec<Attempt>,
 }
 
 /// Requests that were accepted and are not in the capture.

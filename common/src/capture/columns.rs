@@ -1,17 +1,24 @@
 //! The columns of `exchanges-*.arrows`: their names and Arrow types, in one place for both directions.
 //!
-//! Readers ignore columns they do not know and take missing ones as null, so columns may be added.
+//! Readers ignore columns they do not know and take missing ones as null, so columns may be added: at the
+//! end, and with their number in [`COLUMNS_BEFORE`].
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 
+use super::attempts;
+
 pub(super) const KIND_EXCHANGE: &str = "exchange";
 pub(super) const KIND_GAP: &str = "gap";
 /// Key of the schema's metadata that tells which start of the proxy wrote the segment.
 pub(super) const META_START: &str = "kingtide_start";
 pub(super) const META_VERSION: &str = "kingtide_format_version";
+
+/// How many columns earlier programs wrote, the latest first. Each of their schemas is the beginning of
+/// today's.
+const COLUMNS_BEFORE: [usize; 1] = [43];
 
 /// Names of the instants, in the order of [`super::encode`]'s and [`super::decode`]'s tables.
 pub(super) const INSTANTS: [&str; 12] = [
@@ -90,6 +97,11 @@ fn fields() -> Vec<Field> {
         column("gap_count", DataType::UInt64),
         column("gap_bytes", DataType::UInt64),
         column("gap_reason", dictionary()),
+        column("accept_queue_ms", DataType::UInt32),
+        column("end", dictionary()),
+        column("refused_by", dictionary()),
+        column("would_refuse", list_of(DataType::Utf8)),
+        column("attempts", list_of(DataType::Struct(attempts::fields()))),
     ]);
     fields
 }
@@ -99,7 +111,17 @@ pub(super) static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| Arc::new(Schema
 
 /// The schema as a segment of the given start carries it.
 pub(super) fn segment_schema(start: u32) -> SchemaRef {
+    with_metadata(&SCHEMA, start)
+}
+
+/// Every schema that a segment of this format version may carry, today's first.
+pub(super) fn known_schemas(start: u32) -> impl Iterator<Item = SchemaRef> {
+    let before = COLUMNS_BEFORE.into_iter().map(|columns| Schema::new(SCHEMA.fields()[..columns].to_vec()));
+    std::iter::once(SCHEMA.as_ref().clone()).chain(before).map(move |schema| with_metadata(&schema, start))
+}
+
+fn with_metadata(schema: &Schema, start: u32) -> SchemaRef {
     let metadata = [(META_VERSION, super::FORMAT_VERSION.to_string()), (META_START, start.to_string())];
     let metadata: HashMap<_, _> = metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-    Arc::new(SCHEMA.as_ref().clone().with_metadata(metadata))
+    Arc::new(schema.clone().with_metadata(metadata))
 }

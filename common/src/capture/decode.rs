@@ -1,12 +1,13 @@
 //! Arrow batch → records. Columns are found by name; a missing one reads as null.
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Int32Type, TimestampNanosecondType, UInt8Type, UInt16Type, UInt64Type};
+use arrow_array::types::{Int32Type, TimestampNanosecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type};
 use arrow_array::{Array, RecordBatch, StringArray, StructArray};
 use serde::de::DeserializeOwned;
 
+use super::attempts;
 use super::columns::{INSTANTS, KIND_GAP};
-use crate::exchange::{Body, Exchange, Gap, Header, Multipart, PacingPoint, Record, ServerTiming};
+use crate::exchange::{Attempt, Body, Exchange, Gap, Header, Multipart, PacingPoint, Record, ServerTiming};
 use crate::stages::Instants;
 
 /// All rows of a batch, in order.
@@ -45,6 +46,7 @@ impl Columns<'_> {
             started_ns: self.timestamp("started", row).unwrap_or_default(),
             connection_age_us: self.u64("connection_age_us", row).unwrap_or_default(),
             tls_us: self.u64("tls_us", row),
+            accept_queue_ms: self.u32("accept_queue_ms", row),
             instants: self.instants(row),
             upstream_reused: self.flag("upstream_reused", row),
             method: self.text("method", row).unwrap_or_default(),
@@ -64,6 +66,10 @@ impl Columns<'_> {
             server_timing: self.server_timing(row),
             answered_by: self.word("answered_by", row),
             ending: self.word("ending", row),
+            end: self.text("end", row),
+            refused_by: self.text("refused_by", row),
+            would_refuse: self.text_list("would_refuse", row),
+            attempts: self.attempts(row),
         }
     }
 
@@ -93,6 +99,10 @@ impl Columns<'_> {
 
     fn u64(&self, name: &str, row: usize) -> Option<u64> {
         Some(self.column(name, row)?.as_primitive_opt::<UInt64Type>()?.value(row))
+    }
+
+    fn u32(&self, name: &str, row: usize) -> Option<u32> {
+        Some(self.column(name, row)?.as_primitive_opt::<UInt32Type>()?.value(row))
     }
 
     fn timestamp(&self, name: &str, row: usize) -> Option<i64> {
@@ -154,6 +164,17 @@ impl Columns<'_> {
                 duration_us: duration_us(item),
             })
             .collect()
+    }
+
+    fn attempts(&self, row: usize) -> Vec<Attempt> {
+        let list = self.list("attempts", row);
+        list.and_then(|list| Some(attempts::decode(list.as_struct_opt()?))).unwrap_or_default()
+    }
+
+    fn text_list(&self, name: &str, row: usize) -> Vec<String> {
+        let Some(list) = self.list(name, row) else { return Vec::new() };
+        let Some(texts) = list.as_string_opt::<i32>() else { return Vec::new() };
+        texts.iter().flatten().map(str::to_owned).collect()
     }
 
     fn u64_list(&self, name: &str, row: usize) -> Vec<u64> {

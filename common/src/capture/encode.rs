@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_array::builder::{
     ListBuilder, StringBuilder, StringDictionaryBuilder, StructBuilder, UInt64Builder,
 };
-use arrow_array::types::{Int32Type, UInt8Type, UInt16Type, UInt64Type};
+use arrow_array::types::{Int32Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type};
 use arrow_array::{
     ArrayRef, BooleanArray, PrimitiveArray, RecordBatch, StringArray, TimestampNanosecondArray,
 };
@@ -14,7 +14,10 @@ use arrow_ipc::{CompressionType, MetadataVersion};
 use arrow_schema::{ArrowError, SchemaRef};
 use serde::Serialize;
 
-use super::columns::{INSTANTS, KIND_EXCHANGE, KIND_GAP, SCHEMA, header_fields, timing_fields};
+use super::attempts;
+use super::columns::{
+    INSTANTS, KIND_EXCHANGE, KIND_GAP, SCHEMA, header_fields, known_schemas, timing_fields,
+};
 use crate::exchange::{Body, Exchange, Gap, Header, PacingPoint, Record, ServerTiming};
 use crate::stages::Instants;
 
@@ -22,11 +25,13 @@ const ZSTD_LEVEL: i32 = 1;
 /// Bytes that buffers are padded to: the least that Arrow allows, for a batch of a quiet second is mostly
 /// padding otherwise.
 const ALIGNMENT: usize = 8;
+/// What programs before padded to.
+const ALIGNMENT_BEFORE: usize = 64;
 
 /// A batch in bytes, self-contained but for the schema.
 pub(super) fn batch_bytes(records: &[Record], schema: &SchemaRef) -> Result<Vec<u8>, ArrowError> {
     let batch = batch(records)?.with_schema(Arc::clone(schema))?;
-    let mut writer = StreamWriter::try_new_with_options(Vec::new(), schema, options()?)?;
+    let mut writer = StreamWriter::try_new_with_options(Vec::new(), schema, options(ALIGNMENT)?)?;
     let schema_bytes = writer.get_ref().len();
     writer.write(&batch)?;
     writer.flush()?;
@@ -35,11 +40,23 @@ pub(super) fn batch_bytes(records: &[Record], schema: &SchemaRef) -> Result<Vec<
 
 /// The schema message that every segment begins with.
 pub(super) fn schema_bytes(schema: &SchemaRef) -> Result<Vec<u8>, ArrowError> {
-    Ok(StreamWriter::try_new_with_options(Vec::new(), schema, options()?)?.get_ref().clone())
+    padded_schema_bytes(schema, ALIGNMENT)
 }
 
-fn options() -> Result<IpcWriteOptions, ArrowError> {
-    IpcWriteOptions::try_new(ALIGNMENT, false, MetadataVersion::V5)?
+/// Every schema message that a segment of the given start may begin with, today's first.
+pub(super) fn known_schemas_bytes(start: u32) -> impl Iterator<Item = Vec<u8>> {
+    let padded = |schema: SchemaRef| {
+        [ALIGNMENT, ALIGNMENT_BEFORE].into_iter().filter_map(move |to| padded_schema_bytes(&schema, to).ok())
+    };
+    known_schemas(start).flat_map(padded)
+}
+
+fn padded_schema_bytes(schema: &SchemaRef, alignment: usize) -> Result<Vec<u8>, ArrowError> {
+    Ok(StreamWriter::try_new_with_options(Vec::new(), schema, options(alignment)?)?.get_ref().clone())
+}
+
+fn options(alignment: usize) -> Result<IpcWriteOptions, ArrowError> {
+    IpcWriteOptions::try_new(alignment, false, MetadataVersion::V5)?
         .try_with_compression(Some(CompressionType::ZSTD))?
         .try_with_compression_level(Some(ZSTD_LEVEL))
 }
@@ -58,6 +75,7 @@ fn batch(records: &[Record]) -> Result<RecordBatch, ArrowError> {
     columns.extend(request_columns(&rows));
     columns.extend(response_columns(&rows));
     columns.extend(gap_columns(&rows));
+    columns.extend(edge_columns(&rows));
     RecordBatch::try_new(Arc::clone(&SCHEMA), columns)
 }
 
@@ -119,6 +137,17 @@ fn gap_columns(rows: &[Row<'_>]) -> Vec<ArrayRef> {
         optional_u64s(rows, |row| row.gap.map(|gap| gap.count)),
         optional_u64s(rows, |row| row.gap.map(|gap| gap.bytes)),
         texts(rows, |row| row.gap.map(|gap| gap.reason.clone())),
+    ]
+}
+
+fn edge_columns(rows: &[Row<'_>]) -> Vec<ArrayRef> {
+    let waits = rows.iter().map(|row| row.exchange.accept_queue_ms);
+    vec![
+        Arc::new(waits.collect::<PrimitiveArray<UInt32Type>>()),
+        texts(rows, |row| row.exchange.end.clone()),
+        texts(rows, |row| row.exchange.refused_by.clone()),
+        text_lists(rows, |x| &x.would_refuse),
+        attempts::encode(rows.iter().map(|row| row.exchange.attempts.as_slice())),
     ]
 }
 
@@ -189,6 +218,14 @@ fn server_timings(rows: &[Row<'_>]) -> ArrayRef {
             item.append(true);
         }
         lists.append(true);
+    }
+    Arc::new(lists.finish())
+}
+
+fn text_lists(rows: &[Row<'_>], of: impl Fn(&Exchange) -> &Vec<String>) -> ArrayRef {
+    let mut lists = ListBuilder::new(StringBuilder::new());
+    for row in rows {
+        lists.append_value(of(row.exchange).iter().map(Some));
     }
     Arc::new(lists.finish())
 }

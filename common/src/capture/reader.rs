@@ -12,7 +12,7 @@ use arrow_ipc::reader::StreamReader;
 use arrow_schema::ArrowError;
 use serde::{Serialize, Serializer};
 
-use super::columns::{META_START, META_VERSION, segment_schema};
+use super::columns::{META_START, META_VERSION};
 use super::frame::{self, Frame};
 use super::index::{self, Entry};
 use super::segment::index_path;
@@ -178,7 +178,7 @@ impl Segment<'_> {
     }
 
     /// The schema message that the batches were written with, from the file or, where the index tells
-    /// that the file's is damaged, this program's own.
+    /// that the file's is damaged, the one of those this program knows.
     fn schema(&self, reading: &mut Reading) -> Option<Vec<u8>> {
         let found = match frame::at(self.bytes, 0) {
             Frame::Schema(range) => Some(&self.bytes[range]),
@@ -188,10 +188,10 @@ impl Segment<'_> {
         if let Some(found) = found.filter(|found| crc32c::crc32c(found) == head.schema_crc) {
             return Some(found.to_vec());
         }
-        let own = encode::schema_bytes(&segment_schema(head.start)).ok()?;
-        let usable = crc32c::crc32c(&own) == head.schema_crc && own.len() <= self.bytes.len();
-        usable.then(|| reading.damage.push(Damage::BadSchema { segment: self.name.into() }))?;
-        Some(own)
+        let known = encode::known_schemas_bytes(head.start)
+            .find(|schema| crc32c::crc32c(schema) == head.schema_crc && schema.len() <= self.bytes.len())?;
+        reading.damage.push(Damage::BadSchema { segment: self.name.into() });
+        Some(known)
     }
 
     fn indexed_batch(&self, entry: &Entry) -> Option<Range<usize>> {

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use kingtide_common::capture::{Capture, CaptureError, CaptureWriter, Damage, Rotation};
-use kingtide_common::exchange::{Exchange, Record};
+use kingtide_common::exchange::{Attempt, Exchange, Record};
 use kingtide_common::ledger::Ledger;
 use proptest::prelude::*;
 
@@ -150,6 +150,43 @@ fn a_newer_format_is_refused() {
     let newer = fs::read_to_string(&path).unwrap().replace("\"format_version\": 1", "\"format_version\": 2");
     fs::write(&path, newer).unwrap();
     assert!(matches!(Capture::open(directory.path()), Err(CaptureError::TooNew { found: 2, .. })));
+}
+
+fn texts(count: usize) -> impl Strategy<Value = Vec<String>> {
+    prop::collection::vec("[a-z_]{0,12}", 0..count)
+}
+
+prop_compose! {
+    fn attempt()(
+        peer in "[0-9.:]{0,21}", connect_us: Option<u64>, head_us: Option<u64>, reused: bool, status: u16,
+    ) -> Attempt {
+        Attempt { peer, connect_us, head_us, reused, status }
+    }
+}
+
+prop_compose! {
+    fn judged_by_limits()(
+        end in prop::option::of("[-A-Za-z]{2}"),
+        refused_by in prop::option::of("[a-z_]{1,12}"),
+        would_refuse in texts(4),
+        attempts in prop::collection::vec(attempt(), 0..4),
+        accept_queue_ms: Option<u32>,
+    ) -> Exchange {
+        Exchange { end, refused_by, would_refuse, attempts, accept_queue_ms, ..Exchange::default() }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn whatever_the_limits_said_survives_the_round_trip(
+        exchanges in prop::collection::vec(judged_by_limits(), 1..20),
+    ) {
+        let directory = tempfile::tempdir().unwrap();
+        crash_after(directory.path(), &exchanges, 7);
+        prop_assert_eq!(read(directory.path()).exchanges, exchanges);
+    }
 }
 
 proptest! {

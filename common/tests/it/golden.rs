@@ -94,6 +94,32 @@ fn its_body_is_known_by_parts_and_by_its_pace() {
     assert_eq!((file.content_type.as_deref(), file.extension.as_deref()), (Some("audio/webm"), Some("webm")));
 }
 
+/// They were made before these columns were.
+#[test]
+fn columns_that_were_not_yet_there_read_as_unknown() {
+    for exchange in scene::read(&golden("classroom-12")).exchanges {
+        assert_eq!((exchange.end, exchange.refused_by, exchange.accept_queue_ms), (None, None, None));
+        assert!(exchange.would_refuse.is_empty() && exchange.attempts.is_empty());
+    }
+}
+
+/// The schema of an earlier program is known, not only today's.
+#[test]
+fn a_damaged_schema_of_an_earlier_program_costs_nothing() {
+    let copy = tempfile::tempdir().unwrap();
+    for name in ["manifest.json", "exchanges-000001.idx", "exchanges-000001.arrows"] {
+        std::fs::copy(golden("classroom-12").join(name), copy.path().join(name)).unwrap();
+    }
+    let segment = copy.path().join("exchanges-000001.arrows");
+    let mut bytes = std::fs::read(&segment).unwrap();
+    bytes[200] ^= 0x10;
+    std::fs::write(&segment, bytes).unwrap();
+
+    let reading = scene::read(copy.path());
+    assert_eq!(reading.damage, [Damage::BadSchema { segment: "exchanges-000001.arrows".to_owned() }]);
+    assert_eq!(reading.exchanges, scene::read(&golden("classroom-12")).exchanges);
+}
+
 #[test]
 fn a_redacted_login_reads_to_the_same_text() {
     let reading = scene::read(&golden("classroom-12"));

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use kingtide_common::capture::{Capture, CaptureWriter, Reading, Rotation, WriterOptions};
 use kingtide_common::exchange::{
-    AnsweredBy, Body, Ending, Exchange, FilePart, Gap, Header, Multipart, PacingPoint, Part, PartContent,
-    Record, ServerTiming,
+    AnsweredBy, Attempt, Body, Ending, Exchange, FilePart, Gap, Header, Multipart, PacingPoint, Part,
+    PartContent, Record, ServerTiming,
 };
 use kingtide_common::stages::Instants;
 
@@ -38,6 +38,7 @@ pub(crate) fn upload(id: u64) -> Exchange {
         started_ns: 1_790_000_000 * SECOND_NS + i64::try_from(id).unwrap() * 1_000,
         connection_age_us: 12,
         tls_us: id.is_multiple_of(2).then_some(900),
+        accept_queue_ms: id.is_multiple_of(3).then_some(4),
         instants: instants(id),
         upstream_reused: id % 2 == 1,
         method: "POST".into(),
@@ -63,6 +64,10 @@ pub(crate) fn upload(id: u64) -> Exchange {
         server_timing: vec![ServerTiming { name: "store".into(), duration_us: 2_710_000 }],
         answered_by: AnsweredBy::Upstream,
         ending: Ending::Complete,
+        end: Some("--".into()),
+        refused_by: id.is_multiple_of(5).then(|| "limit_req".into()),
+        would_refuse: vec!["client_max_body_size".into(); usize::from(id.is_multiple_of(2))],
+        attempts: vec![attempt(None, 502), attempt(Some(id), 201)],
     }
 }
 
@@ -96,6 +101,11 @@ fn recording(id: u64) -> Multipart {
     let content = PartContent::Field { value: format!("activity-{id}") };
     let activity = Part { head: head.into(), name: "activity_id".into(), content };
     Multipart { boundary_bytes: 38, parts: vec![activity, audio] }
+}
+
+fn attempt(head_us: Option<u64>, status: u16) -> Attempt {
+    let reused = head_us.is_some();
+    Attempt { peer: "10.0.0.7:3000".into(), connect_us: Some(80), head_us, reused, status }
 }
 
 fn header(name: &str, value: &str) -> Header {
