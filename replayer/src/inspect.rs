@@ -17,12 +17,14 @@ use crate::plan;
 use crate::sessions::Session;
 
 pub mod distribution;
+mod limits;
 mod routes;
 mod stages;
 pub mod text;
 mod uploads;
 
 pub use distribution::{Sizes, StageTimes};
+pub use limits::{Judged, LimitSummary};
 pub use routes::RouteSummary;
 pub use uploads::SizeBin;
 
@@ -63,6 +65,11 @@ pub struct Summary {
     pub unread_bodies: u64,
     /// By status; `none` for exchanges that got no answer.
     pub statuses: BTreeMap<String, u64>,
+    /// By who ended them and where they stood, two letters as HAProxy writes them; complete ones are left
+    /// out, and so are those of captures from before the code was recorded.
+    pub ends: BTreeMap<String, u64>,
+    /// By name; limits that no exchange met are left out.
+    pub limits: BTreeMap<String, LimitSummary>,
     pub routes: Vec<RouteSummary>,
     /// `null` when the manifest is lost.
     pub ledger: Option<Ledger>,
@@ -99,6 +106,8 @@ pub fn summarise(material: &Material<'_>) -> Summary {
         upload_histogram: uploads::histogram(uploads.values()),
         upload_bytes: uploads.sizes(),
         body_bytes: body_bytes(&exchanges),
+        ends: limits::ends(&exchanges),
+        limits: limits::summarise(&tables),
         stages: tables.outer_times(),
         stages_inner: tables.inner_times(),
         routes: routes::summarise(tables),

@@ -91,6 +91,23 @@ pub(crate) fn classroom_summary() -> Summary {
     summarise(&material(&classroom()))
 }
 
+/// The classroom behind a proxy that shadows the size of bodies, and had to refuse two uploads otherwise.
+fn judged_summary() -> Summary {
+    let mut sessions = classroom();
+    for exchange in sessions.iter_mut().flat_map(|session| &mut session.steps).map(|step| &mut step.exchange)
+    {
+        exchange.end = Some("--".to_owned());
+        if exchange.request_body_bytes > 500_000 {
+            exchange.would_refuse = vec!["client_max_body_size".to_owned()];
+        }
+    }
+    for (session, limit, end) in [(3, "client_body_timeout", "cB"), (4, "limit_req", "PQ")] {
+        let upload = &mut sessions[session].steps[1].exchange;
+        (upload.refused_by, upload.end) = (Some(limit.to_owned()), Some(end.to_owned()));
+    }
+    summarise(&material(&sessions))
+}
+
 fn damaged_summary() -> Summary {
     let sessions = classroom();
     let gap = Gap {
@@ -128,6 +145,18 @@ fn inner_stages_stand_beside_the_outer_ones() {
 }
 
 #[test]
+fn limits_are_counted_by_name_and_route() {
+    let summary = judged_summary();
+    let shadowed = Judged { would_refuse: 8, would_refuse_bytes: 4 * 2_500_800, ..Judged::default() };
+    let size = &summary.limits["client_max_body_size"];
+    assert_eq!(size.total, shadowed);
+    assert_eq!(size.routes["POST /api/students/upload-recording"], shadowed);
+    let slow = Judged { refused: 1, refused_bytes: 500_400, ..Judged::default() };
+    assert_eq!(summary.limits["client_body_timeout"].total, slow);
+    assert_eq!(summary.ends, BTreeMap::from([("PQ".to_owned(), 1), ("cB".to_owned(), 1)]));
+}
+
+#[test]
 fn an_empty_capture_knows_nothing_and_says_so() {
     let summary = summarise(&material(&[]));
     assert_eq!((summary.started, summary.exchanges), (None, 0));
@@ -145,6 +174,13 @@ fn a_short_capture_has_no_long_dispersion() {
 #[test]
 fn the_text_of_a_whole_capture() {
     insta::assert_snapshot!(text::render(&classroom_summary()));
+}
+
+#[test]
+fn the_text_says_what_limits_did() {
+    let text = text::render(&judged_summary());
+    let (from, to) = (text.find("Limits").unwrap(), text.find("Burstiness").unwrap());
+    insta::assert_snapshot!(&text[from..to]);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use kingtide_common::exchange::Gap;
 use kingtide_common::ledger::Ledger;
 use kingtide_common::stages::Stage;
 
-use super::{RouteSummary, SizeBin, StageTimes, Summary};
+use super::{Amount, Judged, RouteSummary, SizeBin, StageTimes, Summary};
 use crate::plan::dispersion::{WINDOWS_S, label};
 use crate::report::format::{UNKNOWN, count, counted, ms, number, seconds, share, size};
 use crate::report::table::{Align, Table};
@@ -25,6 +25,11 @@ pub fn render(summary: &Summary) -> String {
         slowest_route(summary),
         section("Stages of all routes", &stages(&summary.stages, &BTreeMap::new())),
         section("Uploads (file parts)", &uploads(summary)),
+        section("Limits (would refuse: those in shadow mode)", &limits(summary)),
+        section(
+            "Not complete (C client, S upstream, P proxy, lower case: its timeout; then where)",
+            &ends(summary),
+        ),
         section(
             "Burstiness (index of dispersion of request starts; 1 = random, more = bursts)",
             &dispersion(summary),
@@ -208,6 +213,29 @@ fn bar(value: u64, highest: u64) -> String {
     let wanted = u128::from(value) * (BAR_CELLS as u128 * 8);
     let eighths = usize::try_from(wanted.div_ceil(u128::from(highest))).unwrap_or(BAR_CELLS * 8);
     format!("{}{}", "█".repeat(eighths / 8), EIGHTHS[eighths % 8])
+}
+
+fn limits(summary: &Summary) -> String {
+    let titles = ["limit", "refused", "body bytes", "would refuse", "body bytes"];
+    let mut table = Table::of_numbers(titles);
+    for (name, limit) in &summary.limits {
+        table.row(judged_cells(name.clone(), &limit.total));
+        for (route, judged) in &limit.routes {
+            table.row(judged_cells(format!("  · {route}"), judged));
+        }
+    }
+    if table.is_empty() { String::new() } else { table.render(2) }
+}
+
+fn judged_cells(name: String, judged: &Judged) -> [String; 5] {
+    let bytes = |amount: Amount| if amount.sum == 0 { UNKNOWN.to_owned() } else { size(Some(amount.sum)) };
+    let (refused, would_refuse) = (judged.refused(), judged.would_refuse());
+    [name, count(refused.count), bytes(refused), count(would_refuse.count), bytes(would_refuse)]
+}
+
+fn ends(summary: &Summary) -> String {
+    let ends: Vec<String> = summary.ends.iter().map(|(code, n)| format!("{code}×{}", count(*n))).collect();
+    if ends.is_empty() { String::new() } else { format!("  {}\n", ends.join(" · ")) }
 }
 
 fn dispersion(summary: &Summary) -> String {

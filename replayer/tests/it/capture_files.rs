@@ -54,6 +54,8 @@ pub(crate) fn upload(id: u64, at_ms: i64, bytes: u64) -> Exchange {
         status: Some(201),
         answered_by: AnsweredBy::Upstream,
         ending: Ending::Complete,
+        end: Some(if id == 2 { "SD" } else { "--" }.to_owned()),
+        would_refuse: vec!["client_max_body_size".to_owned(); usize::from(id == 1)],
         ..Exchange::default()
     }
 }
