@@ -6,8 +6,11 @@
 mod backend;
 mod client;
 mod proxy;
+mod wait;
 
 mod clients;
+mod routes;
+mod websocket;
 mod command_line;
 mod crash;
 mod endings;
