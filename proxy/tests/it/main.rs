@@ -4,8 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "a test stops where its scene does not hold")]
 
 mod backend;
+mod certificates;
 mod client;
 mod proxy;
+mod tls_client;
 mod wait;
 
 mod clients;
@@ -14,5 +16,7 @@ mod websocket;
 mod command_line;
 mod crash;
 mod endings;
+mod proxy_protocol;
 mod recording;
 mod stages;
+mod tls;
