@@ -5,6 +5,7 @@
 
 mod backend;
 mod certificates;
+mod http2_client;
 mod client;
 mod proxy;
 mod tls_client;
@@ -16,6 +17,7 @@ mod websocket;
 mod command_line;
 mod crash;
 mod endings;
+mod http2;
 mod proxy_protocol;
 mod recording;
 mod stages;
