@@ -27,6 +27,8 @@ has_cmake() { have cmake; }
 has_curl() { have curl; }
 has_postgres() { have postgres || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null; }
 has_openssl() { have openssl; }
+has_nghttp() { have nghttp && have h2load; }
+has_nginx() { have nginx || [ -x /usr/sbin/nginx ]; }
 has_chromium() { have chromium || have chromium-browser || have google-chrome; }
 
 build_packages() {
@@ -40,6 +42,8 @@ test_packages() {
   build_packages
   need 'server binaries; tests start servers of their own on free ports' has_postgres postgresql
   need 'makes the certificates of the TLS tests' has_openssl openssl
+  need 'a client of HTTP/2 and its load generator: other makes than ours' has_nghttp nghttp2-client
+  need 'the real one: the differential tests and the bench compare with it' has_nginx nginx-light
   need 'uploads through the proxy from a real browser' has_chromium "$(chromium_package)"
 }
 
