@@ -11,6 +11,7 @@ mod proxy;
 mod tls_client;
 mod wait;
 
+mod buffering;
 mod clients;
 mod routes;
 mod websocket;
@@ -18,7 +19,9 @@ mod command_line;
 mod crash;
 mod endings;
 mod http2;
+mod limits;
 mod proxy_protocol;
 mod recording;
 mod stages;
 mod tls;
+mod upstreams;

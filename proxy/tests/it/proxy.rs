@@ -182,10 +182,17 @@ impl Proxy {
         })
     }
 
-    /// Descriptors that the process has open.
-    pub(crate) fn descriptors(&self) -> Vec<PathBuf> {
+    /// Spooled uploads: what the process's descriptors in the scene's directory point at, and its size.
+    pub(crate) fn spooled_files(&self) -> Vec<(String, u64)> {
         let open = std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
-        open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok()).collect()
+        let here = self.directory.path().to_str().unwrap();
+        let spooled = open.filter_map(|entry| {
+            let descriptor = entry.ok()?.path();
+            let name = std::fs::read_link(&descriptor).ok()?.to_str()?.to_owned();
+            let is_spool = name.starts_with(here) && name.ends_with("(deleted)");
+            Some((name, std::fs::metadata(&descriptor).ok()?.len())).filter(|_| is_spool)
+        });
+        spooled.collect()
     }
 }
 
