@@ -105,6 +105,7 @@ fn a_full_spool_answers_500_and_the_next_upload_fits_again() {
     client.send(vec![7; 1_000_000]);
     assert_eq!(status(&client.head()), 500);
     assert!(proxy.log().contains("spool_size"), "{}", proxy.log());
+    drop(client);
     let mut client = Client::connect(proxy.address);
     client.send(post(400_000));
     client.send(vec![7; 400_000]);
