@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use crate::connection::Connection;
 use crate::downstream::{AnswerHead, BodyError, BodyStep, Downstream, FieldSink};
-use crate::exchange::{Ends, LocalAnswer, Next, answered_by};
+use crate::exchange::{Ends, LocalAnswer, answered_by};
 use crate::message::Framing;
 use crate::passage::{Marks, Passage};
 use crate::stream::Stream;
@@ -137,11 +137,15 @@ async fn exchange(
     let marks = Marks { started_ns: now_ns, head_done_ns: Some(now_ns), body_done_ns, ..Marks::default() };
     let mut passage = Passage::new(connection, request, marks);
     let mut ends = Ends { worker, client: &mut client, passage: &mut passage, timer: &mut timer };
-    let next =
-        if bad { ends.answer(&LocalAnswer::status(400), &site.limits).await } else { ends.run(&site).await };
+    // What the stream's end means for the connection is nothing: others go on.
+    if bad {
+        ends.answer(&LocalAnswer::status(400), &site.limits).await;
+    } else {
+        ends.run(&site).await;
+    }
     passage.answered_by = answered_by(&passage);
     if let Downstream::Http2(mut client) = client {
-        client.end(&next, passage.status.is_some());
+        client.end(passage.status.is_some());
     }
     worker.finish(passage);
 }
@@ -158,6 +162,7 @@ pub(crate) struct Http2 {
     finished: bool,
     /// Bytes of the request's body that were not forwarded yet.
     held: usize,
+    body_ended: bool,
     head_sent: bool,
 }
 
@@ -171,6 +176,7 @@ impl Http2 {
             finishing: false,
             finished: false,
             held: 0,
+            body_ended: false,
             head_sent: false,
         }
     }
@@ -186,12 +192,16 @@ impl Http2 {
                 Poll::Ready(Ok(BodyStep::Piece(piece)))
             }
             Some(Err(_)) => Poll::Ready(Err(BodyError::Gone)),
-            None => Poll::Ready(Ok(BodyStep::End)),
+            None => {
+                self.body_ended = true;
+                Poll::Ready(Ok(BodyStep::End))
+            }
         }
     }
 
+    /// Trailers may still lie behind a body that was received to its end.
     pub(crate) fn body_is_done(&self) -> bool {
-        self.receive.is_end_stream()
+        self.body_ended || self.receive.is_end_stream()
     }
 
     pub(crate) fn begin_answer(&mut self, head: AnswerHead, fields: impl FnOnce(&mut dyn FieldSink)) {
@@ -251,15 +261,13 @@ impl Http2 {
         }
     }
 
-    /// The exchange is over: a stream whose answer is not whole is reset, one whose body is still coming is
-    /// told to stop.
-    fn end(&mut self, next: &Next, answered: bool) {
-        let reason = match (next, self.finished) {
-            (Next::Keep | Next::Close, true) if self.body_is_done() => return,
-            (_, true) => Reason::NO_ERROR,
-            _ if answered => Reason::INTERNAL_ERROR,
-            _ => Reason::CANCEL,
-        };
+    /// The exchange is over: a stream whose answer is not whole is reset. One whose body is still coming is told
+    /// to stop by `h2`, behind the answer: a reset from here would take the answer back out of the queue.
+    fn end(&mut self, answered: bool) {
+        if self.finished {
+            return;
+        }
+        let reason = if answered { Reason::INTERNAL_ERROR } else { Reason::CANCEL };
         match &mut self.send {
             Some(send) => send.send_reset(reason),
             None => self.respond.send_reset(reason),

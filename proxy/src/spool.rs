@@ -5,7 +5,8 @@
 //! stalls holds up this upload only.
 
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Write as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -46,17 +47,19 @@ pub(crate) struct Upload {
     spool: Arc<Spool>,
     memory_max: usize,
     memory: BytesMut,
-    file: Option<(File, Held)>,
+    file: Option<(Arc<File>, Held)>,
     bytes: u64,
 }
 
-/// Reads an upload from its beginning.
+/// Reads an upload from its beginning. Each reader has a position of its own: the read of an attempt that was
+/// given up may still be running when the next attempt begins.
 #[derive(Debug)]
 pub(crate) struct Reader {
-    /// Taken out while the disk is being read.
-    file: Option<File>,
+    file: Option<Arc<File>>,
     memory: Bytes,
-    left_in_file: u64,
+    at: u64,
+    /// Where the file ends.
+    end: u64,
 }
 
 impl Spool {
@@ -108,8 +111,8 @@ impl Upload {
         self.spool.reserve(&mut held, block.len() as u64)?;
         let spool = Arc::clone(&self.spool);
         let written = blocking(move || {
-            let mut file = file.map_or_else(|| tempfile::tempfile_in(&spool.directory), Ok)?;
-            file.write_all(&block)?;
+            let file = file.map_or_else(|| tempfile::tempfile_in(&spool.directory).map(Arc::new), Ok)?;
+            (&*file).write_all(&block)?;
             Ok(file)
         });
         self.file = Some((written.await?, held));
@@ -117,29 +120,27 @@ impl Upload {
     }
 
     /// From the beginning; what is in the file first.
-    pub(crate) async fn reader(&self) -> Result<Reader, SpoolError> {
-        let Some((file, held)) = &self.file else {
-            return Ok(Reader { file: None, memory: Bytes::copy_from_slice(&self.memory), left_in_file: 0 });
+    pub(crate) fn reader(&self) -> Reader {
+        let (file, end) = match &self.file {
+            Some((file, held)) => (Some(Arc::clone(file)), held.bytes),
+            None => (None, 0),
         };
-        let (mut own, bytes) = (file.try_clone()?, held.bytes);
-        let file = blocking(move || own.seek(SeekFrom::Start(0)).map(|_| own)).await?;
-        let memory = Bytes::copy_from_slice(&self.memory);
-        Ok(Reader { file: Some(file), memory, left_in_file: bytes })
+        Reader { file, memory: Bytes::copy_from_slice(&self.memory), at: 0, end }
     }
 }
 
 impl Reader {
     /// The next piece; `None` after the last.
     pub(crate) async fn next(&mut self) -> io::Result<Option<Bytes>> {
-        let count = usize::try_from(self.left_in_file).map_or(BLOCK_BYTES, |left| left.min(BLOCK_BYTES));
-        if let Some(mut file) = self.file.take().filter(|_| count > 0) {
-            let (file, block) = blocking(move || {
+        let (at, left) = (self.at, self.end - self.at);
+        let count = usize::try_from(left).map_or(BLOCK_BYTES, |left| left.min(BLOCK_BYTES));
+        if let Some(file) = self.file.clone().filter(|_| count > 0) {
+            let read = move || {
                 let mut block = vec![0; count];
-                file.read_exact(&mut block).map(|()| (file, block))
-            })
-            .await?;
-            self.file = Some(file);
-            self.left_in_file -= count as u64;
+                file.read_exact_at(&mut block, at).map(|()| block)
+            };
+            let block = blocking(read).await?;
+            self.at += count as u64;
             return Ok(Some(block.into()));
         }
         let memory = std::mem::take(&mut self.memory);
@@ -160,7 +161,7 @@ mod tests {
         for piece in vec![7; bytes].chunks(50_000) {
             upload.push(piece).await?;
         }
-        let (mut reader, mut back) = (upload.reader().await?, Vec::new());
+        let (mut reader, mut back) = (upload.reader(), Vec::new());
         while let Some(piece) = reader.next().await? {
             back.extend_from_slice(&piece);
         }
@@ -193,6 +194,22 @@ mod tests {
         assert!(matches!(kept(&spool, 10, 100).await, Err(SpoolError::Disk(_))));
     }
 
+    /// As when a peer resets while the upload is being sent to it.
+    #[tokio::test]
+    async fn two_readers_do_not_move_each_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let spool = Arc::new(Spool::new(directory.path().into(), 10 << 20));
+        let mut upload = spool.upload(10);
+        upload.push(&[1; 400_000]).await.unwrap();
+        upload.push(&[2; 400_000]).await.unwrap();
+        let (mut given_up, mut other, mut back) = (upload.reader(), upload.reader(), Vec::new());
+        while let Some(piece) = other.next().await.unwrap() {
+            given_up.next().await.unwrap();
+            back.extend_from_slice(&piece);
+        }
+        assert!(back == [[1; 400_000], [2; 400_000]].concat());
+    }
+
     #[tokio::test]
     async fn an_upload_can_be_read_twice() {
         let directory = tempfile::tempdir().unwrap();
@@ -201,7 +218,7 @@ mod tests {
         upload.push(&vec![1; 700_000]).await.unwrap();
         upload.push(&[2; 5]).await.unwrap();
         for _ in 0..2 {
-            let (mut reader, mut bytes) = (upload.reader().await.unwrap(), 0);
+            let (mut reader, mut bytes) = (upload.reader(), 0);
             while let Some(piece) = reader.next().await.unwrap() {
                 bytes += piece.len();
             }

@@ -33,6 +33,17 @@ struct Way<'a> {
     answer_headers: Vec<(String, Vec<u8>)>,
 }
 
+impl Way<'_> {
+    /// Where the next attempt finds the body.
+    fn source(&mut self) -> Source {
+        match (&self.upload, self.replay.take()) {
+            (Some(upload), _) => Source::Spool(Some(upload.reader()), None),
+            (None, Some(sent)) => Source::Replay(sent),
+            (None, None) => Source::Client,
+        }
+    }
+}
+
 impl Ends<'_, '_> {
     pub(super) async fn proxy(
         &mut self,
@@ -127,7 +138,7 @@ impl Ends<'_, '_> {
     ) -> Result<Next, Failure> {
         self.write_head(&mut connection.output.text, way.route, way.rewrite, way.framing);
         self.passage.marks.upstream_send_first_ns = Some(self.worker.shared.clock.now_ns());
-        let source = self.source(way).await?;
+        let source = way.source();
         let answer_headers = &way.answer_headers;
         let edits = &way.route.response_headers;
         let (site, group) = (self.site_url(), format!("http://{}", way.group.name));
@@ -176,16 +187,6 @@ impl Ends<'_, '_> {
     fn site_url(&self) -> String {
         let scheme = if self.passage.connection.tls.is_some() { "https" } else { "http" };
         format!("{scheme}://{}", self.passage.request.host())
-    }
-
-    async fn source(&mut self, way: &mut Way<'_>) -> Result<Source, Failure> {
-        Ok(match (&way.upload, way.replay.take()) {
-            (Some(upload), _) => {
-                Source::Spool(Some(upload.reader().await.map_err(|_| Failure::Spool)?), None)
-            }
-            (None, Some(sent)) => Source::Replay(sent),
-            (None, None) => Source::Client,
-        })
     }
 
     fn done(&mut self, done: Done, peer: &Peer, connection: UpstreamConnection, way: &Way<'_>) -> Next {

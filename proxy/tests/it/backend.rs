@@ -6,11 +6,23 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
 /// A request as the backend got it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Received {
     /// Request line and headers, lower case names as sent.
     pub(crate) head: String,
     pub(crate) body: Vec<u8>,
+}
+
+impl Received {
+    /// The target of the request line.
+    pub(crate) fn target(&self) -> &str {
+        self.head.split(' ').nth(1).unwrap()
+    }
+
+    /// The value of a header.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        crate::client::field(&self.head, name)
+    }
 }
 
 pub(crate) struct Backend {
@@ -25,6 +37,13 @@ pub(crate) fn answering(json: &'static str) -> Backend {
 
 /// Does `script` on the connection after each request; the connection stays open while it returns.
 pub(crate) fn scripted(script: impl Fn(&mut TcpStream) + Send + Sync + Clone + 'static) -> Backend {
+    replying(move |stream, _| script(stream))
+}
+
+/// As [`scripted`], by what was asked.
+pub(crate) fn replying(
+    script: impl Fn(&mut TcpStream, &Received) + Send + Sync + Clone + 'static,
+) -> Backend {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let (sender, received) = channel();
@@ -45,12 +64,16 @@ pub(crate) fn write_answer(stream: &mut TcpStream, json: &str) {
     let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(json.as_bytes()));
 }
 
-fn serve(stream: TcpStream, script: &impl Fn(&mut TcpStream), received: &Sender<Received>) {
+fn serve(
+    stream: TcpStream,
+    script: &impl Fn(&mut TcpStream, &Received),
+    received: &Sender<Received>,
+) {
     stream.set_nodelay(true).unwrap();
     let mut reader = BufReader::new(stream);
     while let Some(request) = request(&mut reader) {
-        let _ = received.send(request);
-        script(reader.get_mut());
+        let _ = received.send(request.clone());
+        script(reader.get_mut(), &request);
     }
 }
 

@@ -2,10 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
 
-/// Longest that a test waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::wait::PATIENCE;
 
 pub(crate) struct Client {
     stream: TcpStream,
@@ -34,6 +32,37 @@ impl Client {
         (head, String::from_utf8(body).unwrap())
     }
 
+    /// Asks and gives the answer.
+    pub(crate) fn ask(&mut self, request: impl AsRef<[u8]>) -> (String, String) {
+        self.send(request);
+        self.answer()
+    }
+
+    /// What comes until the other side ends, which a reset does too.
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        match self.stream.read_to_end(&mut rest) {
+            Err(error) if error.kind() != std::io::ErrorKind::ConnectionReset => panic!("{error}"),
+            _ => rest,
+        }
+    }
+
+    /// Sends, while it reads so many bytes.
+    pub(crate) fn exchange_bytes(&mut self, sent: &[u8], count: usize) -> Vec<u8> {
+        let mut sending = self.stream.try_clone().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(move || sending.write_all(sent).unwrap());
+            self.bytes(count)
+        })
+    }
+
+    /// So many bytes.
+    pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.stream.read_exact(&mut bytes).unwrap();
+        bytes
+    }
+
     /// An answer's head with its blank line.
     pub(crate) fn head(&mut self) -> String {
         let mut head = Vec::new();
@@ -44,6 +73,18 @@ impl Client {
         }
         String::from_utf8(head).unwrap()
     }
+}
+
+/// The value of a field in a head.
+pub(crate) fn field<'h>(head: &'h str, name: &str) -> Option<&'h str> {
+    head.lines().find_map(|line| {
+        let (own, value) = line.split_once(':')?;
+        own.eq_ignore_ascii_case(name).then(|| value.trim())
+    })
+}
+
+pub(crate) fn status(head: &str) -> u16 {
+    head.split(' ').nth(1).unwrap().parse().unwrap()
 }
 
 pub(crate) fn get(path: &str) -> String {
