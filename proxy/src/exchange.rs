@@ -23,7 +23,7 @@ use crate::routes::{Action, Asked, Route, host_name};
 use crate::site::Site;
 use crate::timer::Timer;
 use crate::trace::{self, TraceContext};
-use crate::upstream::UpstreamConnection;
+use crate::upstream::{Serving, UpstreamConnection};
 use crate::uri;
 use crate::worker::Worker;
 pub(crate) use local::LocalAnswer;
@@ -35,7 +35,22 @@ pub(crate) enum Next {
     Keep,
     Close,
     /// Both sides speak something else from here.
-    Tunnel(Box<UpstreamConnection>),
+    Tunnel(Box<Tunnel>),
+}
+
+/// An upstream's connection after `101`, with what counts the request while it lasts.
+#[derive(Debug)]
+pub(crate) struct Tunnel {
+    pub(crate) upstream: UpstreamConnection,
+    serving: Serving,
+    permit: Option<Permit>,
+}
+
+impl Tunnel {
+    /// The connection, and what is to be held until the tunnel ends.
+    pub(crate) fn into_parts(self) -> (UpstreamConnection, impl Sized) {
+        (self.upstream, (self.serving, self.permit))
+    }
 }
 
 /// The two ends of an exchange that its steps hand around.
@@ -99,7 +114,7 @@ impl Ends<'_, '_> {
                 return Ok(self.answer_by_route(LocalAnswer::configured(answer), route).await);
             }
         };
-        let _permit = match self.admit(route).await.map_err(server)? {
+        let permit = match self.admit(route).await.map_err(server)? {
             Ok(permit) => permit,
             Err(refused) => return Ok(self.answer_by_route(refused, route).await),
         };
@@ -112,7 +127,11 @@ impl Ends<'_, '_> {
             Some(memory) => Some(self.spool_upload(&route.limits, memory).await.map_err(own)?),
             None => None,
         };
-        self.proxy(route, (group, rewrite), upload).await.map_err(own)
+        let next = self.proxy(route, (group, rewrite), upload).await.map_err(own)?;
+        Ok(match next {
+            Next::Tunnel(tunnel) => Next::Tunnel(Box::new(Tunnel { permit: Some(permit), ..*tunnel })),
+            next => next,
+        })
     }
 
     fn find_route<'s>(&self, site: &'s Site) -> Option<&'s Route> {
@@ -127,27 +146,27 @@ impl Ends<'_, '_> {
         })
     }
 
-    /// `limit_conn` and `limit_req`; waits where the rate says so.
+    /// `limit_req`, which may make the request wait, then `limit_conn`, in Nginx's order.
     async fn admit(&mut self, route: &Route) -> Result<Result<Permit, LocalAnswer>, Failure> {
-        let (head, client) = (&self.passage.request, self.passage.client);
-        let permit = match connections::admit(&route.connections, head, client) {
-            Ok(permit) => permit,
-            Err(status) => return Ok(Err(self.refuse(LimitName::LimitConn, status))),
-        };
-        if permit.shadow_refused {
-            self.passage.would_refuse.insert(LimitName::LimitConn);
-        }
-        let verdict = self.rate(route, client);
+        let verdict = self.rate(route, self.passage.client);
         if verdict.shadow == Decision::Refuse {
             self.passage.would_refuse.insert(LimitName::LimitReq);
         }
         match verdict.enforced {
-            Decision::Pass => Ok(Ok(permit)),
-            Decision::Refuse => Ok(Err(self.refuse(LimitName::LimitReq, verdict.status))),
+            Decision::Pass => {}
+            Decision::Refuse => return Ok(Err(self.refuse(LimitName::LimitReq, verdict.status))),
             Decision::Delay(delay_ms) => {
                 self.wait_unless_gone(tokio::time::sleep(Duration::from_millis(delay_ms))).await?;
+            }
+        }
+        match connections::admit(&route.connections, &self.passage.request, self.passage.client) {
+            Ok(permit) => {
+                if permit.shadow_refused {
+                    self.passage.would_refuse.insert(LimitName::LimitConn);
+                }
                 Ok(Ok(permit))
             }
+            Err(status) => Ok(Err(self.refuse(LimitName::LimitConn, status))),
         }
     }
 
@@ -222,7 +241,7 @@ fn verdict(failure: Failure) -> Verdict {
         Failure::TooLarge => (Ending::EdgeFailure, Some(LimitName::ClientMaxBodySize), Some(413)),
         Failure::UpstreamClosed | Failure::UpstreamMalformed => (Ending::UpstreamReset, None, Some(502)),
         Failure::UpstreamTimeout(limit) => (Ending::UpstreamTimeout, Some(limit), Some(504)),
-        Failure::Spool => (Ending::EdgeFailure, None, Some(500)),
+        Failure::Edge => (Ending::EdgeFailure, None, Some(500)),
     };
     Verdict { ending, limit, status }
 }
@@ -254,7 +273,7 @@ mod tests {
             (Failure::UpstreamClosed, Ending::UpstreamReset, Some(502)),
             (Failure::UpstreamMalformed, Ending::UpstreamReset, Some(502)),
             (Failure::UpstreamTimeout(read), Ending::UpstreamTimeout, Some(504)),
-            (Failure::Spool, Ending::EdgeFailure, Some(500)),
+            (Failure::Edge, Ending::EdgeFailure, Some(500)),
         ];
         for (failure, ending, status) in cases {
             let verdict = verdict(failure);

@@ -19,6 +19,7 @@ use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderName, HeaderValue, Response};
 use tokio::time::Instant;
 
+use crate::config::Mode;
 use crate::connection::Connection;
 use crate::downstream::{AnswerHead, BodyError, BodyStep, Downstream, FieldSink};
 use crate::exchange::{Ends, LocalAnswer, answered_by};
@@ -35,6 +36,8 @@ const CONNECTION_WINDOW: u32 = 4 << 20;
 const STREAMS_MAX: u32 = 128;
 /// What is buffered of answers that the client does not take.
 const SEND_BUFFER_BYTES: usize = 256 << 10;
+/// Where `client_header_timeout` does not close: a connection that never begins is not kept for ever.
+const PREFACE_PATIENCE: Duration = Duration::from_hours(1);
 /// After the drain began: how long a client has to see it.
 const DRAIN_GRACE: Duration = Duration::from_secs(1);
 
@@ -51,8 +54,9 @@ pub(crate) async fn serve(worker: Rc<Worker>, connection: Arc<Connection>, strea
         .max_send_buffer_size(SEND_BUFFER_BYTES)
         .max_header_list_size(u32::try_from(list_bytes).unwrap_or(u32::MAX));
     let handshake = builder.handshake::<_, Bytes>(stream);
-    let Ok(Ok(mut http)) = tokio::time::timeout(site.limits.client_header_timeout.value.0, handshake).await
-    else {
+    let limit = site.limits.client_header_timeout;
+    let patience = if limit.mode == Mode::Enforce { limit.value.0 } else { PREFACE_PATIENCE };
+    let Ok(Ok(mut http)) = tokio::time::timeout(patience, handshake).await else {
         return;
     };
     let idle_timeout = site.limits.keepalive_timeout.0;
@@ -113,7 +117,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, connection: Arc<Connection>, strea
 
 fn may_ask_again(worker: &Worker, connection: &Connection) -> bool {
     let limit = worker.shared.site.load().limits.keepalive_requests;
-    connection.requests() + 1 < limit.value || limit.mode != crate::config::Mode::Enforce
+    connection.requests() + 1 < limit.value || limit.mode != Mode::Enforce
 }
 
 async fn exchange(
@@ -145,7 +149,7 @@ async fn exchange(
     }
     passage.answered_by = answered_by(&passage);
     if let Downstream::Http2(mut client) = client {
-        client.end(passage.status.is_some());
+        client.close(passage.status.is_some());
     }
     worker.finish(passage);
 }
@@ -157,13 +161,20 @@ pub(crate) struct Http2 {
     respond: SendResponse<Bytes>,
     send: Option<SendStream<Bytes>>,
     piece: Bytes,
-    /// All pieces were pushed; the end is still to be told.
-    finishing: bool,
-    finished: bool,
+    end: End,
     /// Bytes of the request's body that were not forwarded yet.
     held: usize,
     body_ended: bool,
-    head_sent: bool,
+}
+
+/// The answer's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Pieces may still come.
+    Open,
+    /// All were pushed; the client is still to be told.
+    Reached,
+    Told,
 }
 
 impl Http2 {
@@ -173,11 +184,9 @@ impl Http2 {
             respond,
             send: None,
             piece: Bytes::new(),
-            finishing: false,
-            finished: false,
+            end: End::Open,
             held: 0,
             body_ended: false,
-            head_sent: false,
         }
     }
 
@@ -212,9 +221,9 @@ impl Http2 {
         if let Framing::Length(bytes) = head.framing {
             answer.headers_mut().insert(http::header::CONTENT_LENGTH, HeaderValue::from(bytes));
         }
-        self.finished = head.framing == Framing::None;
-        self.send = self.respond.send_response(answer, self.finished).ok();
-        self.head_sent = self.send.is_some();
+        let is_whole = head.framing == Framing::None;
+        self.send = self.respond.send_response(answer, is_whole).ok();
+        self.end = if is_whole && self.send.is_some() { End::Told } else { End::Open };
     }
 
     pub(crate) fn has_room(&self) -> bool {
@@ -226,32 +235,37 @@ impl Http2 {
     }
 
     pub(crate) fn finish(&mut self) {
-        self.finishing = !self.finished;
+        if self.end == End::Open {
+            self.end = End::Reached;
+        }
     }
 
     pub(crate) fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let Some(send) = self.send.as_mut().filter(|_| self.head_sent) else {
-            return Poll::Ready(if self.finished { Ok(0) } else { Err(io::ErrorKind::BrokenPipe.into()) });
-        };
         let gone = |_| io::Error::from(io::ErrorKind::ConnectionReset);
+        let Some(send) = &mut self.send else { return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())) };
         if self.piece.is_empty() {
-            if std::mem::take(&mut self.finishing) {
+            if self.end == End::Reached {
                 send.send_data(Bytes::new(), true).map_err(gone)?;
-                self.finished = true;
+                self.end = End::Told;
             }
             return Poll::Ready(Ok(0));
         }
         send.reserve_capacity(self.piece.len());
-        let granted = match ready!(send.poll_capacity(cx)) {
-            Some(granted) => granted.map_err(gone)?,
-            None => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+        let granted = loop {
+            match ready!(send.poll_capacity(cx)) {
+                Some(Ok(0)) => {}
+                Some(granted) => break granted.map_err(gone)?,
+                None => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+            }
         };
         let part = self.piece.split_to(granted.min(self.piece.len()));
         let bytes = part.len();
-        let last = self.piece.is_empty() && std::mem::take(&mut self.finishing);
-        self.finished |= last;
-        send.send_data(part, last).map_err(gone)?;
-        if bytes == 0 { Poll::Pending } else { Poll::Ready(Ok(bytes)) }
+        let is_last = self.piece.is_empty() && self.end == End::Reached;
+        send.send_data(part, is_last).map_err(gone)?;
+        if is_last {
+            self.end = End::Told;
+        }
+        Poll::Ready(Ok(bytes))
     }
 
     pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -263,8 +277,8 @@ impl Http2 {
 
     /// The exchange is over: a stream whose answer is not whole is reset. One whose body is still coming is told
     /// to stop by `h2`, behind the answer: a reset from here would take the answer back out of the queue.
-    fn end(&mut self, answered: bool) {
-        if self.finished {
+    fn close(&mut self, answered: bool) {
+        if self.end == End::Told {
             return;
         }
         let reason = if answered { Reason::INTERNAL_ERROR } else { Reason::CANCEL };

@@ -46,8 +46,8 @@ pub(crate) enum Failure {
     /// What it sent is no answer.
     UpstreamMalformed,
     UpstreamTimeout(LimitName),
-    /// Our own disk.
-    Spool,
+    /// Our own doing: the disk, descriptors, ports.
+    Edge,
 }
 
 /// How an attempt ended that did not fail.

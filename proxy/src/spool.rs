@@ -198,16 +198,16 @@ mod tests {
     #[tokio::test]
     async fn two_readers_do_not_move_each_other() {
         let directory = tempfile::tempdir().unwrap();
-        let spool = Arc::new(Spool::new(directory.path().into(), 10 << 20));
+        let spool = Arc::new(Spool::new(directory.path().into(), 10 << 20, Arc::default()));
         let mut upload = spool.upload(10);
-        upload.push(&[1; 400_000]).await.unwrap();
-        upload.push(&[2; 400_000]).await.unwrap();
+        upload.push(&vec![1; 400_000]).await.unwrap();
+        upload.push(&vec![2; 400_000]).await.unwrap();
         let (mut given_up, mut other, mut back) = (upload.reader(), upload.reader(), Vec::new());
         while let Some(piece) = other.next().await.unwrap() {
             given_up.next().await.unwrap();
             back.extend_from_slice(&piece);
         }
-        assert!(back == [[1; 400_000], [2; 400_000]].concat());
+        assert!(back == [vec![1; 400_000], vec![2; 400_000]].concat());
     }
 
     #[tokio::test]

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::clock::Clock;
 use crate::config::{Limits, Mode};
 use crate::http1::Http1;
+use crate::limits::LimitName;
 use crate::passage::Passage;
 use crate::stream::{Input, Output, Stream};
 use crate::timer::Timer;
@@ -89,7 +90,12 @@ pub(crate) async fn tunnel(
                     if timer.poll(deadline, cx).is_pending() {
                         return Poll::Pending;
                     }
-                    return Poll::Ready(Ending::UpstreamTimeout);
+                    if silence.mode == Mode::Enforce {
+                        return Poll::Ready(Ending::UpstreamTimeout);
+                    }
+                    passage.would_refuse.insert(LimitName::ProxyReadTimeout);
+                    deadline = None;
+                    continue;
                 }
                 _ => {}
             }

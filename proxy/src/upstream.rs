@@ -7,7 +7,7 @@ mod pool;
 mod tls;
 
 pub(crate) use connect::{ConnectError, connect};
-pub(crate) use peer::Peer;
+pub(crate) use peer::{Peer, Serving};
 pub(crate) use pool::Pool;
 
 use std::io;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use kingtide_common::exchange::Ending;
 
 use super::redirect::Redirect;
-use super::{Ends, Next};
+use super::{Ends, Next, Tunnel};
 use crate::downstream::FieldSink;
 use crate::limits::LimitName;
 use crate::message::{Framing, ResponseHead};
@@ -16,7 +16,7 @@ use crate::passage::Attempt;
 use crate::relay::{Done, Failure, Relay, Source, Terms};
 use crate::routes::Route;
 use crate::spool::Upload;
-use crate::upstream::{ConnectError, Group, Peer, UpstreamConnection, connect};
+use crate::upstream::{ConnectError, Group, Peer, Serving, UpstreamConnection, connect};
 
 /// A request's way to an upstream.
 struct Way<'a> {
@@ -65,20 +65,19 @@ impl Ends<'_, '_> {
         let mut failed = Failure::UpstreamClosed;
         while let Some(peer) = group.pick(self.worker.shared.clock.now_ns(), &way.tried) {
             let peer = Arc::clone(peer);
-            let _serving = peer.begin();
+            let serving = peer.begin();
             let (connection, reused) = match self.connection(&peer, &mut way).await {
                 Ok(connection) => connection,
-                Err(failure @ (Failure::ClientGone | Failure::Spool)) => return Err(failure),
+                Err(failure @ (Failure::ClientGone | Failure::Edge)) => return Err(failure),
                 Err(failure) => {
                     failed = failure;
                     continue;
                 }
             };
-            match self.attempt(&peer, connection, &mut way).await {
+            match self.attempt(serving, (connection, reused), &mut way).await {
                 Ok(next) => return Ok(next),
                 Err(failure) if self.may_try_again(failure, reused, &way) => {
                     failed = failure;
-                    // A kept connection that died says nothing about its peer.
                     if !reused {
                         way.tried.push(peer.address);
                     }
@@ -125,17 +124,18 @@ impl Ends<'_, '_> {
             match error {
                 ConnectError::Refused => Failure::UpstreamClosed,
                 ConnectError::Timeout => Failure::UpstreamTimeout(LimitName::ProxyConnectTimeout),
-                ConnectError::Exhausted => Failure::Spool,
+                ConnectError::Exhausted => Failure::Edge,
             }
         })
     }
 
     async fn attempt(
         &mut self,
-        peer: &Peer,
-        mut connection: UpstreamConnection,
+        serving: Serving,
+        (mut connection, reused): (UpstreamConnection, bool),
         way: &mut Way<'_>,
     ) -> Result<Next, Failure> {
+        let peer = Arc::clone(serving.peer());
         self.write_head(&mut connection.output.text, way.route, way.rewrite, way.framing);
         self.passage.marks.upstream_send_first_ns = Some(self.worker.shared.clock.now_ns());
         let source = way.source();
@@ -171,12 +171,14 @@ impl Ends<'_, '_> {
         let (ended, sent) = relay.run().await;
         way.replay = sent;
         match ended {
-            Ok(done) => Ok(self.done(done, peer, connection, way)),
+            Ok(done) => Ok(self.done(done, serving, connection, way)),
             Err(failure) => {
-                if let Failure::UpstreamTimeout(_) = failure {
-                    self.note_failure(peer, 504);
-                } else if matches!(failure, Failure::UpstreamClosed | Failure::UpstreamMalformed) {
-                    self.note_failure(peer, 502);
+                match failure {
+                    // A kept connection that died says nothing about its peer.
+                    Failure::UpstreamClosed if reused && self.passage.marks.response_head_ns.is_none() => {}
+                    Failure::UpstreamTimeout(_) => self.note_failure(&peer, 504),
+                    Failure::UpstreamClosed | Failure::UpstreamMalformed => self.note_failure(&peer, 502),
+                    _ => {}
                 }
                 Err(failure)
             }
@@ -189,16 +191,16 @@ impl Ends<'_, '_> {
         format!("{scheme}://{}", self.passage.request.host())
     }
 
-    fn done(&mut self, done: Done, peer: &Peer, connection: UpstreamConnection, way: &Way<'_>) -> Next {
-        peer.note_success();
+    fn done(&mut self, done: Done, serving: Serving, connection: UpstreamConnection, way: &Way<'_>) -> Next {
+        serving.peer().note_success();
         self.passage.ending = Ending::Complete;
         match done {
-            Done::Upgraded => Next::Tunnel(Box::new(connection)),
+            Done::Upgraded => Next::Tunnel(Box::new(Tunnel { upstream: connection, serving, permit: None })),
             Done::Answered { reusable } => {
                 if reusable {
                     let group = way.group;
                     let mut pool = self.worker.pool.borrow_mut();
-                    pool.put(peer, connection, group.keepalive, group.keepalive_timeout);
+                    pool.put(serving.peer(), connection, group.keepalive, group.keepalive_timeout);
                 }
                 // A request that was not read to its end says nothing about where the next one begins.
                 if self.client.body_is_done() { Next::Keep } else { Next::Close }

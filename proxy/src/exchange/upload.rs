@@ -54,6 +54,7 @@ impl Ends<'_, '_> {
                 }
                 BodyStep::Piece(piece) => {
                     take_piece(self.passage, &piece, self.client.body_is_done(), clock);
+                    check_size(self.passage.request_body_bytes, limits, self.passage)?;
                     held.push_back(piece);
                 }
                 BodyStep::End => {
@@ -113,5 +114,5 @@ impl Ends<'_, '_> {
 
 fn failed(error: &SpoolError) -> Failure {
     tracing::error!(%error, "an upload cannot be spooled; it is answered 500");
-    Failure::Spool
+    Failure::Edge
 }

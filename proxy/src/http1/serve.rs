@@ -188,9 +188,9 @@ impl Session {
         let next = ends.run(site).await;
         passage.answered_by = answered_by(&passage);
         match next {
-            Next::Tunnel(upstream) => {
-                let limits = site.limits.clone();
-                tunnel(&mut self.http, *upstream, &limits, &mut passage, self.worker.shared.clock).await;
+            Next::Tunnel(through) => {
+                let (upstream, _counted) = through.into_parts();
+                tunnel(&mut self.http, upstream, &site.limits, &mut passage, self.worker.shared.clock).await;
                 self.worker.finish(passage);
                 false
             }
@@ -224,7 +224,8 @@ impl Session {
         if reached && limit.mode == Mode::Shadow {
             self.would_refuse.insert(LimitName::KeepaliveRequests);
         }
-        !self.worker.shared.is_draining() && (!reached || limit.mode != Mode::Enforce)
+        let asked_not_to = site.limits.keepalive_timeout.0.is_zero() || self.worker.shared.is_draining();
+        !asked_not_to && (!reached || limit.mode != Mode::Enforce)
     }
 
     /// Reads past a body that nobody wanted, so that the connection can be used again.

@@ -111,7 +111,7 @@ impl Relay<'_, '_> {
                         self.forward(piece);
                     }
                     Some(Poll::Ready((_, Ok(None)))) | None => self.end_source(),
-                    Some(Poll::Ready((_, Err(_)))) => return Err(Failure::Spool),
+                    Some(Poll::Ready((_, Err(_)))) => return Err(Failure::Edge),
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! Observation → exchange: the only way into a capture, and it leads through the redactor.
 
-use kingtide_common::exchange::{Body, Exchange, FilePart, Header, Multipart, Part, PartContent};
+use kingtide_common::exchange::{Attempt, Body, Exchange, FilePart, Header, Multipart, Part, PartContent};
 
 use super::Observation;
 use super::body::{RawBody, TextKind, decoded};
@@ -8,6 +8,7 @@ use super::disposition;
 use super::multipart::{RawContent, RawPart};
 use crate::clock::Clock;
 use crate::message::Fields;
+use crate::passage::{self, Passage};
 use crate::redact::Redactor;
 use crate::server_timing::server_timings;
 
@@ -30,6 +31,7 @@ impl Describer {
             started_ns: self.clock.utc_ns(marks.started_ns),
             connection_age_us: marks.started_ns.saturating_sub(connection.accepted_ns) / 1000,
             tls_us: passage.handshake_us(),
+            accept_queue_ms: connection.accept_queue_ms.filter(|_| passage.number == 1),
             instants: marks.instants(),
             upstream_reused: passage.upstream_reused(),
             method: request.method().to_owned(),
@@ -51,6 +53,10 @@ impl Describer {
                 .unwrap_or_default(),
             answered_by: passage.answered_by,
             ending: passage.ending,
+            end: Some(passage.end_code().iter().collect()),
+            refused_by: passage.refused_by.map(|limit| limit.name().to_owned()),
+            would_refuse: passage.would_refuse.iter().map(|limit| limit.name().to_owned()).collect(),
+            attempts: attempts(&passage),
         }
     }
 
@@ -111,6 +117,23 @@ impl Describer {
         let is_nested = value.starts_with(['{', '[']);
         let nested = is_nested.then(|| self.redactor.json(&value)).flatten();
         nested.unwrap_or_else(|| self.redactor.field(name, &value).into_owned())
+    }
+}
+
+/// A single attempt is told by the exchange's own instants.
+fn attempts(passage: &Passage) -> Vec<Attempt> {
+    let several = passage.attempts.len() > 1;
+    passage.attempts.iter().filter(|_| several).map(attempt).collect()
+}
+
+fn attempt(attempt: &passage::Attempt) -> Attempt {
+    let since_pick_us = |at_ns: u64| at_ns.saturating_sub(attempt.picked_ns) / 1000;
+    Attempt {
+        peer: attempt.peer.to_string(),
+        connect_us: attempt.connected_ns.map(since_pick_us),
+        head_us: attempt.head_ns.map(since_pick_us),
+        reused: attempt.reused,
+        status: attempt.status,
     }
 }
 

@@ -107,6 +107,12 @@ impl Peer {
 #[derive(Debug)]
 pub(crate) struct Serving(Arc<Peer>);
 
+impl Serving {
+    pub(crate) fn peer(&self) -> &Arc<Peer> {
+        &self.0
+    }
+}
+
 impl Drop for Serving {
     fn drop(&mut self) {
         self.0.active.fetch_sub(1, Ordering::Relaxed);

@@ -64,11 +64,7 @@ pub(crate) fn write_answer(stream: &mut TcpStream, json: &str) {
     let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(json.as_bytes()));
 }
 
-fn serve(
-    stream: TcpStream,
-    script: &impl Fn(&mut TcpStream, &Received),
-    received: &Sender<Received>,
-) {
+fn serve(stream: TcpStream, script: &impl Fn(&mut TcpStream, &Received), received: &Sender<Received>) {
     stream.set_nodelay(true).unwrap();
     let mut reader = BufReader::new(stream);
     while let Some(request) = request(&mut reader) {

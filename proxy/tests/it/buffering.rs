@@ -73,7 +73,10 @@ fn the_upload_arrives_as_it_was_with_its_length_and_the_file_has_no_name() {
     assert_eq!(status(&client.answer().0), 200);
     let received = backend.received.recv().unwrap();
     assert!(received.body == body);
-    assert_eq!((received.header("content-length"), received.header("transfer-encoding")), (Some("2000000"), None));
+    assert_eq!(
+        (received.header("content-length"), received.header("transfer-encoding")),
+        (Some("2000000"), None)
+    );
     until("the end of the file", || proxy.spooled_files().is_empty().then_some(()));
     let exchange = proxy.stop().exchange();
     assert_eq!((exchange.request_body_bytes, exchange.ending), (2_000_000, Ending::Complete));
@@ -152,10 +155,8 @@ fn a_client_that_leaves_costs_the_upstream_nothing() {
 fn a_spooled_post_goes_to_the_next_peer_when_one_refuses() {
     let backend = answering("{}");
     let unused: SocketAddr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let text = recording(backend.address).replace(
-        &upstream("backend", &[backend.address]),
-        &upstream("backend", &[unused, backend.address]),
-    );
+    let text = recording(backend.address)
+        .replace(&upstream("backend", &[backend.address]), &upstream("backend", &[unused, backend.address]));
     let proxy = Proxy::of(&(text + &route_all(BUFFERED)));
     let mut client = Client::connect(proxy.address);
     for _ in 0..3 {
@@ -168,7 +169,8 @@ fn a_spooled_post_goes_to_the_next_peer_when_one_refuses() {
 /// The time that a slow client takes is its own: `proxy_read_timeout` begins with the upstream.
 #[test]
 fn a_client_slower_than_the_upstream_s_timeouts_is_served() {
-    let (backend, proxy) = scene("[limits]\nproxy_read_timeout = \"300ms\"\nproxy_send_timeout = \"300ms\"\n");
+    let (backend, proxy) =
+        scene("[limits]\nproxy_read_timeout = \"300ms\"\nproxy_send_timeout = \"300ms\"\n");
     let mut client = Client::connect(proxy.address);
     let begun = Instant::now();
     client.send(post(4));

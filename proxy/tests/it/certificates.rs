@@ -15,7 +15,8 @@ pub(crate) struct Certified {
 impl Certified {
     /// For a host or an address, as `name.pem` and `name.key` in the directory.
     pub(crate) fn make(directory: &Path, name: &str, host: &str) -> Self {
-        let certified = Self { chain: directory.join(format!("{name}.pem")), key: directory.join(format!("{name}.key")) };
+        let certified =
+            Self { chain: directory.join(format!("{name}.pem")), key: directory.join(format!("{name}.key")) };
         let kind = if host.parse::<std::net::IpAddr>().is_ok() { "IP" } else { "DNS" };
         let made = Command::new("openssl")
             .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"])
@@ -38,6 +39,9 @@ impl Certified {
 
     /// As a `[[listener.certificate]]`.
     pub(crate) fn listed(&self, hosts: &[&str]) -> String {
-        format!("[[listener.certificate]]\nchain = {:?}\nkey = {:?}\nhosts = {hosts:?}\n", self.chain, self.key)
+        format!(
+            "[[listener.certificate]]\nchain = {:?}\nkey = {:?}\nhosts = {hosts:?}\n",
+            self.chain, self.key
+        )
     }
 }

@@ -46,7 +46,8 @@ fn curl_uploads_over_h2_by_prior_knowledge_and_by_alpn() {
     let proxy = Proxy::of_in(directory, &text);
 
     let (data, format) = (format!("@{}", file.display()), "%{http_version} %{http_code} ");
-    let always = ["--silent", "--show-error", "--max-time", "20", "--write-out", format, "--data-binary", &data];
+    let always =
+        ["--silent", "--show-error", "--max-time", "20", "--write-out", format, "--data-binary", &data];
     let plain = format!("http://{}/plain", proxy.address);
     let said = run("curl", "curl", &[&always[..], &["--http2-prior-knowledge", &plain]].concat());
     assert_eq!(said, "{\"stored\":true}2 200 ");
@@ -54,15 +55,19 @@ fn curl_uploads_over_h2_by_prior_knowledge_and_by_alpn() {
     let resolve = format!("school.example:{port}:127.0.0.1");
     let secure = format!("https://school.example:{port}/secure");
     let authority = certified.chain.to_str().unwrap();
-    let said =
-        run("curl", "curl", &[&always[..], &["--cacert", authority, "--resolve", &resolve, &secure]].concat());
+    let said = run(
+        "curl",
+        "curl",
+        &[&always[..], &["--cacert", authority, "--resolve", &resolve, &secure]].concat(),
+    );
     assert_eq!(said, "{\"stored\":true}2 200 ");
 
     for _ in 0..2 {
         assert!(backend.received.recv().unwrap().body == body);
     }
     let exchanges = proxy.stop().exchanges();
-    let facts: Vec<_> = exchanges.iter().map(|exchange| (exchange.http_version, exchange.request_body_bytes)).collect();
+    let facts: Vec<_> =
+        exchanges.iter().map(|exchange| (exchange.http_version, exchange.request_body_bytes)).collect();
     assert_eq!(facts, [(20, 2_000_000); 2]);
     assert_eq!(exchanges.iter().filter(|exchange| exchange.tls_us.is_some()).count(), 1);
 }
@@ -106,7 +111,10 @@ async fn an_upload_is_the_same_on_both_sides_and_in_the_capture() {
     assert_eq!(answer(response).await.unwrap().status, 200);
     let received = backend.received.recv().unwrap();
     assert!(received.body == body);
-    assert_eq!((received.header("content-length"), received.header("transfer-encoding")), (Some("2000000"), None));
+    assert_eq!(
+        (received.header("content-length"), received.header("transfer-encoding")),
+        (Some("2000000"), None)
+    );
     drop(client);
     for exchange in proxy.stop().exchanges() {
         assert_eq!((exchange.request_body_bytes, exchange.ending), (2_000_000, Ending::Complete));
@@ -140,10 +148,9 @@ async fn a_hundred_uploads_at_once_stay_apart() {
 async fn an_upload_that_stalls_is_a_client_timeout_and_other_streams_go_on() {
     let backend = answering("{}");
     let text = recording(backend.address) + &route_all("limits = { client_body_timeout = \"500ms\" }");
-    for (text, answered) in [
-        (text.clone(), None),
-        (text.replace("[server]\n", "[server]\nanswer_timeouts = true\n"), Some(408)),
-    ] {
+    for (text, answered) in
+        [(text.clone(), None), (text.replace("[server]\n", "[server]\nanswer_timeouts = true\n"), Some(408))]
+    {
         let proxy = Proxy::of(&text);
         let client = Http2::connect(proxy.address).await;
         let (response, mut stream) = client.begin(request(Method::POST, "/stalled"), false).await;
@@ -178,7 +185,8 @@ async fn a_body_over_the_limit_is_refused_by_what_was_received() {
     assert_eq!(answer(response).await.unwrap().status, 413);
     assert_eq!(client.get("/after").await.status, 200, "the connection is whole");
     drop(client);
-    let targets: Vec<String> = backend.received.try_iter().map(|received| received.target().to_owned()).collect();
+    let targets: Vec<String> =
+        backend.received.try_iter().map(|received| received.target().to_owned()).collect();
     assert_eq!(targets, ["/fits", "/after"], "nothing over the limit arrived as a request");
     let refused = proxy.stop().exchanges().into_iter().filter(|exchange| exchange.status == Some(413));
     let by: Vec<_> = refused.map(|exchange| (exchange.answered_by, exchange.ending)).collect();
@@ -301,8 +309,13 @@ async fn answers_of_all_kinds_reach_an_http2_client() {
         let answer = match received.target() {
             "/204" => b"HTTP/1.1 204 No Content\r\n\r\n".to_vec(),
             "/head" => b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n".to_vec(),
-            "/chunked" => b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n".to_vec(),
-            _ => [&b"HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\n"[..], &numbered(2_000_000, 4)].concat(),
+            "/chunked" => {
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+                    .to_vec()
+            }
+            _ => {
+                [&b"HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\n"[..], &numbered(2_000_000, 4)].concat()
+            }
         };
         stream.write_all(&answer).unwrap();
     });

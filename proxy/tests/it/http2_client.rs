@@ -42,7 +42,11 @@ impl Http2 {
     }
 
     /// Sends a head; the body follows, unless there is none.
-    pub(crate) async fn begin(&self, request: Request<()>, bodyless: bool) -> (ResponseFuture, SendStream<Bytes>) {
+    pub(crate) async fn begin(
+        &self,
+        request: Request<()>,
+        bodyless: bool,
+    ) -> (ResponseFuture, SendStream<Bytes>) {
         let ready = patiently("a free stream", self.requests.clone().ready()).await;
         ready.unwrap().send_request(request, bodyless).unwrap()
     }

@@ -91,7 +91,8 @@ fn limit_conn_counts_requests_in_progress() {
         assert_eq!(status(&held.answer().0), 200);
         assert_eq!(status(&other.ask(from("7b")).0), 200, "the place is free again");
         let lines = lines(&proxy, 4);
-        let noted = |key: &str, value: &serde_json::Value| lines.iter().filter(|line| line[key] == *value).count();
+        let noted =
+            |key: &str, value: &serde_json::Value| lines.iter().filter(|line| line[key] == *value).count();
         let limit_conn = serde_json::json!("limit_conn");
         assert_eq!(noted("refused_by", &limit_conn), usize::from(mode == "enforce"));
         assert_eq!(noted("would_refuse", &serde_json::json!([limit_conn])), usize::from(mode == "shadow"));
@@ -103,7 +104,8 @@ fn limit_conn_counts_requests_in_progress() {
 fn an_upload_counts_for_limit_conn_until_its_last_byte() {
     let backend = answering("{}");
     let limit = "limit_conn = [{ zone = \"per_room\", connections = 1 }]";
-    let proxy = Proxy::of(&(recording(backend.address) + &route_all("request_buffering = true") + &limited(limit)));
+    let proxy =
+        Proxy::of(&(recording(backend.address) + &route_all("request_buffering = true") + &limited(limit)));
     let (mut uploading, mut other) = (Client::connect(proxy.address), Client::connect(proxy.address));
     uploading.send("POST /up HTTP/1.1\r\nHost: a\r\nX-Room: 7b\r\nContent-Length: 600001\r\n\r\n");
     uploading.send(vec![7; 600_000]);

@@ -5,16 +5,14 @@
 
 mod backend;
 mod certificates;
-mod http2_client;
 mod client;
+mod http2_client;
 mod proxy;
 mod tls_client;
 mod wait;
 
 mod buffering;
 mod clients;
-mod routes;
-mod websocket;
 mod command_line;
 mod crash;
 mod endings;
@@ -24,7 +22,10 @@ mod load;
 mod proxy_protocol;
 mod recording;
 mod reload;
+mod routes;
+mod shadow;
 mod stages;
 mod tls;
 mod upgrade;
 mod upstreams;
+mod websocket;

@@ -137,7 +137,10 @@ impl Proxy {
 
     /// SIGHUP, and waits until the proxy has said what came of it.
     pub(crate) fn reload(&self) {
-        let said = || self.log().matches("configuration reloaded").count() + self.log().matches("is not reloaded").count();
+        let said = || {
+            self.log().matches("configuration reloaded").count()
+                + self.log().matches("is not reloaded").count()
+        };
         let before = said();
         self.signal(Signal::HUP);
         until("the reload", || (said() > before).then_some(()));

@@ -37,7 +37,11 @@ fn ten_reloads_under_load_cost_no_request() {
     let left = proxy.stop();
     assert!(left.status.success());
     let ledger = left.ledger();
-    assert_eq!((ledger.accepted, ledger.in_flight(), ledger.lost()), (done.answered + 10, 0, 0), "{ledger:?}");
+    assert_eq!(
+        (ledger.accepted, ledger.in_flight(), ledger.lost()),
+        (done.answered + 10, 0, 0),
+        "{ledger:?}"
+    );
 }
 
 #[test]
@@ -62,13 +66,19 @@ fn a_broken_configuration_keeps_the_old_one_and_says_so() {
     }
     proxy.configure(&version(backend.address, 2));
     proxy.reload();
-    assert_eq!(field(&client.ask(get("/api/a")).0, "x-version"), Some("2"), "and a good one is taken after all");
+    assert_eq!(
+        field(&client.ask(get("/api/a")).0, "x-version"),
+        Some("2"),
+        "and a good one is taken after all"
+    );
 }
 
 #[test]
 fn a_request_in_flight_ends_by_the_rules_it_began_with() {
     let backend = answering("{}");
-    let text = |limit: &str| recording(backend.address) + &route_all(&format!("limits = {{ client_max_body_size = \"{limit}\" }}"));
+    let text = |limit: &str| {
+        recording(backend.address) + &route_all(&format!("limits = {{ client_max_body_size = \"{limit}\" }}"))
+    };
     let proxy = Proxy::of(&text("1m"));
     let mut client = Client::connect(proxy.address);
     client.send("POST /up HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3e8\r\n");

@@ -63,12 +63,8 @@ fn the_name_chooses_the_certificate() {
 #[test]
 fn alpn_chooses_the_protocol() {
     let scene = scene();
-    let offers: [(&[&[u8]], Option<&[u8]>); 4] = [
-        (&[HTTP1], Some(HTTP1)),
-        (&[HTTP1, HTTP2], Some(HTTP2)),
-        (&[HTTP2], Some(HTTP2)),
-        (&[], None),
-    ];
+    let offers: [(&[&[u8]], Option<&[u8]>); 4] =
+        [(&[HTTP1], Some(HTTP1)), (&[HTTP1, HTTP2], Some(HTTP2)), (&[HTTP2], Some(HTTP2)), (&[], None)];
     for (offered, chosen) in offers {
         assert_eq!(scene.connect("school.example", offered).protocol(), chosen, "{offered:?}");
     }

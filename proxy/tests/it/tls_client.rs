@@ -15,7 +15,8 @@ pub(crate) fn trusting(trusted: &[&Certified], protocols: &[&[u8]]) -> Arc<Clien
     let mut roots = RootCertStore::empty();
     trusted.iter().for_each(|certified| roots.add(certified.der()).unwrap());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let versions =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     let mut config = versions.with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     Arc::new(config)
@@ -54,7 +55,8 @@ impl TlsClient {
             head.push(byte[0]);
         }
         let head = String::from_utf8(head).unwrap();
-        let length = crate::client::field(&head, "content-length").map_or(0, |length| length.parse().unwrap());
+        let length =
+            crate::client::field(&head, "content-length").map_or(0, |length| length.parse().unwrap());
         let mut body = vec![0; length];
         self.0.read_exact(&mut body).unwrap();
         (head, String::from_utf8(body).unwrap())

@@ -13,7 +13,9 @@ use crate::wait::until;
 
 fn upgradable(backend: std::net::SocketAddr) -> String {
     let server = format!("[server]\nupgrade_socket = \"{HERE}/upgrade.sock\"\n");
-    recording(backend).replace("[server]\n", &server) + &route_all("") + "[limits]\nkeepalive_requests = \"off\"\n"
+    recording(backend).replace("[server]\n", &server)
+        + &route_all("")
+        + "[limits]\nkeepalive_requests = \"off\"\n"
 }
 
 #[test]

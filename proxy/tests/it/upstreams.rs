@@ -104,9 +104,8 @@ fn a_post_that_was_sent_is_not_sent_again() {
         let (bad, seen) = resetting();
         let good = scripted(|stream| write_answer(stream, "{}"));
         let proxy = before(&[bad, good.address], "max_fails = 0", buffering);
-        let statuses: Vec<u16> = (0..4)
-            .map(|_| status(&Client::connect(proxy.address).ask(upload("POST", 1_000)).0))
-            .collect();
+        let statuses: Vec<u16> =
+            (0..4).map(|_| status(&Client::connect(proxy.address).ask(upload("POST", 1_000)).0)).collect();
         assert_eq!(statuses.iter().filter(|status| **status == 502).count(), 2, "{statuses:?} {buffering}");
         assert_eq!(seen.load(Ordering::SeqCst), 2);
         assert_eq!(good.received.try_iter().count(), 2, "each was sent once");

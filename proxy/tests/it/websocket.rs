@@ -49,7 +49,10 @@ fn bytes_pass_both_ways_and_the_exchange_is_a_101_without_a_body() {
     let (backend, proxy) = scene("");
     let mut client = switched(&proxy);
     let received = backend.received.recv().unwrap();
-    assert_eq!((received.header("upgrade"), received.header("connection")), (Some("websocket"), Some("upgrade")));
+    assert_eq!(
+        (received.header("upgrade"), received.header("connection")),
+        (Some("websocket"), Some("upgrade"))
+    );
     assert_eq!(received.header("sec-websocket-version"), Some("13"));
     for length in [1_usize, 126, 70_000, 1_000_000] {
         let sent: Vec<u8> = (0..length).map(|n| (n * 7 % 256) as u8).collect();
