@@ -14,8 +14,10 @@ use bytes::{Bytes, BytesMut};
 
 use crate::metrics::{Gauge, Metrics};
 
-/// Bytes handed to the disk at once, and read back at once.
-const BLOCK_BYTES: usize = 256 << 10;
+/// Bytes handed to the disk at once: what an upload that comes slowly holds in memory.
+const WRITE_BYTES: usize = 32 << 10;
+/// Bytes read back at once.
+const READ_BYTES: usize = 256 << 10;
 
 /// Where spooled uploads go, shared by all.
 #[derive(Debug)]
@@ -98,7 +100,7 @@ impl Upload {
     pub(crate) async fn push(&mut self, piece: &[u8]) -> Result<(), SpoolError> {
         self.memory.extend_from_slice(piece);
         self.bytes += piece.len() as u64;
-        let bound = if self.file.is_some() { BLOCK_BYTES } else { self.memory_max };
+        let bound = if self.file.is_some() { WRITE_BYTES } else { self.memory_max };
         if self.memory.len() > bound { self.write_out().await } else { Ok(()) }
     }
 
@@ -133,7 +135,7 @@ impl Reader {
     /// The next piece; `None` after the last.
     pub(crate) async fn next(&mut self) -> io::Result<Option<Bytes>> {
         let (at, left) = (self.at, self.end - self.at);
-        let count = usize::try_from(left).map_or(BLOCK_BYTES, |left| left.min(BLOCK_BYTES));
+        let count = usize::try_from(left).map_or(READ_BYTES, |left| left.min(READ_BYTES));
         if let Some(file) = self.file.clone().filter(|_| count > 0) {
             let read = move || {
                 let mut block = vec![0; count];

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
 /// First reads are small: most requests and answers are. A sender that fills the buffer gets a larger one.
-const READ_BYTES_MIN: usize = 8 << 10;
+const READ_BYTES_MIN: usize = 4 << 10;
 /// Reads of uploads: enough that system calls no longer count.
 pub(crate) const READ_BYTES_MAX: usize = 128 << 10;
 

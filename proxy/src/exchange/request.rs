@@ -97,10 +97,9 @@ impl Ends<'_, '_> {
         };
         text.put_slice(rewrite.as_bytes());
         let path = request.path();
-        if let Some(rest) = path.strip_prefix(prefix.as_bytes()) {
-            text.put_slice(rest);
-        } else if let Ok(normalized) = uri::normalize(path) {
-            let rest = normalized.strip_prefix(prefix.as_bytes()).unwrap_or_default();
+        // What the route was found by is what goes out: a path with dots or escapes is not sent as it came.
+        if let Ok(normal) = uri::normalize(path) {
+            let rest = normal.strip_prefix(prefix.as_bytes()).unwrap_or_default();
             for byte in rest {
                 write_escaped(text, *byte);
             }

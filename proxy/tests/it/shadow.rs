@@ -46,7 +46,7 @@ fn upload(proxy: &Proxy, bytes: usize, framing: Framing) -> u16 {
     let mut client = Client::connect(proxy.address);
     client.send(format!("POST /api/limited/{bytes} HTTP/1.1\r\nHost: school.example\r\n{field}\r\n\r\n"));
     client.send(body);
-    client.head()[9..12].parse().unwrap()
+    client.answer().0[9..12].parse().unwrap()
 }
 
 fn chunked(body: &[u8]) -> Vec<u8> {
