@@ -33,6 +33,25 @@ pub struct WrongConfig {
     help: Option<String>,
 }
 
+impl ConfigError {
+    /// `proxy.toml:12: …`: for a log, which has no room for the lines concerned.
+    pub fn in_one_line(&self) -> String {
+        match self {
+            Self::Unreadable { source, .. } => format!("{self}: {source}"),
+            Self::Wrong(wrong) => wrong.in_one_line(),
+        }
+    }
+}
+
+impl WrongConfig {
+    fn in_one_line(&self) -> String {
+        let before = self.at.and_then(|at| self.text.inner().get(..at.offset()));
+        let line = before.map_or_else(String::new, |before| format!(":{}", before.matches('\n').count() + 1));
+        let help = self.help.as_ref().map_or_else(String::new, |help| format!("; {help}"));
+        format!("{}{line}: {}{help}", self.text.name(), self.message)
+    }
+}
+
 /// Reads and checks the form of a file; what its values mean is the caller's to check with [`wrong`].
 pub fn load<T: DeserializeOwned>(path: &Path) -> Result<(T, String), ConfigError> {
     let name = path.display().to_string();

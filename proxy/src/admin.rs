@@ -62,6 +62,9 @@ pub(crate) struct Sources {
 #[derive(Debug)]
 pub(crate) struct AdminServer {
     pub(crate) address: SocketAddr,
+    /// As configured.
+    listen: SocketAddr,
+    socket: TcpListener,
     stop: oneshot::Sender<()>,
     thread: JoinHandle<()>,
 }
@@ -76,21 +79,34 @@ fn access(admin: &Admin, listen: SocketAddr) -> Result<Access, AccessError> {
 }
 
 impl AdminServer {
-    /// Listens and serves; `None` when no address is configured.
-    pub(crate) fn start(admin: &Admin, sources: Sources) -> Result<Option<Self>, AdminError> {
+    /// Listens, or goes on where a former process did, and serves; `None` when no address is configured.
+    pub(crate) fn start(
+        admin: &Admin,
+        sources: Sources,
+        taken_over: &mut Vec<(SocketAddr, TcpListener)>,
+    ) -> Result<Option<Self>, AdminError> {
         let Some(listen) = admin.listen else { return Ok(None) };
         check(admin)?;
-        let listener = TcpListener::bind(listen).map_err(|source| AdminError::Bind { listen, source })?;
-        Self::start_on(listener, admin, sources).map(Some)
+        let listener = match taken_over.iter().position(|(address, _)| *address == listen) {
+            Some(position) => taken_over.remove(position).1,
+            None => TcpListener::bind(listen).map_err(|source| AdminError::Bind { listen, source })?,
+        };
+        Self::start_on((listen, listener), admin, sources).map(Some)
     }
 
-    /// Serves on a socket that listens already: one that another process handed over.
-    pub(crate) fn start_on(
-        listener: TcpListener,
+    /// For a new process: the address as configured, and the socket.
+    pub(crate) fn socket(&self) -> io::Result<(SocketAddr, TcpListener)> {
+        Ok((self.listen, self.socket.try_clone()?))
+    }
+
+    /// Serves on a socket that listens already.
+    fn start_on(
+        (listen, listener): (SocketAddr, TcpListener),
         admin: &Admin,
         sources: Sources,
     ) -> Result<Self, AdminError> {
         let address = listener.local_addr().map_err(AdminError::Start)?;
+        let socket = listener.try_clone().map_err(AdminError::Start)?;
         let answers = Arc::new(Answers::new(access(admin, address)?, sources));
         let (stop, stopped) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -102,7 +118,7 @@ impl AdminServer {
             runtime.shutdown_background();
         };
         let thread = std::thread::Builder::new().name("admin".to_owned()).spawn(served);
-        Ok(Self { address, stop, thread: thread.map_err(AdminError::Start)? })
+        Ok(Self { address, listen, socket, stop, thread: thread.map_err(AdminError::Start)? })
     }
 
     /// Ends the listener and its connections.

@@ -51,13 +51,13 @@ pub(crate) fn run(path: &Path, config: &Config, text: &str) -> anyhow::Result<()
     admin::check(&config.admin)?;
     let metrics = Arc::new(Metrics::default());
     let upgrade_socket = config.server.upgrade_socket.as_deref();
-    let (handover, taken_over) = match upgrade_socket.map(upgrade::take_over).transpose() {
+    let (handover, mut taken_over) = match upgrade_socket.map(upgrade::take_over).transpose() {
         Ok(taken) => {
             taken.flatten().map_or((None, Vec::new()), |(handover, sockets)| (Some(handover), sockets))
         }
         Err(error) => anyhow::bail!("the running process does not hand its listeners over: {error}"),
     };
-    let listening = listeners::listen(config, taken_over, &metrics.gauges)?;
+    let listening = listeners::listen(config, &mut taken_over, &metrics.gauges)?;
     let (drain, draining) = watch::channel(false);
     let spool =
         Spool::new(config.server.spool_directory.clone(), config.server.spool_size.0, Arc::clone(&metrics));
@@ -89,7 +89,8 @@ pub(crate) fn run(path: &Path, config: &Config, text: &str) -> anyhow::Result<()
         )),
     });
     let sources = Sources { control: Arc::clone(&control) as _, metrics: Arc::clone(&shared.metrics), clock };
-    let admin = AdminServer::start(&config.admin, sources)?;
+    let mut admin = AdminServer::start(&config.admin, sources, &mut taken_over)?;
+    drop(taken_over);
     if let Some(admin) = &admin {
         println!("admin on http://{}", admin.address);
     }
@@ -100,6 +101,7 @@ pub(crate) fn run(path: &Path, config: &Config, text: &str) -> anyhow::Result<()
         shared: Arc::clone(&shared),
         control,
         listening,
+        admin: &mut admin,
         offered: None,
         health: JoinSet::new(),
     };
@@ -124,6 +126,7 @@ struct Process<'a> {
     shared: Arc<Shared>,
     control: Arc<ProcessControl>,
     listening: Vec<Arc<Listening>>,
+    admin: &'a mut Option<AdminServer>,
     offered: Option<Arc<Offer>>,
     health: JoinSet<()>,
 }
@@ -169,6 +172,10 @@ impl Process<'_> {
                 },
                 () = taken.notified() => {
                     tracing::info!("a new process has the listeners: draining");
+                    // It answers there from now on.
+                    if let Some(admin) = self.admin.take() {
+                        admin.close();
+                    }
                     break;
                 }
             }
@@ -195,9 +202,11 @@ impl Process<'_> {
         let offer = Arc::new(offer);
         self.offered = Some(Arc::clone(&offer));
         let (listening, taken) = (self.listening.clone(), Arc::clone(taken));
+        let admin = self.admin.as_ref().map(AdminServer::socket).transpose()?;
         std::thread::Builder::new().name("upgrade".into()).spawn(move || {
-            let sockets: Vec<_> =
-                listening.iter().map(|listening| (listening.speech.address, &listening.socket)).collect();
+            let own = listening.iter().map(|listening| (listening.speech.address, &listening.socket));
+            let admin = admin.iter().map(|(address, socket)| (*address, socket));
+            let sockets: Vec<_> = own.chain(admin).collect();
             if offer.serve(&sockets) == Outcome::Taken {
                 taken.notify_one();
             }
@@ -216,7 +225,7 @@ impl Process<'_> {
     }
 
     fn try_reload(&mut self) -> anyhow::Result<(String, Vec<BodyLimit>)> {
-        let (config, text) = Config::load(self.path).map_err(|error| anyhow::anyhow!("{error}"))?;
+        let (config, text) = Config::load(self.path).map_err(|error| anyhow::anyhow!(error.in_one_line()))?;
         let site = Site::new(&config, &text, Some(&self.shared.site.load()))?;
         let wanted = listeners::wanted(&config)?;
         let same = wanted.len() == self.listening.len()

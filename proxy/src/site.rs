@@ -42,6 +42,12 @@ impl Site {
     pub(crate) fn new(config: &Config, text: &str, before: Option<&Self>) -> Result<Self, SiteError> {
         let groups = config.upstream.iter().map(|upstream| Group::new(upstream).map(Arc::new));
         let groups: Vec<Arc<Group>> = groups.collect::<Result<_, _>>()?;
+        for group in &groups {
+            let known = before.and_then(|site| site.groups.iter().find(|known| known.name == group.name));
+            if let Some(known) = known {
+                group.carry_on(known);
+            }
+        }
         let zones = Zones::new(config, before.map(|site| &site.zones));
         let server = &config.server;
         Ok(Self {

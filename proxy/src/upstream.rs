@@ -65,6 +65,15 @@ impl Group {
         })
     }
 
+    /// What was known of the same peers before a reload.
+    pub(crate) fn carry_on(&self, before: &Self) {
+        for peer in &self.peers {
+            if let Some(known) = before.peers.iter().find(|known| known.pool_key == peer.pool_key) {
+                peer.carry_on(known, self.health.is_some());
+            }
+        }
+    }
+
     /// The next peer in turn that is up; when none is, the next one all the same.
     pub(crate) fn pick(&self, now_ns: u64, tried: &[SocketAddr]) -> Option<&Arc<Peer>> {
         let first = self.next.fetch_add(1, Ordering::Relaxed);
@@ -138,6 +147,20 @@ mod tests {
         let later_ns = 1_100_000_000;
         let ports = [port(&group, later_ns, &[]), port(&group, later_ns, &[])];
         assert!(ports.contains(&Some(1)) && ports.contains(&Some(2)));
+    }
+
+    #[test]
+    fn what_is_known_of_a_peer_is_carried_on() {
+        let (before, health) = (group(""), "health = {}");
+        before.peers[0].note_failure(5);
+        before.peers[1].set_healthy(false);
+        let after = group(health);
+        after.carry_on(&before);
+        let up: Vec<bool> = after.peers.iter().map(|peer| peer.is_up(6)).collect();
+        assert_eq!(up, [false, false]);
+        let unchecked = group("");
+        unchecked.carry_on(&before);
+        assert!(unchecked.peers[1].is_up(6), "nobody would find out that it is well again");
     }
 
     #[test]

@@ -66,14 +66,14 @@ pub(crate) fn wanted(config: &Config) -> anyhow::Result<Vec<(Speech, Option<Arc<
 /// Binds, or takes over what a running process handed on.
 pub(crate) fn listen(
     config: &Config,
-    mut taken_over: Vec<(SocketAddr, TcpListener)>,
+    taken_over: &mut Vec<(SocketAddr, TcpListener)>,
     gauges: &Gauges,
 ) -> anyhow::Result<Vec<Arc<Listening>>> {
     let mut listening = Vec::new();
     for (speech, certificates) in wanted(config)? {
         let handed = taken_over.iter().position(|(address, _)| *address == speech.address);
         let socket = match handed {
-            Some(position) => taken_over.swap_remove(position).1,
+            Some(position) => taken_over.remove(position).1,
             None => bind(speech.address)?,
         };
         socket.set_nonblocking(true)?;

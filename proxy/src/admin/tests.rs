@@ -60,7 +60,7 @@ fn started() -> Fixture {
     metrics.gauges.listener(([127, 0, 0, 1], 8080).into()).accepted.add(3);
     let sources = Sources { control: Arc::clone(&control) as _, metrics, clock: Clock::start() };
     let admin = Admin { listen: Some(([127, 0, 0, 1], 0).into()), token_env: None };
-    Fixture { server: AdminServer::start(&admin, sources).unwrap().unwrap(), control }
+    Fixture { server: AdminServer::start(&admin, sources, &mut Vec::new()).unwrap().unwrap(), control }
 }
 
 impl Fixture {

@@ -61,7 +61,10 @@ impl Writer {
                 next_tick = Instant::now() + TICK;
             }
             select! {
-                recv(rotate) -> _ => self.rotate(),
+                recv(rotate) -> _ => {
+                    self.drain(observations);
+                    self.rotate();
+                }
                 recv(stop) -> _ => break,
                 default(PAUSE) => {}
             }
@@ -99,9 +102,9 @@ impl Writer {
         }
     }
 
-    /// What is queued when the stop comes is written; what comes later is too late.
+    /// What is queued now is written: it belongs before a rotation, and what comes after a stop is too late.
     fn drain(&mut self, observations: &Receiver<Observation>) {
-        while let Ok(observation) = observations.try_recv() {
+        for observation in observations.try_iter().take(observations.len()) {
             self.write(observation);
         }
     }

@@ -54,6 +54,16 @@ impl Peer {
         }
     }
 
+    /// The same peer before a reload: what is known of its health still holds.
+    pub(super) fn carry_on(&self, before: &Self, is_checked: bool) {
+        let copy =
+            |to: &AtomicU64, from: &AtomicU64| to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+        copy(&self.failing_since_ns, &before.failing_since_ns);
+        copy(&self.down_until_ns, &before.down_until_ns);
+        self.fails.store(before.fails(), Ordering::Relaxed);
+        self.healthy.store(!is_checked || before.healthy.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
     pub(crate) fn is_up(&self, now_ns: u64) -> bool {
         self.healthy.load(Ordering::Relaxed) && self.down_until_ns.load(Ordering::Relaxed) <= now_ns
     }

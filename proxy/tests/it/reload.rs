@@ -51,7 +51,7 @@ fn a_broken_configuration_keeps_the_old_one_and_says_so() {
     let proxy = Proxy::of(&good);
     let mut client = Client::connect(proxy.address);
     for (bad, said) in [
-        (good.replace("prefix", "prefiks"), "prefiks"),
+        (good.replace("prefix", "prefiks"), "did you mean `prefix`?"),
         (good.replace("upstream = \"backend1\"", "upstream = \"nowhere\""), "nowhere"),
         (good.replace("X-Version = \"1\"", "X-Version = \"$nothing\""), "nothing"),
         (good.replace("127.0.0.1:0", "127.0.0.1:1"), "listeners cannot change"),
