@@ -42,14 +42,16 @@ pub(crate) enum Next {
 #[derive(Debug)]
 pub(crate) struct Tunnel {
     pub(crate) upstream: UpstreamConnection,
+    /// Of its route.
+    limits: Limits,
     serving: Serving,
     permit: Option<Permit>,
 }
 
 impl Tunnel {
     /// The connection, and what is to be held until the tunnel ends.
-    pub(crate) fn into_parts(self) -> (UpstreamConnection, impl Sized) {
-        (self.upstream, (self.serving, self.permit))
+    pub(crate) fn into_parts(self) -> (UpstreamConnection, Limits, impl Sized) {
+        (self.upstream, self.limits, (self.serving, self.permit))
     }
 }
 

@@ -16,8 +16,8 @@ mod writer;
 
 pub(crate) use observation::{Observation, Recording};
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, TrySendError};
 use kingtide_common::capture::{CaptureError, CaptureWriter};
@@ -31,6 +31,9 @@ use body::Bounds;
 use budget::Budget;
 use counts::{Counts, Shed};
 use writer::Writer;
+
+/// How long requests that are nearly over may take when the capture is closed; the others are too late.
+const CLOSE_GRACE: Duration = Duration::from_millis(250);
 
 /// What a row holds while it waits, besides its bodies and headers.
 const ROW_BYTES: u64 = 2 << 10;
@@ -66,6 +69,8 @@ pub(crate) struct TapWriter {
     done: crossbeam_channel::Receiver<Result<Ledger, CaptureError>>,
     stop: Sender<()>,
     rotate: Sender<()>,
+    /// Alive while requests that it recorded are not over.
+    tap: Weak<Tap>,
 }
 
 /// Starts the writer thread.
@@ -91,18 +96,20 @@ pub(crate) fn start(
     thread.spawn(move || finished.send(writer.run(&observations, &stopped, &rotations)))?;
     let memory_bytes = options.memory_bytes;
     let tap = Tap { queue, counts, bounds, exclude: options.exclude, clock, memory_bytes };
-    Ok((Arc::new(tap), TapWriter { done, stop, rotate }))
+    let tap = Arc::new(tap);
+    let writer = TapWriter { done, stop, rotate, tap: Arc::downgrade(&tap) };
+    Ok((tap, writer))
 }
 
 impl Tap {
     /// Begins the record of a request whose headers are complete; `None` when its path is not captured.
-    pub(crate) fn begin(&self, request: &RequestHead) -> Option<Recording> {
+    pub(crate) fn begin(self: &Arc<Self>, request: &RequestHead) -> Option<Recording> {
         let id = self.counts.accept();
         if self.exclude.iter().any(|prefix| request.path().starts_with(prefix.as_bytes())) {
             self.counts.filter();
             return None;
         }
-        Some(Recording::new(id, Arc::clone(&self.bounds), &request.fields))
+        Some(Recording::new(id, Arc::clone(self), &request.fields))
     }
 
     /// Hands a finished exchange over, or counts why not.
@@ -156,6 +163,11 @@ impl TapWriter {
 
     /// Writes what waits, seals the capture and returns its ledger; `None` when the deadline passed first.
     pub(crate) fn close(self, deadline: Duration) -> Option<Result<Ledger, CaptureError>> {
+        // A request that has just been answered is on its way here.
+        let grace = Instant::now() + CLOSE_GRACE.min(deadline);
+        while self.tap.strong_count() > 0 && Instant::now() < grace {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         // A writer that is gone already has left its result.
         let _ = self.stop.send(());
         self.done.recv_timeout(deadline).ok()

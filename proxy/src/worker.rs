@@ -62,9 +62,7 @@ impl Worker {
         if let Some(log) = &self.shared.access_log {
             log.log(&passage);
         }
-        if let Some(tap) = self.shared.tap.load().as_ref()
-            && let Some(observation) = Observation::of(passage)
-        {
+        if let Some((tap, observation)) = Observation::of(passage) {
             tap.offer(observation);
         }
     }

@@ -195,7 +195,10 @@ impl Ends<'_, '_> {
         serving.peer().note_success();
         self.passage.ending = Ending::Complete;
         match done {
-            Done::Upgraded => Next::Tunnel(Box::new(Tunnel { upstream: connection, serving, permit: None })),
+            Done::Upgraded => {
+                let limits = way.route.limits.clone();
+                Next::Tunnel(Box::new(Tunnel { upstream: connection, limits, serving, permit: None }))
+            }
             Done::Answered { reusable } => {
                 if reusable {
                     let group = way.group;

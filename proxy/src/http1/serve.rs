@@ -69,6 +69,8 @@ pub(crate) async fn serve(
         let site = session.worker.shared.site.load_full();
         match session.arrive(&site, first.take(), allow_http2).await {
             Arrived::Head(head, started_ns) => {
+                // Not the one from before the wait: a reload meanwhile counts.
+                let site = session.worker.shared.site.load_full();
                 if !session.request(&site, *head, started_ns).await {
                     return None;
                 }
@@ -189,8 +191,8 @@ impl Session {
         passage.answered_by = answered_by(&passage);
         match next {
             Next::Tunnel(through) => {
-                let (upstream, _counted) = through.into_parts();
-                tunnel(&mut self.http, upstream, &site.limits, &mut passage, self.worker.shared.clock).await;
+                let (upstream, limits, _counted) = through.into_parts();
+                tunnel(&mut self.http, upstream, &limits, &mut passage, self.worker.shared.clock).await;
                 self.worker.finish(passage);
                 false
             }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use kingtide_common::exchange::PacingPoint;
 
+use super::Tap;
 use super::body::{BodyCollector, Bounds, RawBody};
 use super::budget::Reservation;
 use super::pacing::PacingCurve;
@@ -14,7 +15,8 @@ use crate::passage::Passage;
 #[derive(Debug)]
 pub(crate) struct Recording {
     pub(crate) id: u64,
-    bounds: Arc<Bounds>,
+    /// Where it goes when it is over.
+    tap: Arc<Tap>,
     request: BodyCollector,
     response: Option<BodyCollector>,
     pacing: PacingCurve,
@@ -30,13 +32,13 @@ pub(crate) struct Bodies {
 
 impl Recording {
     /// Headers are complete: what their body is to be taken for.
-    pub(super) fn new(id: u64, bounds: Arc<Bounds>, fields: &Fields) -> Self {
-        let request = collector(fields, &bounds);
-        Self { id, bounds, request, response: None, pacing: PacingCurve::default() }
+    pub(super) fn new(id: u64, tap: Arc<Tap>, fields: &Fields) -> Self {
+        let request = collector(fields, &tap.bounds);
+        Self { id, tap, request, response: None, pacing: PacingCurve::default() }
     }
 
     pub(crate) fn begin_response(&mut self, fields: &Fields) {
-        self.response = Some(collector(fields, &self.bounds));
+        self.response = Some(collector(fields, &self.tap.bounds));
     }
 
     /// A piece of the request body arrived `at_us` after the headers.
@@ -76,13 +78,14 @@ pub(crate) struct Observation {
 }
 
 impl Observation {
-    /// `None` for what is not captured.
-    pub(crate) fn of(mut passage: Passage) -> Option<Self> {
+    /// With the tap that it is for; `None` for what is not captured.
+    pub(crate) fn of(mut passage: Passage) -> Option<(Arc<Tap>, Self)> {
         let recording = passage.recording.take()?;
+        let tap = Arc::clone(&recording.tap);
         let marks = &passage.marks;
         let (id, whole) = (recording.id, (marks.body_done_ns.is_some(), marks.response_last_ns.is_some()));
         let bodies = recording.finish(whole.0, whole.1);
-        Some(Self { id, passage: Box::new(passage), bodies, held: None })
+        Some((tap, Self { id, passage: Box::new(passage), bodies, held: None }))
     }
 
     /// Bytes of both heads.

@@ -60,13 +60,14 @@ impl Writer {
                 self.tick();
                 next_tick = Instant::now() + TICK;
             }
+            let pause = if observations.is_empty() { PAUSE } else { Duration::ZERO };
             select! {
                 recv(rotate) -> _ => {
                     self.drain(observations);
                     self.rotate();
                 }
                 recv(stop) -> _ => break,
-                default(PAUSE) => {}
+                default(pause) => {}
             }
         }
         self.drain(observations);
