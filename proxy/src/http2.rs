@@ -179,15 +179,7 @@ enum End {
 
 impl Http2 {
     fn new(receive: RecvStream, respond: SendResponse<Bytes>) -> Self {
-        Self {
-            receive,
-            respond,
-            send: None,
-            piece: Bytes::new(),
-            end: End::Open,
-            held: 0,
-            body_ended: false,
-        }
+        Self { receive, respond, send: None, piece: Bytes::new(), end: End::Open, held: 0, body_ended: false }
     }
 
     pub(crate) fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<BodyStep, BodyError>> {
