@@ -40,8 +40,9 @@ impl Certified {
     /// As a `[[listener.certificate]]`.
     pub(crate) fn listed(&self, hosts: &[&str]) -> String {
         format!(
-            "[[listener.certificate]]\nchain = {:?}\nkey = {:?}\nhosts = {hosts:?}\n",
-            self.chain, self.key
+            "[[listener.certificate]]\nchain = \"{}\"\nkey = \"{}\"\nhosts = {hosts:?}\n",
+            self.chain.display(),
+            self.key.display()
         )
     }
 }

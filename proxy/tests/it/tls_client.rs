@@ -13,7 +13,9 @@ use crate::wait::PATIENCE;
 /// Trusts these certificates and no other.
 pub(crate) fn trusting(trusted: &[&Certified], protocols: &[&[u8]]) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
-    trusted.iter().for_each(|certified| roots.add(certified.der()).unwrap());
+    for certified in trusted {
+        roots.add(certified.der()).unwrap();
+    }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let versions =
         ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();

@@ -55,7 +55,7 @@ fn bytes_pass_both_ways_and_the_exchange_is_a_101_without_a_body() {
     );
     assert_eq!(received.header("sec-websocket-version"), Some("13"));
     for length in [1_usize, 126, 70_000, 1_000_000] {
-        let sent: Vec<u8> = (0..length).map(|n| (n * 7 % 256) as u8).collect();
+        let sent: Vec<u8> = (0..=u8::MAX).cycle().take(length).collect();
         // Both directions at once: what comes back must be read while more is sent.
         let back = client.exchange_bytes(&sent, length);
         assert!(back == sent, "{length} bytes came back as they were");
@@ -90,7 +90,7 @@ fn a_silent_tunnel_ends_after_the_route_s_proxy_read_timeout() {
         assert_eq!(client.exchange_bytes(b"ping", 4), b"ping", "traffic keeps it");
     }
     assert_eq!(client.rest(), b"");
-    assert!(begun.elapsed() >= Duration::from_millis(1000), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
     assert_eq!(proxy.exchanges_once_there_are(1)[0].ending, Ending::UpstreamTimeout);
 }
 
