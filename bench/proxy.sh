@@ -45,6 +45,7 @@ WORK=$(mktemp -d)
 chmod 755 "$WORK"
 LOGS=$WORK
 . demo/servers.sh
+. bench/nginx.sh
 cleanup() {
   end_servers
   rm -rf "$WORK"
@@ -72,62 +73,6 @@ directory = "$WORK/capture"
 TOML
   start "$1" "$BIN/kingtide-proxy" --config "$WORK/$1.toml"
   AT[$1]=$URL SERVER[$1]=$PID
-}
-
-# Nginx cannot say which port it got, so it listens on a free one that was just let go.
-free_port() {
-  start port "$BIN/examples/sink"
-  PORT=${URL##*:}
-  kill "$PID" && wait "$PID" 2>/dev/null || true
-}
-
-nginx_config() {
-  cat <<CONF
-daemon off;
-worker_processes $CORES;
-pid $WORK/nginx.pid;
-error_log stderr warn;
-events { worker_connections 4096; }
-http {
-  access_log $WORK/access.log;
-  client_body_temp_path $WORK/body; proxy_temp_path $WORK/proxy; fastcgi_temp_path $WORK/fastcgi;
-  uwsgi_temp_path $WORK/uwsgi; scgi_temp_path $WORK/scgi;
-  client_max_body_size 0;
-  keepalive_requests 1000000;
-  upstream sink { server ${SINK#http://}; keepalive 64; keepalive_requests 1000000; }
-  server {
-    listen 127.0.0.1:$PORT;
-    location / {
-      proxy_pass http://sink;
-      proxy_http_version 1.1;
-      proxy_request_buffering off;
-      proxy_set_header Connection "";
-      proxy_set_header Host \$host;
-      proxy_set_header X-Real-IP \$remote_addr;
-      proxy_set_header X-Forwarded-For \$proxy_add_x_forwarded_for;
-      proxy_set_header X-Forwarded-Host \$host;
-      proxy_set_header X-Forwarded-Proto \$scheme;
-    }
-  }
-}
-CONF
-}
-
-start_nginx() {
-  free_port
-  nginx_config >"$WORK/nginx.conf"
-  nginx -e stderr -p "$WORK" -c "$WORK/nginx.conf" 2>"$WORK/nginx.err" &
-  PID=$!
-  PIDS+=("$PID")
-  for _ in $(seq 100); do
-    if (exec 3<>"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null; then
-      AT[nginx]=http://127.0.0.1:$PORT SERVER[nginx]=$PID
-      return
-    fi
-    kill -0 "$PID" 2>/dev/null || break
-    sleep 0.05
-  done
-  die "nginx did not start: $(cat "$WORK/nginx.err")"
 }
 
 # The server's processes: the main one and its children.
@@ -211,7 +156,8 @@ print_ledger() {
 
 start sink "$BIN/examples/sink"
 SINK=$URL
-start_nginx
+start_nginx off
+AT[nginx]=$URL SERVER[nginx]=$PID
 start_proxy off false
 start_proxy on true
 

@@ -1,5 +1,6 @@
-//! The backend of `bench/proxy.sh`: reads each body to its end and answers 200 at once, so that what is
-//! measured is the proxy before it. `classroom` would not do: its law makes requests wait.
+//! The backend of `bench/proxy.sh` and `bench/slow.sh`: reads each body to its end and answers 200 at once, so that what is
+//! measured is the proxy before it. `classroom` would not do: its law makes requests wait. `x-received` says
+//! how many bytes the body had, so that a client knows what came through.
 //!
 //! Listens on a free port of the loopback address and says which, like the other programs here.
 
@@ -32,12 +33,14 @@ async fn main() -> std::io::Result<()> {
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let mut body = request.into_body();
-    let mut whole = true;
+    let (mut whole, mut received) = (true, 0);
     while let Some(frame) = body.frame().await {
         whole &= frame.is_ok();
+        received += frame.ok().and_then(|frame| frame.into_data().ok()).map_or(0, |data| data.len());
     }
     let mut response = Response::new(Full::new(Bytes::from_static(ANSWER)));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert("x-received", HeaderValue::from(received));
     if !whole {
         *response.status_mut() = StatusCode::BAD_REQUEST;
     }
