@@ -104,11 +104,19 @@ impl Downstream<'_> {
         }
     }
 
-    /// The answer's body is whole.
-    pub(crate) fn finish(&mut self) {
+    /// Lines that came behind the request's body and go on behind it: HTTP/2's trailers.
+    pub(crate) fn request_trailers(&self) -> &[u8] {
+        match self {
+            Self::Http1(_) => &[],
+            Self::Http2(client) => client.request_trailers(),
+        }
+    }
+
+    /// The answer's body is whole; `trailers` are the lines behind it, which HTTP/2 carries.
+    pub(crate) fn finish(&mut self, trailers: &[u8]) {
         match self {
             Self::Http1(client) => client.finish(),
-            Self::Http2(client) => client.finish(),
+            Self::Http2(client) => client.finish(trailers),
         }
     }
 

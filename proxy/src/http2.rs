@@ -4,6 +4,7 @@
 //! back only when bytes were forwarded, so that a slow upstream slows the client and nothing piles up.
 
 mod head;
+mod trailers;
 
 use std::future::poll_fn;
 use std::io;
@@ -165,6 +166,10 @@ pub(crate) struct Http2 {
     /// Bytes of the request's body that were not forwarded yet.
     held: usize,
     body_ended: bool,
+    /// Lines behind the request's body.
+    request_trailers: Vec<u8>,
+    /// Behind the answer's.
+    answer_trailers: Option<http::HeaderMap>,
 }
 
 /// The answer's end.
@@ -179,7 +184,17 @@ enum End {
 
 impl Http2 {
     fn new(receive: RecvStream, respond: SendResponse<Bytes>) -> Self {
-        Self { receive, respond, send: None, piece: Bytes::new(), end: End::Open, held: 0, body_ended: false }
+        Self {
+            receive,
+            respond,
+            send: None,
+            piece: Bytes::new(),
+            end: End::Open,
+            held: 0,
+            body_ended: false,
+            request_trailers: Vec::new(),
+            answer_trailers: None,
+        }
     }
 
     pub(crate) fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<BodyStep, BodyError>> {
@@ -194,6 +209,11 @@ impl Http2 {
             }
             Some(Err(_)) => Poll::Ready(Err(BodyError::Gone)),
             None => {
+                let Ok(trailers) = ready!(self.receive.poll_trailers(cx)) else {
+                    return Poll::Ready(Err(BodyError::Gone));
+                };
+                self.request_trailers =
+                    trailers.map(|trailers| trailers::lines(&trailers)).unwrap_or_default();
                 self.body_ended = true;
                 Poll::Ready(Ok(BodyStep::End))
             }
@@ -203,6 +223,10 @@ impl Http2 {
     /// Trailers may still lie behind a body that was received to its end.
     pub(crate) fn body_is_done(&self) -> bool {
         self.body_ended || self.receive.is_end_stream()
+    }
+
+    pub(crate) fn request_trailers(&self) -> &[u8] {
+        &self.request_trailers
     }
 
     pub(crate) fn begin_answer(&mut self, head: AnswerHead, fields: impl FnOnce(&mut dyn FieldSink)) {
@@ -226,7 +250,8 @@ impl Http2 {
         self.piece = piece;
     }
 
-    pub(crate) fn finish(&mut self) {
+    pub(crate) fn finish(&mut self, trailers: &[u8]) {
+        self.answer_trailers = Some(trailers::of_lines(trailers)).filter(|trailers| !trailers.is_empty());
         if self.end == End::Open {
             self.end = End::Reached;
         }
@@ -237,7 +262,10 @@ impl Http2 {
         let Some(send) = &mut self.send else { return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())) };
         if self.piece.is_empty() {
             if self.end == End::Reached {
-                send.send_data(Bytes::new(), true).map_err(gone)?;
+                match self.answer_trailers.take() {
+                    Some(trailers) => send.send_trailers(trailers).map_err(gone)?,
+                    None => send.send_data(Bytes::new(), true).map_err(gone)?,
+                }
                 self.end = End::Told;
             }
             return Poll::Ready(Ok(0));
@@ -252,7 +280,7 @@ impl Http2 {
         };
         let part = self.piece.split_to(granted.min(self.piece.len()));
         let bytes = part.len();
-        let is_last = self.piece.is_empty() && self.end == End::Reached;
+        let is_last = self.piece.is_empty() && self.end == End::Reached && self.answer_trailers.is_none();
         send.send_data(part, is_last).map_err(gone)?;
         if is_last {
             self.end = End::Told;

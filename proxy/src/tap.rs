@@ -68,7 +68,7 @@ pub(crate) struct Tap {
 pub(crate) struct TapWriter {
     done: crossbeam_channel::Receiver<Result<Ledger, CaptureError>>,
     stop: Sender<()>,
-    rotate: Sender<()>,
+    rotate: Sender<Sender<()>>,
     /// Alive while requests that it recorded are not over.
     tap: Weak<Tap>,
 }
@@ -155,10 +155,10 @@ impl Tap {
 }
 
 impl TapWriter {
-    /// Seals the segment and begins another.
-    pub(crate) fn rotate(&self) {
-        // One that waits already is as good.
-        let _ = self.rotate.try_send(());
+    /// Seals the segment; what comes next begins another. `false` when that is not done by the deadline.
+    pub(crate) fn rotate(&self, deadline: Duration) -> bool {
+        let (tell, told) = crossbeam_channel::bounded(1);
+        self.rotate.send_timeout(tell, deadline).is_ok() && told.recv_timeout(deadline).is_ok()
     }
 
     /// Writes what waits, seals the capture and returns its ledger; `None` when the deadline passed first.

@@ -133,7 +133,7 @@ impl Ends<'_, '_> {
         if self.passage.request.method() != "HEAD" && answer.status != 204 {
             self.client.push(Bytes::copy_from_slice(&answer.body));
         }
-        self.client.finish();
+        self.client.finish(&[]);
         self.passage.ending = match self.flush(limits).await {
             Ok(()) => Ending::Complete,
             Err(ending) => ending,

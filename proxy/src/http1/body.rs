@@ -41,6 +41,14 @@ impl BodyReader {
         matches!(self, Self::Chunked { .. })
     }
 
+    /// The lines behind a chunked body.
+    pub(crate) fn trailers(&self) -> &[u8] {
+        match self {
+            Self::Chunked { decoder, .. } => decoder.trailers(),
+            _ => &[],
+        }
+    }
+
     /// The connection's end is the body's.
     pub(crate) fn ends_with_connection(&self) -> bool {
         matches!(self, Self::ToTheEnd)

@@ -5,7 +5,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-/// Bytes of one chunk's extension, and of all trailers, that are passed over.
+/// Bytes of one chunk's extension, and of all trailers.
 const IGNORED_BYTES_MAX: usize = 8 << 10;
 
 /// What the next bytes are.
@@ -44,17 +44,24 @@ pub(crate) struct Chunked {
     /// Of the size line while it is read, then of the data.
     left: u64,
     ignored: usize,
+    /// Lines behind the last chunk.
+    trailers: Vec<u8>,
 }
 
 impl Default for Chunked {
     fn default() -> Self {
-        Self { state: State::SizeStart, left: 0, ignored: 0 }
+        Self { state: State::SizeStart, left: 0, ignored: 0, trailers: Vec::new() }
     }
 }
 
 impl Chunked {
     pub(crate) fn is_done(&self) -> bool {
         self.state == State::Done
+    }
+
+    /// The lines behind the last chunk, with their ends; whole when the body is.
+    pub(crate) fn trailers(&self) -> &[u8] {
+        &self.trailers
     }
 
     /// The next bytes are data.
@@ -111,8 +118,8 @@ impl Chunked {
             (State::DataEnd | State::DataLf, b'\n') => State::SizeStart,
             (State::TrailerStart, b'\r') => State::EndLf,
             (State::TrailerStart | State::EndLf, b'\n') => State::Done,
-            (State::Trailer, b'\n') => State::TrailerStart,
-            (State::TrailerStart | State::Trailer, _) => self.ignore(State::Trailer)?,
+            (State::Trailer, b'\n') => self.trailer(byte, State::TrailerStart)?,
+            (State::TrailerStart | State::Trailer, _) => self.trailer(byte, State::Trailer)?,
             _ => return Err(Malformed),
         };
         Ok(())
@@ -128,6 +135,11 @@ impl Chunked {
     fn begin_chunk(&mut self) -> State {
         self.ignored = 0;
         if self.left == 0 { State::TrailerStart } else { State::Data }
+    }
+
+    fn trailer(&mut self, byte: u8, state: State) -> Result<State, Malformed> {
+        self.trailers.push(byte);
+        if self.trailers.len() > IGNORED_BYTES_MAX { Err(Malformed) } else { Ok(state) }
     }
 
     fn ignore(&mut self, state: State) -> Result<State, Malformed> {
@@ -200,6 +212,14 @@ mod tests {
     fn what_is_passed_over_is_bounded() {
         let mut endless = BytesMut::from(format!("5;{}", "x".repeat(10_000)).as_bytes());
         assert_eq!(Chunked::default().step(&mut endless), Err(Malformed));
+    }
+
+    #[test]
+    fn trailers_are_kept() {
+        let mut input = BytesMut::from("0\r\nA: b\r\nC: d\r\n\r\n".as_bytes());
+        let mut decoder = Chunked::default();
+        assert_eq!(decoder.step(&mut input), Ok(Step::End));
+        assert_eq!(decoder.trailers(), b"A: b\r\nC: d\r\n");
     }
 
     #[test]

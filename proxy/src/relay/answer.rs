@@ -122,7 +122,7 @@ impl Relay<'_, '_> {
         if self.passage.marks.response_last_ns.is_none() {
             self.passage.marks.response_last_ns = Some(self.terms.clock.now_ns());
         }
-        self.client.finish();
+        self.client.finish(self.answer_body.trailers());
         self.answer = AnswerState::Flush;
     }
 

@@ -175,8 +175,11 @@ impl Relay<'_, '_> {
     fn end_source(&mut self) {
         self.upload.source_ended = true;
         if self.terms.framing == Framing::Chunked {
-            let end: &[u8] = if self.upload.chunk_open { b"\r\n0\r\n\r\n" } else { b"0\r\n\r\n" };
-            self.upstream.output.text.put_slice(end);
+            let end: &[u8] = if self.upload.chunk_open { b"\r\n0\r\n" } else { b"0\r\n" };
+            let text = &mut self.upstream.output.text;
+            text.put_slice(end);
+            text.put_slice(self.client.request_trailers());
+            text.put_slice(b"\r\n");
         }
     }
 }

@@ -138,10 +138,10 @@ impl Recorder {
                 None => Err("nothing is being recorded".to_owned()),
             },
             CaptureCommand::Rotate => match &self.state().writer {
-                Some(writer) => {
-                    writer.rotate();
+                Some(writer) if writer.rotate(CLOSE_DEADLINE) => {
                     Ok("the segment is sealed, the next one begins".to_owned())
                 }
+                Some(_) => Err("the capture's writer did not answer in time".to_owned()),
                 None => Err("nothing is being recorded".to_owned()),
             },
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, select};
+use crossbeam_channel::{Receiver, Sender, select};
 use kingtide_common::capture::{CaptureError, CaptureWriter, Dropped};
 use kingtide_common::exchange::Record;
 use kingtide_common::ledger::Ledger;
@@ -45,7 +45,7 @@ impl Writer {
         mut self,
         observations: &Receiver<Observation>,
         stop: &Receiver<()>,
-        rotate: &Receiver<()>,
+        rotate: &Receiver<Sender<()>>,
     ) -> Result<Ledger, CaptureError> {
         let mut next_tick = Instant::now() + TICK;
         loop {
@@ -62,9 +62,11 @@ impl Writer {
             }
             let pause = if observations.is_empty() { PAUSE } else { Duration::ZERO };
             select! {
-                recv(rotate) -> _ => {
+                recv(rotate) -> asked => {
                     self.drain(observations);
                     self.rotate();
+                    // Who asked may have given up.
+                    let _ = asked.map(|done| done.send(()));
                 }
                 recv(stop) -> _ => break,
                 default(pause) => {}

@@ -354,3 +354,36 @@ async fn the_edge_answers_http2_too() {
     assert!(answer(response).await.is_err(), "444 says nothing");
     assert_eq!(client.get("/health").await.status, 200, "and ends its own stream only");
 }
+
+#[tokio::test]
+async fn trailers_go_both_ways() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let backend = std::thread::spawn(move || {
+        use std::io::{Read as _, Write as _};
+        let (mut stream, _) = listener.accept().unwrap();
+        let (mut request, mut byte) = (Vec::new(), [0]);
+        while !request.windows(3).any(|three| three == b"0\r\n") || !request.ends_with(b"\r\n\r\n") {
+            stream.read_exact(&mut byte).unwrap();
+            request.push(byte[0]);
+        }
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        write!(stream, "{head}2\r\nok\r\n0\r\nServer-Timing: db;dur=5\r\n\r\n").unwrap();
+        String::from_utf8(request).unwrap()
+    });
+    let proxy = before(address, "");
+    let client = Http2::connect(proxy.address).await;
+    let (response, mut stream) = client.begin(request(Method::POST, "/upload"), false).await;
+    stream.send_data("body".into(), false).unwrap();
+    let digest = [("x-digest", "abc")]
+        .map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_static(value)));
+    stream.send_trailers(digest.into_iter().collect()).unwrap();
+
+    let mut body = patiently("an answer", response).await.unwrap().into_body();
+    assert_eq!(body.data().await.unwrap().unwrap(), "ok");
+    assert!(body.data().await.is_none());
+    let trailers = body.trailers().await.unwrap().unwrap();
+    assert_eq!(trailers["server-timing"], "db;dur=5");
+    let request = backend.join().unwrap();
+    assert!(request.ends_with("4\r\nbody\r\n0\r\nx-digest: abc\r\n\r\n"), "{request}");
+}
