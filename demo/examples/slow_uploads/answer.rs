@@ -59,6 +59,6 @@ mod tests {
     #[test]
     fn what_is_no_answer_is_an_error() {
         assert!(Answer::parse(b"hello\r\n\r\n").is_err());
-        assert!(Answer::parse(&[b'a'; HEAD_BYTES_MAX + 1]).is_err());
+        assert!(Answer::parse(&vec![b'a'; HEAD_BYTES_MAX + 1]).is_err());
     }
 }
