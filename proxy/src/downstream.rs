@@ -74,11 +74,13 @@ impl Downstream<'_> {
         }
     }
 
-    /// Tells a client that waits to be told to go on with its body.
-    pub(crate) fn send_continue(&mut self) {
-        if let Self::Http1(client) = self {
-            client.send_continue();
+    /// Tells a client that waits to be told to go on with its body; whether that is still to be sent.
+    pub(crate) fn send_continue(&mut self) -> bool {
+        match self {
+            Self::Http1(client) => client.send_continue(),
+            Self::Http2(client) => return client.send_continue(),
         }
+        true
     }
 
     /// Begins the answer with its head; `fields` writes them.

@@ -225,6 +225,15 @@ impl Http2 {
         self.body_ended || self.receive.is_end_stream()
     }
 
+    /// The connection's task sends it, so nothing is left to be sent here.
+    pub(crate) fn send_continue(&mut self) -> bool {
+        let mut interim = Response::new(());
+        *interim.status_mut() = http::StatusCode::CONTINUE;
+        // A stream that is gone already is noticed where its body is read.
+        let _ = self.respond.send_informational(interim);
+        false
+    }
+
     pub(crate) fn request_trailers(&self) -> &[u8] {
         &self.request_trailers
     }

@@ -68,7 +68,9 @@ impl Ends<'_, '_> {
 
     /// Tells the client to go on with its body.
     pub(super) async fn send_continue(&mut self) -> Result<(), Failure> {
-        self.client.send_continue();
+        if !self.client.send_continue() {
+            return Ok(());
+        }
         poll_fn(|cx| {
             loop {
                 match self.client.poll_send(cx) {

@@ -51,7 +51,7 @@ pub(super) fn of(parts: &Parts, bodyless: bool) -> Result<RequestHead, BadHead> 
             host,
             framing: framing(parts, bodyless)?,
             keep_alive: true,
-            expects_continue: false,
+            expects_continue: !bodyless && expects_continue(parts),
             is_websocket: false,
         },
         fields: Fields::new(text.bytes, text.lines),
@@ -74,6 +74,11 @@ fn fields(parts: &Parts, text: &mut Text) {
     if !cookies.is_empty() {
         text.field(b"cookie", &cookies.join(&b"; "[..]));
     }
+}
+
+fn expects_continue(parts: &Parts) -> bool {
+    let expect = parts.headers.get(http::header::EXPECT);
+    expect.is_some_and(|expect| expect.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
 fn framing(parts: &Parts, bodyless: bool) -> Result<Framing, BadHead> {

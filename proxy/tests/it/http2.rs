@@ -72,6 +72,19 @@ fn curl_uploads_over_h2_by_prior_knowledge_and_by_alpn() {
     assert_eq!(exchanges.iter().filter(|exchange| exchange.tls_us.is_some()).count(), 1);
 }
 
+/// curl waits a second when nobody answers its `Expect`.
+#[test]
+fn expect_is_answered_over_h2_too() {
+    let backend = answering("{}");
+    let proxy = before(backend.address, "");
+    let url = format!("http://{}/upload", proxy.address);
+    let sent = ["--http2-prior-knowledge", "-H", "Expect: 100-continue", "--data-binary", "audio", &url];
+    let answer =
+        run("curl", "curl", &[&["--silent", "--show-error", "--max-time", "20"], &sent[..]].concat());
+    assert_eq!(answer, "{}");
+    assert!(proxy.stop().exchange().instants.done_us.unwrap() < 1_000_000, "it did not wait in vain");
+}
+
 #[test]
 fn nghttp_and_h2load_find_nothing_to_complain_about() {
     let backend = answering("{}");
