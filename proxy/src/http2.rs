@@ -79,7 +79,9 @@ pub(crate) async fn serve(worker: Rc<Worker>, connection: Arc<Connection>, strea
             if !is_idle {
                 idle_since = Instant::now();
             }
-            timer.poll(Some(idle_since + idle_timeout), cx).map(|()| None)
+            // A client that does not answer to its GOAWAY is not waited for.
+            let patience = if drained { DRAIN_GRACE.min(idle_timeout) } else { idle_timeout };
+            timer.poll(Some(idle_since + patience), cx).map(|()| None)
         });
         match next.await {
             Some(Some(Ok((request, respond)))) => {

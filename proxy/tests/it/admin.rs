@@ -119,10 +119,13 @@ fn the_capture_is_stopped_started_and_rotated_by_post() {
     let mut client = Client::connect(proxy.address);
     let mut request = |path: &str| assert_eq!(status(&client.ask(get(path)).0), 200);
     request("/before");
+    // An exchange is over a little after its client has the answer.
+    proxy.exchanges_once_there_are(1);
     assert_eq!(ask(&proxy, "GET /capture/stop", "").0, 405);
     let (code, said) = ask(&proxy, "POST /capture/rotate", "");
     assert_eq!(code, 200, "{said}");
     request("/rotated");
+    proxy.exchanges_once_there_are(2);
     assert_eq!(ask(&proxy, "POST /capture/stop", "").0, 200);
     assert_eq!(status_of(&proxy)["capture"]["state"], "off");
     request("/unrecorded");

@@ -14,6 +14,7 @@ use kingtide_common::exchange::{AnsweredBy, Ending};
 
 use crate::backend::{answering, replying, scripted, write_answer};
 use crate::certificates::Certified;
+use crate::client::Client;
 use crate::http2_client::{Http2, answer, patiently, request, send, send_until_stuck};
 use crate::proxy::{Proxy, recording, route_all};
 
@@ -281,6 +282,19 @@ async fn a_drain_says_goaway_and_finishes_the_streams() {
     assert!(left.status.success());
     let endings: Vec<_> = left.exchanges().iter().map(|exchange| exchange.ending).collect();
     assert_eq!(endings, [Ending::Complete; 2]);
+}
+
+/// GOAWAY is followed by a PING, whose answer never comes here.
+#[test]
+fn a_client_that_does_not_react_holds_no_drain_up() {
+    let backend = answering("{}");
+    let text = recording(backend.address).replace("\"10s\"", "\"1h\"") + &route_all("");
+    let proxy = Proxy::of(&text);
+    let mut mute = Client::connect(proxy.address);
+    mute.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
+    // The server's SETTINGS: the connection is HTTP/2's now.
+    assert_eq!(mute.bytes(9)[3], 4);
+    assert!(proxy.stop().status.success());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
