@@ -42,9 +42,13 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+use accept::tls::BadCertificate;
+use admin::AdminError;
 use cli::{Arguments, Command};
 use config::Config;
 use kingtide_common::config::ConfigError;
+use site::SiteError;
+use upstream::GroupError;
 
 /// What workers allocate, the capture's writer frees: the system's allocator takes a lock for it.
 #[global_allocator]
@@ -78,15 +82,24 @@ fn main() -> ExitCode {
     }
 }
 
-/// A file that the configuration names may be wrong too.
+/// What the configuration names may be wrong too.
 fn fail(error: anyhow::Error) -> ExitCode {
     match error.downcast::<ConfigError>() {
         Ok(error) => refuse(error),
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::from(FAILED)
+            ExitCode::from(if is_bad_input(&error) { BAD_INPUT } else { FAILED })
         }
     }
+}
+
+/// The user's to mend in the configuration, unlike an address in use or a name that does not resolve now.
+fn is_bad_input(error: &anyhow::Error) -> bool {
+    let unusable =
+        matches!(error.downcast_ref(), Some(SiteError::Route(_) | SiteError::Group(GroupError::Tls { .. })));
+    unusable
+        || matches!(error.downcast_ref(), Some(AdminError::Access(_)))
+        || error.downcast_ref::<BadCertificate>().is_some()
 }
 
 fn refuse(error: ConfigError) -> ExitCode {

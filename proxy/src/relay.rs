@@ -67,6 +67,8 @@ pub(crate) struct Terms<'a> {
     pub(crate) fields: &'a dyn Fn(&ResponseHead, &mut dyn FieldSink),
     /// How the body goes to the upstream.
     pub(crate) framing: Framing,
+    /// Whether the process drains: the connection then ends with this answer.
+    pub(crate) is_draining: &'a dyn Fn() -> bool,
     /// Keeps what was sent, so that it can be sent again.
     pub(crate) keep_sent: bool,
 }

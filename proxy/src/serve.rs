@@ -4,6 +4,7 @@ mod capture;
 mod control;
 mod worker_thread;
 
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
@@ -92,7 +93,7 @@ pub(crate) fn run(path: &Path, config: &Config, text: &str) -> anyhow::Result<()
     let mut admin = AdminServer::start(&config.admin, sources, &mut taken_over)?;
     drop(taken_over);
     if let Some(admin) = &admin {
-        println!("admin on http://{}", admin.address);
+        let _ = writeln!(std::io::stdout(), "admin on http://{}", admin.address);
     }
     let (workers, seats) = worker_thread::start_all(config.server.threads, &shared)?;
     let dealer = Dealer { workers: seats, open: Arc::default() };
@@ -190,7 +191,8 @@ impl Process<'_> {
     }
 
     fn watch_health(&mut self) {
-        self.health.abort_all();
+        // Dropping the former ends them.
+        self.health = JoinSet::new();
         for group in &self.shared.site.load().groups {
             self.health.spawn(health::watch(Arc::clone(group)));
         }

@@ -1,5 +1,6 @@
 //! Listening sockets and what they speak.
 
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
@@ -39,7 +40,8 @@ impl Listening {
     /// Says where it listens, for people and scripts.
     pub(crate) fn announce(&self) {
         let scheme = if self.speech.tls { "https" } else { "http" };
-        println!("listening on {scheme}://{}", self.address);
+        // Nobody may be reading.
+        let _ = writeln!(std::io::stdout(), "listening on {scheme}://{}", self.address);
     }
 }
 

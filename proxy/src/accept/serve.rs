@@ -26,6 +26,10 @@ use crate::{http1, http2};
 /// Where a limit is off: a connection that says nothing is not kept for ever.
 const PATIENCE: Duration = Duration::from_hours(1);
 
+/// How long to wait for the rest of a PROXY protocol header before looking again, at first and at most.
+const ANNOUNCED_PAUSE: Duration = Duration::from_millis(2);
+const ANNOUNCED_PAUSE_MAX: Duration = Duration::from_millis(200);
+
 /// Serves a connection to its end.
 pub(crate) async fn serve(worker: Rc<Worker>, arrival: Arrival) {
     let Arrival { stream, peer, local, listening, accepted_ns, accepted, open } = arrival;
@@ -74,6 +78,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, arrival: Arrival) {
 async fn announced(stream: &mut TcpStream) -> io::Result<Header> {
     let malformed = || io::Error::from(io::ErrorKind::InvalidData);
     let mut bytes = [0; HEADER_BYTES_MAX];
+    let mut pause = ANNOUNCED_PAUSE;
     loop {
         let seen = stream.peek(&mut bytes).await?;
         match proxy_protocol::parse(&bytes[..seen]) {
@@ -83,8 +88,11 @@ async fn announced(stream: &mut TcpStream) -> io::Result<Header> {
                 return Ok(header);
             }
             Ok(None) if seen == 0 => return Err(malformed()),
-            // What was peeked stays readable, so waiting for more would spin.
-            Ok(None) => tokio::time::sleep(Duration::from_millis(5)).await,
+            // What was peeked stays readable, and an end behind it is not seen: waiting for more would spin.
+            Ok(None) => {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(ANNOUNCED_PAUSE_MAX);
+            }
             Err(proxy_protocol::Malformed) => return Err(malformed()),
         }
     }

@@ -37,11 +37,17 @@ fn matches(host: &str, name: &str) -> bool {
     }
 }
 
+/// A certificate or key that cannot be used; names the file.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:#}")]
+pub(crate) struct BadCertificate(anyhow::Error);
+
 /// Reads the certificates of a listener.
-pub(crate) fn server_config(listener: &Listener) -> anyhow::Result<Arc<ServerConfig>> {
+pub(crate) fn server_config(listener: &Listener) -> Result<Arc<ServerConfig>, BadCertificate> {
     let read =
         |certificate: &Certificate| Ok((certificate.hosts.clone(), Arc::new(certified_key(certificate)?)));
-    let certificates = listener.certificate.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
+    let certificates =
+        listener.certificate.iter().map(read).collect::<anyhow::Result<Vec<_>>>().map_err(BadCertificate)?;
     let mut config =
         ServerConfig::builder().with_no_client_auth().with_cert_resolver(Arc::new(ByName { certificates }));
     let http1 = b"http/1.1".to_vec();

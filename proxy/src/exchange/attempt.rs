@@ -164,6 +164,7 @@ impl Ends<'_, '_> {
             limits: &way.route.limits,
             clock: self.worker.shared.clock,
             fields: &fields,
+            is_draining: &|| self.worker.shared.is_draining(),
             framing: way.framing,
             keep_sent: way.upload.is_none() && self.passage.request.is_idempotent(),
         };

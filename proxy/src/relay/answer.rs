@@ -68,7 +68,8 @@ impl Relay<'_, '_> {
         if upgraded && !self.passage.request.facts.is_websocket {
             return Err(Failure::UpstreamMalformed);
         }
-        let answer = AnswerHead { status: head.status, framing: head.framing, close: false };
+        let answer =
+            AnswerHead { status: head.status, framing: head.framing, close: (self.terms.is_draining)() };
         self.client.begin_answer(answer, |sink| (self.terms.fields)(&head, sink));
         self.passage.status = Some(head.status);
         self.answer_body = BodyReader::new(head.framing);

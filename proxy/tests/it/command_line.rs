@@ -90,3 +90,19 @@ fn an_address_in_use_is_named() {
     assert_eq!(output.status.code(), FAILED);
     assert!(errors.contains(&format!("cannot listen on {address}")), "{errors}");
 }
+
+#[test]
+fn what_a_configuration_names_and_cannot_be_used_is_bad_input() {
+    let certificate = "[[listener]]\naddress = \"127.0.0.1:0\"\ncertificate = [{ chain = \"no-such.pem\", key = \"no-such.key\" }]\n";
+    for (config, said) in [
+        (good() + certificate, "no-such.pem"),
+        (good() + "[admin]\nlisten = \"0.0.0.0:0\"\n", "token_env"),
+        (good().replace("prefix =", "response_headers = { X = \"$nothing\" }\nprefix ="), "$nothing"),
+    ] {
+        for more in [&[][..], &["--check"]] {
+            let (output, errors) = run(&config, more);
+            assert_eq!(output.status.code(), BAD_INPUT, "{errors}");
+            assert!(errors.contains(said), "{errors}");
+        }
+    }
+}
