@@ -16,6 +16,10 @@ use crate::worker::{Shared, Worker};
 /// How often idle upstream connections are looked at.
 const SWEEP: Duration = Duration::from_secs(5);
 
+/// Threads of a worker that write and read spooled uploads. Each has memory of its own; more of them than the
+/// disk serves at once gain nothing.
+const SPOOL_THREADS_MAX: usize = 8;
+
 /// All workers.
 #[derive(Debug)]
 pub(crate) struct Workers {
@@ -30,7 +34,10 @@ pub(crate) fn start_all(threads: usize, shared: &Arc<Shared>) -> std::io::Result
     for number in 0..count {
         let (inbox, arrivals) = unbounded_channel();
         let shared = Arc::clone(shared);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(SPOOL_THREADS_MAX)
+            .build()?;
         let thread = std::thread::Builder::new().name(format!("worker-{number}"));
         let run = move || LocalSet::new().block_on(&runtime, work(Rc::new(Worker::new(shared)), arrivals));
         handles.push(thread.spawn(run)?);
