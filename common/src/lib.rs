@@ -2,9 +2,11 @@
 //!
 //! The capture format ([`capture`], [`exchange`], [`fingerprint`], [`ledger`]), the stages of an exchange
 //! ([`stages`]), how configuration and JSON are read ([`config`], [`json`]), the units of both ([`units`]),
-//! the latency recorder ([`latency`]) and the file bodies of uploads ([`audio`]). Nothing here opens a socket.
+//! the latency recorder ([`latency`]), the file bodies of uploads ([`audio`]), and what becomes of foreign
+//! bytes before they may be kept ([`body`], [`pacing`], [`redact`]). Nothing here opens a socket.
 
 pub mod audio;
+pub mod body;
 pub mod capture;
 pub mod config;
 pub mod exchange;
@@ -12,5 +14,7 @@ pub mod fingerprint;
 pub mod json;
 pub mod latency;
 pub mod ledger;
+pub mod pacing;
+pub mod redact;
 pub mod stages;
 pub mod units;

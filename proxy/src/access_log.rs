@@ -28,7 +28,7 @@ use crate::clock::Clock;
 use crate::config;
 use crate::config::LogFormat;
 use crate::passage::Passage;
-use crate::redact::Rules;
+use kingtide_common::redact::Rules;
 use writer::{Signals, Writer};
 
 /// Lines that may wait for the writer.

@@ -13,7 +13,7 @@ use kingtide_common::config::{self, ConfigError};
 use kingtide_common::units::{ByteSize, Span};
 use serde::{Deserialize, Serialize};
 
-use crate::redact::Privacy;
+use kingtide_common::redact::Privacy;
 pub(crate) use limits::{Connections, Limit, Limits, Mode, Rate, RequestRate, RouteLimits, Zone, ZoneKey};
 pub(crate) use network::Network;
 

@@ -16,7 +16,6 @@ mod limits;
 mod message;
 mod metrics;
 mod passage;
-mod redact;
 mod relay;
 mod routes;
 #[cfg(test)]

@@ -4,14 +4,9 @@
 //! is marked and the rest of the session is left out too; each accepted request ends in exactly one
 //! counted state (see [`kingtide_common::ledger`]), and what was left out becomes a gap in the capture.
 
-pub(crate) mod body;
-mod budget;
 mod counts;
 mod describe;
-mod disposition;
-mod multipart;
 mod observation;
-mod pacing;
 mod writer;
 
 pub(crate) use observation::{Observation, Recording};
@@ -20,15 +15,15 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, TrySendError};
+use kingtide_common::body::Bounds;
+use kingtide_common::body::budget::Budget;
 use kingtide_common::capture::{CaptureError, CaptureWriter};
 use kingtide_common::ledger::Ledger;
+use kingtide_common::redact::Redactor;
 
 use crate::admin::QueueFacts;
 use crate::clock::Clock;
 use crate::message::RequestHead;
-use crate::redact::Redactor;
-use body::Bounds;
-use budget::Budget;
 use counts::{Counts, Shed};
 use writer::Writer;
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use memchr::memchr;
 
-use crate::redact::Rules;
+use kingtide_common::redact::Rules;
 
 const MASK: &[u8] = b"***";
 

@@ -12,9 +12,9 @@ use kingtide_common::ledger::Ledger;
 use crate::admin::{CaptureCommand, CaptureFacts, CaptureState};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::redact::{Redactor, Rules};
 use crate::tap::{self, TapOptions, TapWriter};
 use crate::worker::Shared;
+use kingtide_common::redact::{Redactor, Rules};
 
 const PROGRAM: &str = concat!("kingtide-proxy ", env!("CARGO_PKG_VERSION"));
 /// How long the writer may take for what still waits when the traffic is over.

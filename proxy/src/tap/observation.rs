@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use kingtide_common::body::budget::Reservation;
+use kingtide_common::body::{BodyCollector, Bounds, RawBody};
 use kingtide_common::exchange::PacingPoint;
+use kingtide_common::pacing::PacingCurve;
 
 use super::Tap;
-use super::body::{BodyCollector, Bounds, RawBody};
-use super::budget::Reservation;
-use super::pacing::PacingCurve;
 use crate::message::Fields;
 use crate::passage::Passage;
 

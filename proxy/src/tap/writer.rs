@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, select};
+use kingtide_common::body::describe::Describer;
 use kingtide_common::capture::{CaptureError, CaptureWriter, Dropped};
 use kingtide_common::exchange::Record;
 use kingtide_common::ledger::Ledger;
+use kingtide_common::redact::Redactor;
 
 use super::Observation;
 use super::counts::{Counts, Shed};
-use super::describe::Describer;
+use super::describe::Recorder;
 use crate::clock::Clock;
-use crate::redact::Redactor;
 
 /// How often waiting rows, gaps and the ledger are looked at.
 const TICK: Duration = Duration::from_millis(200);
@@ -24,7 +25,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(super) struct Writer {
     capture: CaptureWriter,
-    describer: Describer,
+    recorder: Recorder,
     counts: Arc<Counts>,
 }
 
@@ -36,8 +37,8 @@ impl Writer {
         clock: Clock,
         body_bytes_max: usize,
     ) -> Self {
-        let describer = Describer { redactor, clock, body_bytes_max };
-        Self { capture, describer, counts }
+        let recorder = Recorder { describer: Describer { redactor, body_bytes_max }, clock };
+        Self { capture, recorder, counts }
     }
 
     /// Writes until told to stop, then what still waits, then seals.
@@ -77,7 +78,7 @@ impl Writer {
     }
 
     fn write(&mut self, observation: Observation) {
-        let exchange = self.describer.exchange(observation);
+        let exchange = self.recorder.exchange(observation);
         let written = self.capture.push(Record::Exchange(Box::new(exchange)), Instant::now());
         self.account(written);
     }
@@ -121,7 +122,7 @@ impl Writer {
         let written = self.capture.flush(now);
         self.account(written);
         let ledger = self.counts.close();
-        let clock = self.describer.clock;
+        let clock = self.recorder.clock;
         self.capture.close(ledger, clock.utc_ns(clock.now_ns()))?;
         Ok(ledger)
     }

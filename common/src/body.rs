@@ -1,12 +1,17 @@
 //! What is kept of a body while it passes: its size always, its text or its parts up to a bound.
 
+pub mod budget;
+pub mod describe;
+mod disposition;
+mod multipart;
+
 use std::io::Read;
 use std::sync::Arc;
 
 use blake3::Hasher;
 
-use super::budget::{Budget, Reservation};
-use super::multipart::{Malformed, RawPart, Scanner};
+use budget::{Budget, Reservation};
+use multipart::{Malformed, RawPart, Scanner};
 
 /// What a multipart scan holds at most besides its fields.
 const SCANNER_BYTES: u64 = 16 << 10;
@@ -18,25 +23,25 @@ const NO_BUDGET: &str = "the memory budget of the tap was used up";
 
 /// Bounds on what is kept.
 #[derive(Debug, Clone)]
-pub(crate) struct Bounds {
+pub struct Bounds {
     /// Bytes of a text body, or of all fields of a multipart body.
-    pub(crate) body_bytes_max: usize,
+    pub body_bytes_max: usize,
     /// Bytes of a file that go into its hash.
-    pub(crate) hash_bytes_max: u64,
-    pub(crate) budget: Arc<Budget>,
+    pub hash_bytes_max: u64,
+    pub budget: Arc<Budget>,
     /// Keyed.
-    pub(crate) hasher: Hasher,
+    pub hasher: Hasher,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum TextKind {
+pub enum TextKind {
     Json,
     Form,
 }
 
 /// A body as it was seen, not yet redacted.
 #[derive(Debug, Default)]
-pub(crate) enum RawBody {
+pub enum RawBody {
     #[default]
     Empty,
     Text {
@@ -57,7 +62,7 @@ pub(crate) enum RawBody {
 
 /// Looks at one body as its pieces go by.
 #[derive(Debug)]
-pub(crate) struct BodyCollector {
+pub struct BodyCollector {
     bytes: u64,
     keep: Keep,
 }
@@ -72,7 +77,7 @@ enum Keep {
 
 impl BodyCollector {
     /// For a body with these headers; `None` for a type that is not there.
-    pub(crate) fn new(content_type: Option<&str>, coding: Option<&str>, bounds: &Bounds) -> Self {
+    pub fn new(content_type: Option<&str>, coding: Option<&str>, bounds: &Bounds) -> Self {
         let keep = match (Kind::of(content_type.unwrap_or_default()), coding) {
             (Kind::Text(kind), coding) => text(kind, coding.map(str::to_owned), bounds),
             (Kind::Multipart(boundary), None) => multipart(&boundary, bounds),
@@ -82,7 +87,7 @@ impl BodyCollector {
         Self { bytes: 0, keep }
     }
 
-    pub(crate) fn take(&mut self, piece: &[u8]) {
+    pub fn take(&mut self, piece: &[u8]) {
         self.bytes += piece.len() as u64;
         let refused = match &mut self.keep {
             Keep::Text { bytes, bytes_max, held, .. } => take_text(bytes, *bytes_max, held, piece).err(),
@@ -95,12 +100,12 @@ impl BodyCollector {
     }
 
     /// Bytes that went by.
-    pub(crate) fn bytes(&self) -> u64 {
+    pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
     /// The body, once it is over; `complete` when its end was seen.
-    pub(crate) fn finish(self, complete: bool) -> RawBody {
+    pub fn finish(self, complete: bool) -> RawBody {
         match self.keep {
             _ if self.bytes == 0 => RawBody::Empty,
             Keep::Unread(why) => RawBody::Unread(why),
@@ -183,7 +188,7 @@ fn boundary(parameters: &str) -> Option<String> {
 }
 
 /// A text body without its content coding; at most [`DECODED_FACTOR`] times the bound.
-pub(crate) fn decoded(bytes: &[u8], coding: Option<&str>, bytes_max: usize) -> Result<String, String> {
+pub fn decoded(bytes: &[u8], coding: Option<&str>, bytes_max: usize) -> Result<String, String> {
     let limit = bytes_max.saturating_mul(DECODED_FACTOR);
     let plain = match coding.map(str::to_ascii_lowercase).as_deref() {
         None | Some("identity" | "") => bytes.to_vec(),

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use kingtide_common::config::{self, ConfigError};
+use crate::config::{self, ConfigError};
 use regex::Regex;
 use serde::Deserialize;
 
@@ -24,7 +24,7 @@ struct File {
 
 /// The rules, ready to be asked.
 #[derive(Debug)]
-pub(crate) struct Rules {
+pub struct Rules {
     /// Lower case.
     headers: HashSet<String>,
     plain_headers: HashSet<String>,
@@ -37,12 +37,12 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    pub(crate) fn built_in() -> Self {
+    pub fn built_in() -> Self {
         let file = config::parse("configs/redaction.toml", BUILT_IN).expect("the shipped rules are tested");
         Self::from_file("configs/redaction.toml", BUILT_IN, &file).expect("the shipped rules are tested")
     }
 
-    pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let (file, text) = config::load(path)?;
         Self::from_file(&path.display().to_string(), &text, &file)
     }
@@ -72,7 +72,7 @@ impl Rules {
     }
 
     /// A field whose value, and all below it, is a secret.
-    pub(crate) fn is_secret(&self, field: &str) -> bool {
+    pub fn is_secret(&self, field: &str) -> bool {
         let field = normal(field);
         self.names.contains(&field)
             || self.words.iter().any(|word| field.contains(word))

@@ -7,17 +7,17 @@ mod headers;
 mod rules;
 mod values;
 
-pub(crate) use rules::Rules;
+pub use rules::Rules;
 
 use std::borrow::Cow;
 
-use kingtide_common::fingerprint::Fingerprinter;
-use kingtide_common::json;
+use crate::fingerprint::Fingerprinter;
+use crate::json;
 
 /// How much is hidden.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Privacy {
+pub enum Privacy {
     /// Secrets and personal fields.
     #[default]
     Default,
@@ -27,30 +27,30 @@ pub(crate) enum Privacy {
 
 /// Applies the rules with one key.
 #[derive(Debug)]
-pub(crate) struct Redactor {
+pub struct Redactor {
     rules: Rules,
     privacy: Privacy,
     fingerprinter: Fingerprinter,
 }
 
 impl Redactor {
-    pub(crate) fn new(rules: Rules, privacy: Privacy, fingerprinter: Fingerprinter) -> Self {
+    pub fn new(rules: Rules, privacy: Privacy, fingerprinter: Fingerprinter) -> Self {
         Self { rules, privacy, fingerprinter }
     }
 
     /// The token that stands for a value.
-    pub(crate) fn fingerprint(&self, value: &[u8]) -> String {
+    pub fn fingerprint(&self, value: &[u8]) -> String {
         self.fingerprinter.fingerprint(value).to_string()
     }
 
     /// Hashes contents that come in pieces, under the same key.
-    pub(crate) fn hasher(&self) -> blake3::Hasher {
+    pub fn hasher(&self) -> blake3::Hasher {
         self.fingerprinter.hasher()
     }
 
     /// A JSON text with its hidden scalars replaced, and what matches a pattern in its keys; `None` when it
     /// is not JSON.
-    pub(crate) fn json(&self, text: &str) -> Option<String> {
+    pub fn json(&self, text: &str) -> Option<String> {
         let mut redacted = String::with_capacity(text.len());
         let mut end = 0;
         for scalar in json::scalars(text)? {
@@ -94,7 +94,7 @@ impl Redactor {
     }
 
     /// The value of a named field of a form, query or multipart body, decoded.
-    pub(crate) fn field<'a>(&self, name: &str, value: &'a str) -> Cow<'a, str> {
+    pub fn field<'a>(&self, name: &str, value: &'a str) -> Cow<'a, str> {
         let hidden =
             self.privacy == Privacy::Strict || self.rules.is_secret(name) || self.rules.is_personal(name);
         if hidden && !value.is_empty() {
@@ -105,7 +105,7 @@ impl Redactor {
     }
 
     /// A text that is kept but for what matches a pattern.
-    pub(crate) fn text(&self, text: &str) -> String {
+    pub fn text(&self, text: &str) -> String {
         self.patterns(text).into_owned()
     }
 

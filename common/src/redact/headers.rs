@@ -4,7 +4,7 @@ use super::{Privacy, Redactor};
 
 impl Redactor {
     /// The value of a header of a request or response.
-    pub(crate) fn header(&self, name: &str, value: &str) -> String {
+    pub fn header(&self, name: &str, value: &str) -> String {
         match name.to_ascii_lowercase().as_str() {
             "authorization" | "proxy-authorization" => self.credentials(value),
             "cookie" => self.cookies(value),

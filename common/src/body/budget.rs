@@ -5,23 +5,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A number of bytes that many requests share.
 #[derive(Debug)]
-pub(crate) struct Budget {
+pub struct Budget {
     left: AtomicU64,
 }
 
 /// Bytes taken from a budget; given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Reservation {
+pub struct Reservation {
     budget: Arc<Budget>,
     bytes: u64,
 }
 
 impl Budget {
-    pub(crate) fn new(bytes: u64) -> Arc<Self> {
+    pub fn new(bytes: u64) -> Arc<Self> {
         Arc::new(Self { left: AtomicU64::new(bytes) })
     }
 
-    pub(crate) fn left(&self) -> u64 {
+    pub fn left(&self) -> u64 {
         self.left.load(Ordering::Relaxed)
     }
 
@@ -30,14 +30,14 @@ impl Budget {
     }
 
     /// `None` when less is left.
-    pub(crate) fn reserve(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
+    pub fn reserve(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
         self.take(bytes).then(|| Reservation { budget: Arc::clone(self), bytes })
     }
 }
 
 impl Reservation {
     /// Takes more from the same budget; `false`, and nothing taken, when less is left.
-    pub(crate) fn grow(&mut self, bytes: u64) -> bool {
+    pub fn grow(&mut self, bytes: u64) -> bool {
         let grown = self.budget.take(bytes);
         self.bytes += if grown { bytes } else { 0 };
         grown

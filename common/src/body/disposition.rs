@@ -3,25 +3,25 @@
 use std::ops::Range;
 
 /// The `name` parameter of a part's head.
-pub(crate) fn name(head: &[u8]) -> Option<String> {
+pub(super) fn name(head: &[u8]) -> Option<String> {
     let range = parameter(head, b"name")?;
     Some(String::from_utf8_lossy(&head[range]).into_owned())
 }
 
 /// Where the file name stands in the head; a part that has one is a file.
-pub(crate) fn file_name(head: &[u8]) -> Option<Range<usize>> {
+pub(super) fn file_name(head: &[u8]) -> Option<Range<usize>> {
     parameter(head, b"filename").or_else(|| parameter(head, b"filename*"))
 }
 
 /// The part's content type.
-pub(crate) fn content_type(head: &[u8]) -> Option<String> {
+pub(super) fn content_type(head: &[u8]) -> Option<String> {
     let line = line(head, b"content-type")?;
     Some(String::from_utf8_lossy(&head[line]).trim().to_owned())
 }
 
 /// The extension of a file name: up to four plain characters after its last dot. Anything longer may be
 /// part of a name and is masked with the stem.
-pub(crate) fn extension(file_name: &[u8]) -> Option<String> {
+pub(super) fn extension(file_name: &[u8]) -> Option<String> {
     let dot = file_name.iter().rposition(|byte| *byte == b'.')?;
     let extension = &file_name[dot + 1..];
     let plain = (1..=4).contains(&extension.len()) && extension.iter().all(u8::is_ascii_alphanumeric);
@@ -29,7 +29,7 @@ pub(crate) fn extension(file_name: &[u8]) -> Option<String> {
 }
 
 /// The head with the stem of every file name replaced by `x` at its own length.
-pub(crate) fn masked(head: &[u8]) -> String {
+pub(super) fn masked(head: &[u8]) -> String {
     let mut masked = head.to_vec();
     for parameter_name in [b"filename".as_slice(), b"filename*"] {
         if let Some(range) = parameter(head, parameter_name) {

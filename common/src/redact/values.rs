@@ -7,7 +7,7 @@ use super::{Privacy, Redactor};
 
 impl Redactor {
     /// Path and query of a request, or a URL in a header.
-    pub(crate) fn target(&self, target: &str) -> String {
+    pub fn target(&self, target: &str) -> String {
         match target.split_once('?') {
             Some((path, query)) => format!("{}?{}", self.path(path), self.form(query)),
             None => self.path(target),
@@ -39,7 +39,7 @@ impl Redactor {
     }
 
     /// `application/x-www-form-urlencoded`; the order and the encoding of what is kept stay.
-    pub(crate) fn form(&self, text: &str) -> String {
+    pub fn form(&self, text: &str) -> String {
         let pairs: Vec<Cow<'_, str>> = text.split('&').map(|pair| self.pair(pair)).collect();
         pairs.join("&")
     }

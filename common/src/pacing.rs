@@ -5,27 +5,27 @@
 //! the triangle with its neighbours). The first and last points always stay, so the total size and
 //! duration are exact, and memory is bounded however long the upload.
 
-use kingtide_common::exchange::PacingPoint;
+use crate::exchange::PacingPoint;
 
 /// Points of a curve at most.
-pub(crate) const POINTS_MAX: usize = 64;
+pub const POINTS_MAX: usize = 64;
 
 /// The curve of one upload while it arrives.
 #[derive(Debug, Default)]
-pub(crate) struct PacingCurve {
+pub struct PacingCurve {
     points: Vec<PacingPoint>,
 }
 
 impl PacingCurve {
     /// `bytes` of the body, all in all, had arrived `at_us` after the headers.
-    pub(crate) fn note(&mut self, at_us: u64, bytes: u64) {
+    pub fn note(&mut self, at_us: u64, bytes: u64) {
         self.points.push(PacingPoint { at_us, bytes });
         if self.points.len() >= 2 * POINTS_MAX {
             thin(&mut self.points);
         }
     }
 
-    pub(crate) fn into_points(mut self) -> Vec<PacingPoint> {
+    pub fn into_points(mut self) -> Vec<PacingPoint> {
         thin(&mut self.points);
         self.points
     }

@@ -5,8 +5,8 @@
 //! the proxy has just read (RFC 2046 section 5.1.1) and keeps nothing of a file but its size and the hash
 //! of its beginning. Invariant: however the body is cut into pieces, the parts are the same.
 
+use crate::fingerprint::leading_u64;
 use blake3::Hasher;
-use kingtide_common::fingerprint::leading_u64;
 use memchr::memmem::Finder;
 
 /// Bytes of a part's head at most.
@@ -18,21 +18,21 @@ const BOUNDARY_BYTES_MAX: usize = 70;
 
 /// A part as it was sent, not yet redacted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct RawPart {
+pub struct RawPart {
     /// Header lines, each ending in CRLF, without the blank line.
-    pub(crate) head: Vec<u8>,
-    pub(crate) content: RawContent,
+    pub head: Vec<u8>,
+    pub content: RawContent,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum RawContent {
+pub enum RawContent {
     Field(Vec<u8>),
     File { bytes: u64, hash: u64 },
 }
 
 /// Why a body is no multipart body that can be described.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Malformed {
+pub enum Malformed {
     #[error("a part's head is larger than 8 KiB")]
     HeadTooLarge,
     #[error("a delimiter is followed by neither a line end nor `--`")]
@@ -47,7 +47,7 @@ pub(crate) enum Malformed {
 
 /// A scanner for one body.
 #[derive(Debug)]
-pub(crate) struct Scanner {
+pub(super) struct Scanner {
     /// `\r\n--boundary`.
     delimiter: Finder<'static>,
     boundary_bytes: u32,
@@ -83,7 +83,7 @@ enum Inside {
 impl Scanner {
     /// `hasher` is keyed; `hash_bytes_max` bytes of each file go into its hash, `fields_max` bytes of all
     /// fields are kept.
-    pub(crate) fn new(
+    pub(super) fn new(
         boundary: &str,
         hasher: &Hasher,
         hash_bytes_max: u64,
@@ -108,7 +108,7 @@ impl Scanner {
     }
 
     /// Takes the next piece of the body.
-    pub(crate) fn take(&mut self, mut piece: &[u8]) {
+    pub(super) fn take(&mut self, mut piece: &[u8]) {
         while !piece.is_empty() {
             piece = match self.state {
                 State::Content(inside) => self.take_content(inside, piece),
@@ -119,16 +119,16 @@ impl Scanner {
     }
 
     /// Bytes of heads and fields that it holds.
-    pub(crate) fn kept_bytes(&self) -> u64 {
+    pub(super) fn kept_bytes(&self) -> u64 {
         self.kept_bytes
     }
 
-    pub(crate) fn boundary_bytes(&self) -> u32 {
+    pub(super) fn boundary_bytes(&self) -> u32 {
         self.boundary_bytes
     }
 
     /// The parts, once the body is over.
-    pub(crate) fn finish(self) -> Result<Vec<RawPart>, Malformed> {
+    pub(super) fn finish(self) -> Result<Vec<RawPart>, Malformed> {
         match self.state {
             State::Closed => Ok(self.parts),
             State::Failed(why) => Err(why),
