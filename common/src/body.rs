@@ -3,6 +3,7 @@
 pub mod budget;
 pub mod describe;
 mod disposition;
+mod file_hash;
 mod multipart;
 
 use std::io::Read;
@@ -30,7 +31,7 @@ pub struct Bounds {
     pub hash_bytes_max: u64,
     pub budget: Arc<Budget>,
     /// Keyed.
-    pub hasher: Hasher,
+    pub hasher: Arc<Hasher>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -226,7 +227,7 @@ mod tests {
 
     fn bounds(body_bytes_max: usize, budget_bytes: u64) -> Bounds {
         let budget = Budget::new(budget_bytes);
-        Bounds { body_bytes_max, hash_bytes_max: 1024, budget, hasher: Hasher::new() }
+        Bounds { body_bytes_max, hash_bytes_max: 1024, budget, hasher: Arc::new(Hasher::new()) }
     }
 
     fn collect(content_type: &str, pieces: &[&[u8]], bounds: &Bounds) -> RawBody {

@@ -203,6 +203,32 @@ pub enum Record {
     Gap(Gap),
 }
 
+impl AnsweredBy {
+    /// Its word in captures, the same as in JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Upstream => "upstream",
+            Self::EdgeLimit => "edge_limit",
+            Self::EdgeError => "edge_error",
+            Self::Nobody => "nobody",
+        }
+    }
+}
+
+impl Ending {
+    /// Its word in captures, the same as in JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::ClientAbort => "client_abort",
+            Self::ClientTimeout => "client_timeout",
+            Self::UpstreamReset => "upstream_reset",
+            Self::UpstreamTimeout => "upstream_timeout",
+            Self::EdgeFailure => "edge_failure",
+        }
+    }
+}
+
 impl Exchange {
     /// When the exchange was over, nanoseconds UTC.
     pub fn done_ns(&self) -> i64 {

@@ -51,7 +51,6 @@ pub(crate) struct TapOptions {
 pub(crate) struct Tap {
     queue: Sender<Observation>,
     counts: Arc<Counts>,
-    /// Shared: the keyed hasher in it is 2 KB, too much to copy for each request.
     bounds: Arc<Bounds>,
     exclude: Vec<String>,
     clock: Clock,
@@ -84,7 +83,7 @@ pub(crate) fn start(
         body_bytes_max: options.body_bytes_max,
         hash_bytes_max: options.hash_bytes_max,
         budget: Budget::new(options.memory_bytes),
-        hasher: redactor.hasher(),
+        hasher: Arc::new(redactor.hasher()),
     });
     let writer = Writer::new(capture, redactor, Arc::clone(&counts), clock, options.body_bytes_max);
     let thread = std::thread::Builder::new().name("capture-writer".into());

@@ -5,9 +5,13 @@
 //! the proxy has just read (RFC 2046 section 5.1.1) and keeps nothing of a file but its size and the hash
 //! of its beginning. Invariant: however the body is cut into pieces, the parts are the same.
 
-use crate::fingerprint::leading_u64;
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use blake3::Hasher;
 use memchr::memmem::Finder;
+
+use super::file_hash::FileHash;
 
 /// Bytes of a part's head at most.
 const HEAD_BYTES_MAX: usize = 8 << 10;
@@ -57,10 +61,7 @@ pub(super) struct Scanner {
     parts: Vec<RawPart>,
     fields_left: usize,
     kept_bytes: u64,
-    hash_left: u64,
-    hasher: Hasher,
-    fresh_hasher: Hasher,
-    hash_bytes_max: u64,
+    file: FileHash,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,7 +86,7 @@ impl Scanner {
     /// fields are kept.
     pub(super) fn new(
         boundary: &str,
-        hasher: &Hasher,
+        hasher: &Arc<Hasher>,
         hash_bytes_max: u64,
         fields_max: usize,
     ) -> Option<Self> {
@@ -100,10 +101,7 @@ impl Scanner {
             parts: Vec::new(),
             fields_left: fields_max,
             kept_bytes: 0,
-            hash_left: hash_bytes_max,
-            hasher: hasher.clone(),
-            fresh_hasher: hasher.clone(),
-            hash_bytes_max,
+            file: FileHash::new(Arc::clone(hasher), hash_bytes_max),
         })
     }
 
@@ -200,9 +198,7 @@ impl Scanner {
     }
 
     fn emit_file(&mut self, content: &[u8]) {
-        let hashed = content.len().min(usize::try_from(self.hash_left).unwrap_or(usize::MAX));
-        self.hasher.update(&content[..hashed]);
-        self.hash_left -= hashed as u64;
+        self.file.take(content);
         if let Some(RawPart { content: RawContent::File { bytes, .. }, .. }) = self.parts.last_mut() {
             *bytes += content.len() as u64;
         }
@@ -210,8 +206,7 @@ impl Scanner {
 
     fn end_content<'p>(&mut self, rest: &'p [u8]) -> &'p [u8] {
         if let Some(RawPart { content: RawContent::File { bytes, hash }, .. }) = self.parts.last_mut() {
-            self.hasher.update(&bytes.to_le_bytes());
-            *hash = leading_u64(&self.hasher.finalize());
+            *hash = self.file.finish(*bytes);
         }
         if !matches!(self.state, State::Failed(_)) {
             self.state = State::Head;
@@ -219,21 +214,28 @@ impl Scanner {
         rest
     }
 
-    /// The line end after a delimiter and the head up to its blank line; returns what follows.
+    /// The line end after a delimiter and the head up to its blank line; returns what follows. A head that
+    /// came in one piece is looked at where it stands.
     fn take_head<'p>(&mut self, piece: &'p [u8]) -> &'p [u8] {
         let carried = self.carry.len();
-        self.carry.extend_from_slice(&piece[..piece.len().min(HEAD_BYTES_MAX)]);
-        match (self.carry.get(..2), memchr::memmem::find(&self.carry, b"\r\n\r\n")) {
-            (None, _) => &[],
+        let next = &piece[..piece.len().min(HEAD_BYTES_MAX)];
+        let seen = if carried == 0 { Cow::from(next) } else { [&self.carry, next].concat().into() };
+        match (seen.get(..2), memchr::memmem::find(&seen, b"\r\n\r\n")) {
             (Some(b"--"), _) => self.close(),
             (Some(b"\r\n"), Some(end)) => {
-                self.begin_part(end);
+                self.begin_part(seen[2..end + 2].to_vec());
                 &piece[end + 4 - carried..]
             }
-            (Some(b"\r\n"), None) if self.carry.len() < HEAD_BYTES_MAX => &[],
+            (None, _) => self.wait_for_head(&seen),
+            (Some(b"\r\n"), None) if seen.len() < HEAD_BYTES_MAX => self.wait_for_head(&seen),
             (Some(b"\r\n"), None) => self.fail_head(Malformed::HeadTooLarge),
             (Some(_), _) => self.fail_head(Malformed::BadDelimiter),
         }
+    }
+
+    fn wait_for_head(&mut self, seen: &[u8]) -> &'static [u8] {
+        self.carry = seen.to_vec();
+        &[]
     }
 
     fn close(&mut self) -> &'static [u8] {
@@ -242,11 +244,8 @@ impl Scanner {
         &[]
     }
 
-    /// `end` is where the blank line begins in the carried bytes, which begin with the delimiter's CRLF.
-    fn begin_part(&mut self, end: usize) {
-        let mut head = std::mem::take(&mut self.carry);
-        head.truncate(end + 2);
-        head.drain(..2);
+    fn begin_part(&mut self, head: Vec<u8>) {
+        self.carry.clear();
         if self.parts.len() == PARTS_MAX {
             return self.fail(Malformed::TooManyParts);
         }
@@ -255,8 +254,6 @@ impl Scanner {
         let content =
             if is_file { RawContent::File { bytes: 0, hash: 0 } } else { RawContent::Field(Vec::new()) };
         self.parts.push(RawPart { head, content });
-        self.hasher = self.fresh_hasher.clone();
-        self.hash_left = self.hash_bytes_max;
         self.state = State::Content(if is_file { Inside::File } else { Inside::Field });
     }
 
@@ -307,7 +304,7 @@ mod tests {
     }
 
     fn scan(body: &[u8], piece_bytes: usize) -> Result<Vec<RawPart>, Malformed> {
-        let mut scanner = Scanner::new(BOUNDARY, &Hasher::new(), 16 << 10, 64 << 10).unwrap();
+        let mut scanner = Scanner::new(BOUNDARY, &Arc::new(Hasher::new()), 16 << 10, 64 << 10).unwrap();
         body.chunks(piece_bytes.max(1)).for_each(|piece| scanner.take(piece));
         scanner.finish()
     }
@@ -384,8 +381,8 @@ mod tests {
 
     #[test]
     fn boundaries_have_the_length_of_the_rfc() {
-        assert!(Scanner::new("", &Hasher::new(), 1, 1).is_none());
-        assert!(Scanner::new(&"b".repeat(71), &Hasher::new(), 1, 1).is_none());
+        assert!(Scanner::new("", &Arc::new(Hasher::new()), 1, 1).is_none());
+        assert!(Scanner::new(&"b".repeat(71), &Arc::new(Hasher::new()), 1, 1).is_none());
     }
 
     proptest! {

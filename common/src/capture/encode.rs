@@ -1,5 +1,6 @@
 //! Records → Arrow batch → bytes.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow_array::builder::{
@@ -7,12 +8,13 @@ use arrow_array::builder::{
 };
 use arrow_array::types::{Int32Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type};
 use arrow_array::{
-    ArrayRef, BooleanArray, PrimitiveArray, RecordBatch, StringArray, TimestampNanosecondArray,
+    Array, ArrayRef, BooleanArray, ListArray, PrimitiveArray, RecordBatch, StringArray, StructArray,
+    TimestampNanosecondArray,
 };
+use arrow_buffer::OffsetBuffer;
 use arrow_ipc::writer::{IpcWriteOptions, StreamWriter};
 use arrow_ipc::{CompressionType, MetadataVersion};
-use arrow_schema::{ArrowError, SchemaRef};
-use serde::Serialize;
+use arrow_schema::{ArrowError, Field, SchemaRef};
 
 use super::attempts;
 use super::columns::{
@@ -87,9 +89,8 @@ fn row<'a>(record: &'a Record, empty: &'a Exchange) -> Row<'a> {
 }
 
 fn identity_columns(rows: &[Row<'_>]) -> Vec<ArrayRef> {
-    let kind = |row: &Row<'_>| Some(if row.gap.is_some() { KIND_GAP } else { KIND_EXCHANGE }.to_owned());
     vec![
-        texts(rows, kind),
+        texts(rows, |row| Some(if row.gap.is_some() { KIND_GAP } else { KIND_EXCHANGE })),
         u64s(rows, |x| x.id),
         u64s(rows, |x| x.connection),
         timestamps(rows, |row| Some(row.gap.map_or(row.exchange.started_ns, |gap| gap.from_ns))),
@@ -101,16 +102,16 @@ fn identity_columns(rows: &[Row<'_>]) -> Vec<ArrayRef> {
 fn request_columns(rows: &[Row<'_>]) -> Vec<ArrayRef> {
     vec![
         Arc::new(rows.iter().map(|row| Some(row.exchange.upstream_reused)).collect::<BooleanArray>()),
-        texts(rows, |row| Some(row.exchange.method.clone())),
-        texts(rows, |row| Some(row.exchange.host.clone())),
+        texts(rows, |row| Some(&row.exchange.method)),
+        texts(rows, |row| Some(&row.exchange.host)),
         Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.exchange.target))),
-        texts(rows, |row| Some(row.exchange.route.clone())),
-        texts(rows, |row| Some(row.exchange.client.clone())),
+        texts(rows, |row| Some(&row.exchange.route)),
+        texts(rows, |row| Some(&row.exchange.client)),
         Arc::new(PrimitiveArray::<UInt8Type>::from_iter_values(
             rows.iter().map(|row| row.exchange.http_version),
         )),
         headers(rows, |x| &x.request_headers),
-        texts(rows, |row| Some(body_kind(&row.exchange.request_body).to_owned())),
+        texts(rows, |row| Some(body_kind(&row.exchange.request_body))),
         body_texts(rows, |x| &x.request_body),
         u64s(rows, |x| x.request_body_bytes),
         pacing(rows, |point| point.at_us),
@@ -122,12 +123,12 @@ fn response_columns(rows: &[Row<'_>]) -> Vec<ArrayRef> {
     vec![
         Arc::new(rows.iter().map(|row| row.exchange.status).collect::<PrimitiveArray<UInt16Type>>()),
         headers(rows, |x| &x.response_headers),
-        texts(rows, |row| Some(body_kind(&row.exchange.response_body).to_owned())),
+        texts(rows, |row| Some(body_kind(&row.exchange.response_body))),
         body_texts(rows, |x| &x.response_body),
         u64s(rows, |x| x.response_body_bytes),
         server_timings(rows),
-        texts(rows, |row| Some(word(row.exchange.answered_by))),
-        texts(rows, |row| Some(word(row.exchange.ending))),
+        texts(rows, |row| Some(row.exchange.answered_by.word())),
+        texts(rows, |row| Some(row.exchange.ending.word())),
     ]
 }
 
@@ -136,7 +137,7 @@ fn gap_columns(rows: &[Row<'_>]) -> Vec<ArrayRef> {
         timestamps(rows, |row| row.gap.map(|gap| gap.to_ns)),
         optional_u64s(rows, |row| row.gap.map(|gap| gap.count)),
         optional_u64s(rows, |row| row.gap.map(|gap| gap.bytes)),
-        texts(rows, |row| row.gap.map(|gap| gap.reason.clone())),
+        texts(rows, |row| row.gap.map(|gap| gap.reason.as_str())),
     ]
 }
 
@@ -144,8 +145,8 @@ fn edge_columns(rows: &[Row<'_>]) -> Vec<ArrayRef> {
     let waits = rows.iter().map(|row| row.exchange.accept_queue_ms);
     vec![
         Arc::new(waits.collect::<PrimitiveArray<UInt32Type>>()),
-        texts(rows, |row| row.exchange.end.clone()),
-        texts(rows, |row| row.exchange.refused_by.clone()),
+        texts(rows, |row| row.exchange.end.as_deref()),
+        texts(rows, |row| row.exchange.refused_by.as_deref()),
         text_lists(rows, |x| &x.would_refuse),
         attempts::encode(rows.iter().map(|row| row.exchange.attempts.as_slice())),
     ]
@@ -186,24 +187,21 @@ fn timestamps(rows: &[Row<'_>], value: impl Fn(&Row<'_>) -> Option<i64>) -> Arra
     Arc::new(rows.iter().map(value).collect::<TimestampNanosecondArray>().with_timezone("UTC"))
 }
 
-fn texts(rows: &[Row<'_>], value: impl Fn(&Row<'_>) -> Option<String>) -> ArrayRef {
+fn texts<'a>(rows: &[Row<'a>], value: impl Fn(&Row<'a>) -> Option<&'a str>) -> ArrayRef {
     let mut builder = StringDictionaryBuilder::<Int32Type>::new();
     builder.extend(rows.iter().map(value));
     Arc::new(builder.finish())
 }
 
+/// Built from its parts: a builder of structs looks its fields up for each header.
 fn headers(rows: &[Row<'_>], of: impl Fn(&Exchange) -> &Vec<Header>) -> ArrayRef {
-    let mut lists = ListBuilder::new(StructBuilder::from_fields(header_fields(), rows.len()));
-    for row in rows {
-        for header in of(row.exchange) {
-            let item = lists.values();
-            append_text(item, 0, &header.name);
-            append_text(item, 1, &header.value);
-            item.append(true);
-        }
-        lists.append(true);
-    }
-    Arc::new(lists.finish())
+    let all = || rows.iter().flat_map(|row| of(row.exchange));
+    let names = StringArray::from_iter_values(all().map(|header| &header.name));
+    let values = StringArray::from_iter_values(all().map(|header| &header.value));
+    let items = StructArray::new(header_fields(), vec![Arc::new(names), Arc::new(values)], None);
+    let lengths = OffsetBuffer::from_lengths(rows.iter().map(|row| of(row.exchange).len()));
+    let item = Field::new("item", items.data_type().clone(), true);
+    Arc::new(ListArray::new(Arc::new(item), lengths, Arc::new(items), None))
 }
 
 fn server_timings(rows: &[Row<'_>]) -> ArrayRef {
@@ -257,20 +255,12 @@ fn body_kind(body: &Body) -> &'static str {
     }
 }
 
-fn body_text(body: &Body) -> Option<String> {
+fn body_text(body: &Body) -> Option<Cow<'_, str>> {
     match body {
         Body::Empty | Body::Opaque => None,
-        Body::Json(text) | Body::Form(text) | Body::Unread(text) => Some(text.clone()),
+        Body::Json(text) | Body::Form(text) | Body::Unread(text) => Some(text.into()),
         Body::Multipart(multipart) => {
-            Some(serde_json::to_string(multipart).expect("plain data always serialises"))
+            Some(serde_json::to_string(multipart).expect("plain data always serialises").into())
         }
-    }
-}
-
-/// The snake_case word of a field-less enum, the same as in JSON.
-fn word(value: impl Serialize) -> String {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(word)) => word,
-        other => unreachable!("a field-less enum serialises as a string, not {other:?}"),
     }
 }
