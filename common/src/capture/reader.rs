@@ -101,7 +101,9 @@ impl Capture {
         }
         let named =
             manifest.iter().flat_map(|manifest| &manifest.segments).map(|segment| segment.name.clone());
-        let segments: BTreeSet<String> = on_disk.into_iter().chain(named).collect();
+        let removed = manifest.as_ref().map(|manifest| manifest.removed).unwrap_or_default();
+        let there = on_disk.into_iter().chain(named).filter(|name| !removed.holds(name));
+        let segments: BTreeSet<String> = there.collect();
         Ok(Self { directory: directory.into(), manifest, segments: segments.into_iter().collect() })
     }
 
