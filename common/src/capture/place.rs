@@ -25,9 +25,29 @@ pub(super) struct Place {
 impl Place {
     /// Locks the directory, which is made when missing.
     pub(super) fn take(directory: &Path) -> Result<Self, CaptureError> {
+        Self::take_by(directory, FlockOperation::NonBlockingLockExclusive)
+    }
+
+    /// Waits until nobody else holds it; who waited first gets it first.
+    pub(super) fn await_turn(directory: &Path) -> Result<Self, CaptureError> {
+        loop {
+            let place = Self::take_by(directory, FlockOperation::LockExclusive)?;
+            // It may have been moved away meanwhile.
+            if place.is_ours() {
+                return Ok(place);
+            }
+        }
+    }
+
+    fn take_by(directory: &Path, how: FlockOperation) -> Result<Self, CaptureError> {
         fs::create_dir_all(directory).map_err(CaptureError::io(directory))?;
-        let lock = lock(directory)?;
-        Ok(Self { directory: directory.into(), lock })
+        let path = lock_path(directory);
+        let lock = File::create(&path).map_err(CaptureError::io(&path))?;
+        match flock(&lock, how) {
+            Ok(()) => Ok(Self { directory: directory.into(), lock }),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(CaptureError::Locked { path: directory.into() }),
+            Err(errno) => Err(CaptureError::io(&path)(errno.into())),
+        }
     }
 
     /// The path still leads to the directory that is locked.
@@ -51,16 +71,6 @@ impl Place {
 
 fn lock_path(directory: &Path) -> PathBuf {
     directory.join("lock")
-}
-
-fn lock(directory: &Path) -> Result<File, CaptureError> {
-    let path = lock_path(directory);
-    let file = File::create(&path).map_err(CaptureError::io(&path))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(CaptureError::Locked { path: directory.into() }),
-        Err(errno) => Err(CaptureError::io(&path)(errno.into())),
-    }
 }
 
 #[cfg(test)]

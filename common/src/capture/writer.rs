@@ -75,7 +75,16 @@ pub struct CaptureWriter {
 impl CaptureWriter {
     /// Begins a new start of the capture in `directory`, which is made when missing.
     pub fn create(directory: &Path, options: WriterOptions) -> Result<Self, CaptureError> {
-        let place = Place::take(directory)?;
+        Self::create_in(Place::take(directory)?, options)
+    }
+
+    /// As [`CaptureWriter::create`], but waits for as long as another writer holds the directory.
+    pub fn create_after_others(directory: &Path, options: WriterOptions) -> Result<Self, CaptureError> {
+        Self::create_in(Place::await_turn(directory)?, options)
+    }
+
+    fn create_in(place: Place, options: WriterOptions) -> Result<Self, CaptureError> {
+        let directory = &place.directory;
         let mut manifest = Manifest::load(directory)?.unwrap_or_else(Manifest::new);
         let rotation = options.rotation;
         manifest.starts.push(start(options));
@@ -180,14 +189,16 @@ impl CaptureWriter {
         let gone: Vec<Kept> = self.kept.drain(..surplus).collect();
         self.note_removed(&gone);
         self.store_manifest(true)?;
-        gone.iter().for_each(|segment| {
+        for segment in &gone {
             segment::remove(&self.place.directory.join(file_name(segment.number)));
-        });
+        }
         Ok(())
     }
 
     fn note_removed(&mut self, gone: &[Kept]) {
-        gone.iter().for_each(|segment| self.manifest.removed.add(segment));
+        for segment in gone {
+            self.manifest.removed.add(segment);
+        }
         let removed = self.manifest.removed;
         self.manifest.segments.retain(|segment| !removed.holds(&segment.name));
     }
