@@ -2,7 +2,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-slow deny setup clean-demo
+.PHONY: help demo test lint bench bench-slow full-disk deny setup clean-demo
 MAKEFLAGS += --no-print-directory
 
 # Where rustup puts cargo, for shells that have not been started anew since.
@@ -51,6 +51,10 @@ bench: ## Micro benches, then the proxy beside nginx (release; on a quiet machin
 bench-slow: ## 1,000 uploads of 2 MB at 20 KB/s through nginx and the proxy (release; 12 minutes after the build)
 	$(call stage,build,nice -n 10 cargo build --release --locked --workspace --bins --example sink --example slow_uploads)
 	$(call stage,slow uploads,bash bench/slow.sh)
+
+full-disk: ## A disk of 50 MB fills up under load and gets space again (release; root, for it mounts a tmpfs)
+	$(call stage,build,nice -n 10 cargo build --release --locked --workspace --bins --example sink)
+	$(call stage,full disk,bash bench/full_disk.sh)
 
 deny: ## Licences, banned crates and sources of all dependencies (needs cargo-deny)
 	@cargo deny --version >/dev/null 2>&1 || { echo 'cargo-deny is missing; run: cargo install --locked cargo-deny' >&2; exit 1; }

@@ -100,6 +100,14 @@ impl BodyCollector {
         }
     }
 
+    /// What is kept so far of a text that is not compressed.
+    pub fn plain_text(&self) -> Option<&[u8]> {
+        match &self.keep {
+            Keep::Text { bytes, coding: None, .. } => Some(bytes),
+            _ => None,
+        }
+    }
+
     /// Bytes that went by.
     pub fn bytes(&self) -> u64 {
         self.bytes

@@ -15,6 +15,7 @@
 //! - The index entry of a batch, with its checksum, is written before the batch: a tear is an entry whose
 //!   bytes are short or wrong.
 //! - A lost or short index is rebuilt by scanning the segment; a lost manifest costs the ledger only.
+//! - Segments are taken away oldest first (retention), and the manifest says so before they go.
 //! - A damaged or torn part never fails a read: it becomes a [`Damage`] and the rest is read.
 
 mod attempts;
@@ -24,13 +25,18 @@ mod encode;
 mod frame;
 mod index;
 mod manifest;
+mod place;
 mod reader;
+mod retention;
 mod segment;
+mod shelf;
 mod writer;
 
-pub use manifest::{Manifest, SegmentEntry, Start};
+pub use manifest::{Manifest, Removed, SegmentEntry, Start};
 pub use reader::{Capture, Damage, Reading};
-pub use writer::{CaptureWriter, Dropped, Rotation, WriterOptions};
+pub use retention::Retention;
+pub use segment::SyncPolicy;
+pub use writer::{CaptureWriter, Dropped, Rotation, Upkeep, WriterOptions};
 
 use std::path::PathBuf;
 
@@ -48,6 +54,10 @@ pub enum CaptureError {
     TooNew { path: PathBuf, found: u32 },
     #[error("{path} is being written by another process; stop it or choose another capture directory")]
     Locked { path: PathBuf },
+    #[error(
+        "{path} holds another capture now, which this one may not touch; move it away, or choose another capture directory"
+    )]
+    Replaced { path: PathBuf },
     #[error("{path}: {source}")]
     Io { path: PathBuf, source: std::io::Error },
     #[error("{path} cannot be read as a manifest: {source}. Move it away to read the segments without it")]

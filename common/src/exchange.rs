@@ -3,8 +3,11 @@
 //! Texts are already redacted: secret and personal values stand as fingerprint tokens
 //! (see [`crate::fingerprint`]). Bodies are described, not stored.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::fingerprint::Fingerprint;
 use crate::stages::Instants;
 
 /// A header as sent, name in the case it had on the wire, value redacted.
@@ -184,7 +187,7 @@ pub struct Exchange {
 }
 
 /// Requests that were accepted and are not in the capture.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {
     /// When the first and the last of them began, nanoseconds UTC.
     pub from_ns: i64,
@@ -194,6 +197,51 @@ pub struct Gap {
     pub bytes: u64,
     /// `queue`, `disk` or `budget`.
     pub reason: String,
+    /// Users of whom the capture holds something, and from here on nothing: their sessions are cut.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cut: Vec<CutUser>,
+}
+
+/// By what the requests of a user whose session is cut can be found. Written as its text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CutUser {
+    /// It stands in a header that carries a credential, or as a cookie.
+    Credential(Fingerprint),
+    Connection(u64),
+}
+
+const CONNECTION: &str = "connection:";
+
+impl fmt::Display for CutUser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Credential(fingerprint) => fingerprint.fmt(f),
+            Self::Connection(number) => write!(f, "{CONNECTION}{number}"),
+        }
+    }
+}
+
+impl CutUser {
+    /// Reads what [`fmt::Display`] writes; `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.strip_prefix(CONNECTION) {
+            Some(number) => number.parse().ok().map(Self::Connection),
+            None => Fingerprint::parse(text).map(Self::Credential),
+        }
+    }
+}
+
+impl Serialize for CutUser {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for CutUser {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| de::Error::custom(format!("`{text}` names no user")))
+    }
 }
 
 /// A row of a capture.
@@ -266,4 +314,25 @@ impl Exchange {
 
 fn find_header<'a>(headers: &'a [Header], name: &str) -> Option<&'a str> {
     headers.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_whose_sessions_are_cut_survive_as_texts() {
+        let print = Fingerprint { hash: 0xAB, bytes: 7 };
+        for (user, text) in [
+            (CutUser::Credential(print), "{fp:00000000000000ab.7}"),
+            (CutUser::Connection(17), "connection:17"),
+        ] {
+            assert_eq!(user.to_string(), text);
+            assert_eq!(CutUser::parse(text), Some(user));
+        }
+        assert_eq!(CutUser::parse("connection:x"), None);
+        let gap = Gap { cut: vec![CutUser::Connection(3)], ..Gap::default() };
+        let json = serde_json::to_string(&gap).unwrap();
+        assert_eq!(serde_json::from_str::<Gap>(&json).unwrap(), gap);
+    }
 }

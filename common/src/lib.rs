@@ -9,6 +9,7 @@ pub mod audio;
 pub mod body;
 pub mod capture;
 pub mod config;
+pub mod cut;
 pub mod exchange;
 pub mod fingerprint;
 pub mod json;

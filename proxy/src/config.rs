@@ -2,6 +2,7 @@
 
 mod limits;
 mod network;
+mod upkeep;
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use kingtide_common::redact::Privacy;
 pub(crate) use limits::{Connections, Limit, Limits, Mode, Rate, RequestRate, RouteLimits, Zone, ZoneKey};
 pub(crate) use network::Network;
+pub(crate) use upkeep::{Share, SyncWhen};
 
 /// The whole file.
 #[derive(Debug, Clone, Deserialize, Serialize, Validate)]
@@ -324,6 +326,12 @@ pub(crate) struct Capture {
     pub(crate) redaction: Option<PathBuf>,
     #[garde(skip)]
     pub(crate) exclude: Vec<String>,
+    /// The share of users that is recorded.
+    #[garde(skip)]
+    pub(crate) sample: Share,
+    /// 0 = no bound.
+    #[garde(skip)]
+    pub(crate) exchanges_per_s_max: u32,
     #[garde(range(min = 1, max = 1 << 20))]
     pub(crate) queue_slots: usize,
     #[garde(skip)]
@@ -336,6 +344,14 @@ pub(crate) struct Capture {
     pub(crate) segment_size: ByteSize,
     #[garde(skip)]
     pub(crate) segment_age: Span,
+    /// 0 = all.
+    #[garde(skip)]
+    pub(crate) retain_size: ByteSize,
+    /// 0 = for ever.
+    #[garde(skip)]
+    pub(crate) retain_age: Span,
+    #[garde(skip)]
+    pub(crate) sync: SyncWhen,
 }
 
 /// The address of a peer: `http://host:port` or `https://host:port`.
@@ -486,12 +502,17 @@ impl Default for Capture {
             privacy: Privacy::Default,
             redaction: None,
             exclude: Vec::new(),
+            sample: Share::ALL,
+            exchanges_per_s_max: 0,
             queue_slots: 16_384,
             memory: ByteSize(64 << 20),
             body_limit: ByteSize(64 << 10),
             file_hash: FileHash::Head,
             segment_size: ByteSize(256 << 20),
             segment_age: Span(Duration::from_mins(5)),
+            retain_size: ByteSize(0),
+            retain_age: Span(Duration::ZERO),
+            sync: SyncWhen::Seal,
         }
     }
 }
@@ -607,6 +628,8 @@ mod tests {
         assert!(wrong("http://127.0.0.1:8000", "ftp://127.0.0.1").contains("write http://host:port"));
         assert!(wrong("prefix = \"/\"", "prefix = \"api\"").contains("prefix"));
         assert!(wrong("body_limit = \"64k\"", "body_limit = \"17m\"").contains("16m"));
+        assert!(wrong("sample = \"100%\"", "sample = \"200%\"").contains("write \"10%\" or 0.1"));
+        assert!(wrong("sync = \"seal\"", "sync = \"always\"").contains("sync"));
         assert!(wrong("queue_slots = 16384", "queue_slots = 0").contains("queue_slots"));
         assert!(wrong("queue_slots", "que_slots").contains("unknown field"));
     }

@@ -1,8 +1,7 @@
 //! What is known of a client's connection, shared by the requests on it.
 
 use std::net::SocketAddr;
-use std::num::NonZeroU8;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A client's connection.
 #[derive(Debug)]
@@ -20,8 +19,6 @@ pub(crate) struct Connection {
     /// `None` for a plain connection.
     pub(crate) tls: Option<Tls>,
     requests: AtomicU64,
-    /// Which reason left the rest of the session out of the capture; 0 = none.
-    shed: AtomicU8,
 }
 
 /// A TLS session.
@@ -43,8 +40,7 @@ impl Connection {
         (client, local): (SocketAddr, SocketAddr),
         tls: Option<Tls>,
     ) -> Self {
-        let (requests, shed) = (AtomicU64::new(0), AtomicU8::new(0));
-        Self { id, accepted_ns, accept_queue_ms, client, local, tls, requests, shed }
+        Self { id, accepted_ns, accept_queue_ms, client, local, tls, requests: AtomicU64::new(0) }
     }
 
     /// Counts a request; how many there were with it.
@@ -55,15 +51,5 @@ impl Connection {
     /// Requests so far.
     pub(crate) fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
-    }
-
-    /// Marks the connection so that the rest of its session is left out of the capture too, for the same
-    /// reason.
-    pub(crate) fn shed(&self, reason: NonZeroU8) {
-        self.shed.store(reason.get(), Ordering::Relaxed);
-    }
-
-    pub(crate) fn shed_reason(&self) -> Option<NonZeroU8> {
-        NonZeroU8::new(self.shed.load(Ordering::Relaxed))
     }
 }

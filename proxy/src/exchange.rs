@@ -89,7 +89,7 @@ impl Ends<'_, '_> {
         passage.trace_continued = trace.is_continued();
         let tap = self.worker.shared.tap.load();
         if let Some(tap) = tap.as_ref() {
-            passage.recording = tap.begin(&passage.request);
+            passage.recording = tap.begin(passage);
         }
     }
 

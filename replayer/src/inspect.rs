@@ -6,7 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use kingtide_common::capture::Damage;
+use kingtide_common::capture::{Damage, Removed};
+use kingtide_common::cut::CutUsers;
 use kingtide_common::exchange::{Body, Exchange, Gap};
 use kingtide_common::ledger::Ledger;
 use serde::Serialize;
@@ -37,6 +38,8 @@ pub struct Material<'a> {
     pub sessions: &'a [Session],
     /// `None` when the manifest is lost.
     pub ledger: Option<Ledger>,
+    /// What the retention took away.
+    pub removed: Removed,
     pub gaps: &'a [Gap],
     pub damage: &'a [Damage],
 }
@@ -61,6 +64,8 @@ pub struct Summary {
     pub sessions: u64,
     /// Sessions that use a credential whose login the capture does not hold.
     pub orphans: u64,
+    /// Sessions of which only the beginning is in the capture: the rest was shed.
+    pub cut: u64,
     /// Request bodies that should have been looked into and could not be.
     pub unread_bodies: u64,
     /// By status; `none` for exchanges that got no answer.
@@ -85,6 +90,9 @@ pub struct Summary {
     /// Index of dispersion of request starts by window in seconds; `null` when the capture is too short.
     pub dispersion: BTreeMap<String, Option<f64>>,
     pub gaps: Vec<Gap>,
+    /// Segments that were recorded and are gone: taken away by the retention, or with their directory; `null`
+    /// when there are none.
+    pub removed: Option<Removed>,
     /// What could not be read, as sentences.
     pub damage: Vec<Damage>,
 }
@@ -101,6 +109,7 @@ pub fn summarise(material: &Material<'_>) -> Summary {
         exchanges: exchanges.len() as u64,
         sessions: material.sessions.len() as u64,
         orphans: count_where(material.sessions, |session| session.orphan),
+        cut: cut(material),
         unread_bodies: count_where(&exchanges, |one| matches!(one.request_body, Body::Unread(_))),
         statuses: statuses_of(exchanges.iter().copied()),
         upload_histogram: uploads::histogram(uploads.values()),
@@ -114,8 +123,14 @@ pub fn summarise(material: &Material<'_>) -> Summary {
         ledger: material.ledger,
         dispersion: dispersion(&exchanges),
         gaps: material.gaps.to_vec(),
+        removed: Some(material.removed).filter(|removed| !removed.is_nothing()),
         damage: material.damage.to_vec(),
     }
+}
+
+fn cut(material: &Material<'_>) -> u64 {
+    let users = CutUsers::of(material.gaps);
+    count_where(material.sessions, |session| session.steps.iter().any(|step| users.include(&step.exchange)))
 }
 
 fn exchanges_of(sessions: &[Session]) -> Vec<&Exchange> {

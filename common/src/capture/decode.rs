@@ -7,7 +7,9 @@ use serde::de::DeserializeOwned;
 
 use super::attempts;
 use super::columns::{INSTANTS, KIND_GAP};
-use crate::exchange::{Attempt, Body, Exchange, Gap, Header, Multipart, PacingPoint, Record, ServerTiming};
+use crate::exchange::{
+    Attempt, Body, CutUser, Exchange, Gap, Header, Multipart, PacingPoint, Record, ServerTiming,
+};
 use crate::stages::Instants;
 
 /// All rows of a batch, in order.
@@ -36,6 +38,7 @@ impl Columns<'_> {
             count: self.u64("gap_count", row).unwrap_or_default(),
             bytes: self.u64("gap_bytes", row).unwrap_or_default(),
             reason: self.text("gap_reason", row).unwrap_or_default(),
+            cut: self.text_list("gap_cut", row).iter().filter_map(|user| CutUser::parse(user)).collect(),
         }
     }
 

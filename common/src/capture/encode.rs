@@ -149,6 +149,7 @@ fn edge_columns(rows: &[Row<'_>]) -> Vec<ArrayRef> {
         texts(rows, |row| row.exchange.refused_by.as_deref()),
         text_lists(rows, |x| &x.would_refuse),
         attempts::encode(rows.iter().map(|row| row.exchange.attempts.as_slice())),
+        cut_users(rows),
     ]
 }
 
@@ -224,6 +225,15 @@ fn text_lists(rows: &[Row<'_>], of: impl Fn(&Exchange) -> &Vec<String>) -> Array
     let mut lists = ListBuilder::new(StringBuilder::new());
     for row in rows {
         lists.append_value(of(row.exchange).iter().map(Some));
+    }
+    Arc::new(lists.finish())
+}
+
+/// Null where there is no gap.
+fn cut_users(rows: &[Row<'_>]) -> ArrayRef {
+    let mut lists = ListBuilder::new(StringBuilder::new());
+    for row in rows {
+        lists.append_option(row.gap.map(|gap| gap.cut.iter().map(|user| Some(user.to_string()))));
     }
     Arc::new(lists.finish())
 }

@@ -86,14 +86,15 @@ pub(super) fn file_bytes(entries: u64) -> u64 {
 /// The entries of an index file that follow each other from `first_offset`; a torn or foreign rest is
 /// left out, for the reader scans what no entry covers.
 pub(super) fn parse(bytes: &[u8], first_offset: u64) -> Vec<Entry> {
-    let Some(entries) = Head::parse(bytes).and(bytes.get(HEAD_BYTES..)) else { return Vec::new() };
     let mut expected = first_offset;
     let mut follows = |entry: &Entry| entry.offset == std::mem::replace(&mut expected, entry.range().end);
-    entries
-        .chunks_exact(ENTRY_BYTES)
-        .filter_map(Entry::from_bytes)
-        .take_while(|entry| follows(entry))
-        .collect()
+    all(bytes).into_iter().take_while(|entry| follows(entry)).collect()
+}
+
+/// All entries of an index file, whether they follow each other or not.
+pub(super) fn all(bytes: &[u8]) -> Vec<Entry> {
+    let Some(entries) = Head::parse(bytes).and(bytes.get(HEAD_BYTES..)) else { return Vec::new() };
+    entries.chunks_exact(ENTRY_BYTES).filter_map(Entry::from_bytes).collect()
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::CaptureError;
+use super::retention::Kept;
+use super::segment::{file_number, sync_names};
 use crate::ledger::Ledger;
 
 const FILE_NAME: &str = "manifest.json";
@@ -19,6 +21,41 @@ pub struct Manifest {
     pub starts: Vec<Start>,
     /// Sealed segments, in order.
     pub segments: Vec<SegmentEntry>,
+    /// What is no longer there.
+    #[serde(default, skip_serializing_if = "Removed::is_nothing")]
+    pub removed: Removed,
+}
+
+/// Segments that were recorded and are gone: taken away by the retention, or with their directory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removed {
+    pub segments: u64,
+    /// Gaps included.
+    pub rows: u64,
+    pub bytes: u64,
+    /// Every segment up to this number is gone, or is to be: readers pass it over.
+    pub last_number: u32,
+    /// Nanoseconds UTC of the last start of an exchange in them.
+    pub last_ns: i64,
+}
+
+impl Removed {
+    pub fn is_nothing(&self) -> bool {
+        self.segments == 0
+    }
+
+    pub(super) fn add(&mut self, segment: &Kept) {
+        self.segments += 1;
+        self.rows += segment.rows;
+        self.bytes += segment.bytes;
+        self.last_number = self.last_number.max(segment.number);
+        self.last_ns = self.last_ns.max(segment.last_ns);
+    }
+
+    /// Whether the segment of this name is among them.
+    pub(super) fn holds(&self, name: &str) -> bool {
+        file_number(name).is_some_and(|number| number <= self.last_number)
+    }
 }
 
 /// One run of a writer.
@@ -53,7 +90,12 @@ pub struct SegmentEntry {
 
 impl Manifest {
     pub(super) fn new() -> Self {
-        Self { format_version: super::FORMAT_VERSION, starts: Vec::new(), segments: Vec::new() }
+        Self {
+            format_version: super::FORMAT_VERSION,
+            starts: Vec::new(),
+            segments: Vec::new(),
+            removed: Removed::default(),
+        }
     }
 
     /// `None` when there is no manifest.
@@ -78,11 +120,7 @@ impl Manifest {
         let text = serde_json::to_vec_pretty(self).expect("plain data always serialises");
         write(&temporary, &text, durable).map_err(CaptureError::io(&temporary))?;
         fs::rename(&temporary, path(directory)).map_err(CaptureError::io(path(directory)))?;
-        if durable {
-            let synced = fs::File::open(directory).and_then(|directory| directory.sync_all());
-            synced.map_err(CaptureError::io(directory))?;
-        }
-        Ok(())
+        if durable { sync_names(directory) } else { Ok(()) }
     }
 
     /// The sums over all starts.

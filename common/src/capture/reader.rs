@@ -17,7 +17,7 @@ use super::frame::{self, Frame};
 use super::index::{self, Entry};
 use super::segment::index_path;
 use super::{CaptureError, FORMAT_VERSION, Manifest, decode, encode};
-use crate::exchange::{Exchange, Gap, Record};
+use crate::exchange::{CutUser, Exchange, Gap, Record};
 
 /// Ids of later starts are moved up by this much per start, so that they stay unique in a capture.
 const IDS_PER_START: u64 = 1 << 40;
@@ -101,7 +101,9 @@ impl Capture {
         }
         let named =
             manifest.iter().flat_map(|manifest| &manifest.segments).map(|segment| segment.name.clone());
-        let segments: BTreeSet<String> = on_disk.into_iter().chain(named).collect();
+        let removed = manifest.as_ref().map(|manifest| manifest.removed).unwrap_or_default();
+        let there = on_disk.into_iter().chain(named).filter(|name| !removed.holds(name));
+        let segments: BTreeSet<String> = there.collect();
         Ok(Self { directory: directory.into(), manifest, segments: segments.into_iter().collect() })
     }
 
@@ -276,7 +278,13 @@ fn add_records(batch: &RecordBatch, reading: &mut Reading) {
     let base = start.unwrap_or(1).saturating_sub(1).saturating_mul(IDS_PER_START);
     for record in decode::records(batch) {
         match record {
-            Record::Gap(gap) => reading.gaps.push(gap),
+            Record::Gap(mut gap) => {
+                gap.cut.iter_mut().for_each(|user| match user {
+                    CutUser::Connection(number) => *number = number.saturating_add(base),
+                    CutUser::Credential(_) => {}
+                });
+                reading.gaps.push(gap);
+            }
             Record::Exchange(mut exchange) => {
                 exchange.id = exchange.id.saturating_add(base);
                 exchange.connection = exchange.connection.saturating_add(base);

@@ -1,6 +1,6 @@
 //! Writing one segment and its index.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -9,8 +9,21 @@ use arrow_schema::SchemaRef;
 use super::encode;
 use super::frame::END_OF_STREAM;
 use super::index::{self, Entry, Head};
+use super::retention::Kept;
 use super::{CaptureError, SegmentEntry};
 use crate::exchange::Record;
+
+/// When bytes are made to reach the disk, beyond what the system does by itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SyncPolicy {
+    /// Never: a power failure may cost what the system had not written yet, sealed segments too.
+    None,
+    /// When a segment is sealed, and at each start and close: it may cost the open segment.
+    #[default]
+    Seal,
+    /// After each batch: it costs what a crash of the proxy costs.
+    Flush,
+}
 
 /// A segment being written. Never reopened: dropping it unsealed leaves it as a crash would.
 #[derive(Debug)]
@@ -18,6 +31,7 @@ pub(super) struct SegmentWriter {
     name: String,
     start: u32,
     schema: SchemaRef,
+    sync: SyncPolicy,
     data: File,
     index: File,
     path: PathBuf,
@@ -35,6 +49,11 @@ pub(super) fn file_name(number: u32) -> String {
     format!("exchanges-{number:06}.arrows")
 }
 
+/// The number of a segment of this name; `None` for what is none.
+pub(super) fn file_number(name: &str) -> Option<u32> {
+    name.strip_prefix("exchanges-")?.strip_suffix(".arrows")?.parse().ok()
+}
+
 pub(super) fn index_path(segment: &Path) -> PathBuf {
     segment.with_extension("idx")
 }
@@ -42,22 +61,24 @@ pub(super) fn index_path(segment: &Path) -> PathBuf {
 impl SegmentWriter {
     pub(super) fn create(
         directory: &Path,
-        number: u32,
-        start: u32,
+        (number, start): (u32, u32),
         schema: SchemaRef,
+        sync: SyncPolicy,
     ) -> Result<Self, CaptureError> {
         let name = file_name(number);
         let path = directory.join(&name);
         let head = encode::schema_bytes(&schema)?;
-        let data = create_with(&path, &head).map_err(CaptureError::io(&path))?;
         let index_head = Head { schema_crc: crc32c::crc32c(&head), start }.to_bytes();
-        let index =
-            create_with(&index_path(&path), &index_head).map_err(CaptureError::io(index_path(&path)))?;
+        let (data, index) = create_both(&path, &head, &index_head).map_err(CaptureError::io(&path))?;
+        if sync == SyncPolicy::Flush {
+            sync_names(directory)?;
+        }
         let bytes = head.len() as u64;
         Ok(Self {
             name,
             start,
             schema,
+            sync,
             data,
             index,
             path,
@@ -91,7 +112,12 @@ impl SegmentWriter {
 
     fn write(&mut self, entry: &Entry, batch: &[u8]) -> io::Result<()> {
         self.index.write_all(&entry.to_bytes())?;
-        self.data.write_all(batch)
+        self.data.write_all(batch)?;
+        if self.sync == SyncPolicy::Flush {
+            self.index.sync_data()?;
+            self.data.sync_data()?;
+        }
+        Ok(())
     }
 
     fn entry_for(&self, batch: &[u8], records: &[Record]) -> Entry {
@@ -116,11 +142,20 @@ impl SegmentWriter {
         self.bytes
     }
 
+    /// What is known of it so far; sealed, it is [`END_OF_STREAM`] longer.
+    pub(super) fn kept(&self) -> Kept {
+        let number = file_number(&self.name).unwrap_or_default();
+        let bytes = self.bytes + END_OF_STREAM.len() as u64 + index::file_bytes(self.entries);
+        Kept { number, bytes, rows: self.rows, last_ns: self.last_ns }
+    }
+
     /// Ends the stream and syncs; the segment is then complete for good.
     pub(super) fn seal(mut self) -> Result<SegmentEntry, CaptureError> {
-        let ended = self.data.write_all(&END_OF_STREAM).and_then(|()| self.data.sync_all());
-        ended.map_err(CaptureError::io(&self.path))?;
-        self.index.sync_all().map_err(CaptureError::io(index_path(&self.path)))?;
+        self.data.write_all(&END_OF_STREAM).map_err(CaptureError::io(&self.path))?;
+        if self.sync != SyncPolicy::None {
+            self.data.sync_all().map_err(CaptureError::io(&self.path))?;
+            self.index.sync_all().map_err(CaptureError::io(index_path(&self.path)))?;
+        }
         Ok(SegmentEntry {
             name: self.name,
             start: self.start,
@@ -132,10 +167,38 @@ impl SegmentWriter {
     }
 }
 
-fn create_with(path: &Path, head: &[u8]) -> io::Result<File> {
-    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
-    file.write_all(head)?;
-    Ok(file)
+/// Takes a segment and its index away, as far as they are there.
+pub(super) fn remove(path: &Path) {
+    let _ = fs::remove_file(path);
+    let _ = fs::remove_file(index_path(path));
+}
+
+/// Makes the names of new files last.
+pub(super) fn sync_names(directory: &Path) -> Result<(), CaptureError> {
+    let synced = File::open(directory).and_then(|directory| directory.sync_all());
+    synced.map_err(CaptureError::io(directory))
+}
+
+/// Both files with their heads. What was begun and cannot be finished is taken away again: a disk that
+/// stays full must not fill with empty files.
+fn create_both(path: &Path, head: &[u8], index_head: &[u8]) -> io::Result<(File, File)> {
+    let mut data = create_new(path)?;
+    let begun = data.write_all(head).and_then(|()| {
+        let mut index = create_new(&index_path(path))?;
+        index.write_all(index_head)?;
+        Ok(index)
+    });
+    match begun {
+        Ok(index) => Ok((data, index)),
+        Err(error) => {
+            remove(path);
+            Err(error)
+        }
+    }
+}
+
+fn create_new(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).open(path)
 }
 
 fn cut(file: &mut File, bytes: u64) -> io::Result<u64> {

@@ -1,16 +1,17 @@
-//! Writing a capture: batches, rotation, the manifest.
+//! Writing a capture: batches, rotation, retention, the manifest.
 //!
 //! One thread owns the writer. It never decides what is recorded; it reports what the disk refused.
 
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use arrow_schema::SchemaRef;
-use rustix::fs::{FlockOperation, flock};
 
 use super::columns::segment_schema;
-use super::segment::{SegmentWriter, file_name};
+use super::place::Place;
+use super::retention::{Kept, Retention};
+use super::segment::{self, SegmentWriter, SyncPolicy, file_name};
+use super::shelf::{first_free_number, kept_in};
 use super::{CaptureError, Manifest, Start};
 use crate::exchange::{Body, Exchange, Record};
 use crate::ledger::Ledger;
@@ -45,46 +46,71 @@ pub struct WriterOptions {
     pub rotation: Rotation,
 }
 
+/// What becomes of segments once they are written; by default all are kept, and synced when they are sealed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Upkeep {
+    pub sync: SyncPolicy,
+    pub retention: Retention,
+}
+
 /// Writes one capture. Dropped without [`CaptureWriter::close`] it leaves what a crash would leave.
 #[derive(Debug)]
 pub struct CaptureWriter {
-    directory: PathBuf,
+    place: Place,
     manifest: Manifest,
     schema: SchemaRef,
     rotation: Rotation,
+    upkeep: Upkeep,
     segment: Option<(SegmentWriter, Instant)>,
+    /// Segments that are not open, oldest first; those of former starts too, sealed or not.
+    kept: Vec<Kept>,
     next_number: u32,
     pending: Vec<Record>,
     pending_bytes: usize,
     pending_since: Option<Instant>,
     manifest_stored: Instant,
-    /// Held for its lock.
-    _lock: File,
+    created: Instant,
 }
 
 impl CaptureWriter {
     /// Begins a new start of the capture in `directory`, which is made when missing.
     pub fn create(directory: &Path, options: WriterOptions) -> Result<Self, CaptureError> {
-        fs::create_dir_all(directory).map_err(CaptureError::io(directory))?;
-        let lock = lock(directory)?;
+        Self::create_in(Place::take(directory)?, options)
+    }
+
+    /// As [`CaptureWriter::create`], but waits for as long as another writer holds the directory.
+    pub fn create_after_others(directory: &Path, options: WriterOptions) -> Result<Self, CaptureError> {
+        Self::create_in(Place::await_turn(directory)?, options)
+    }
+
+    fn create_in(place: Place, options: WriterOptions) -> Result<Self, CaptureError> {
+        let directory = &place.directory;
         let mut manifest = Manifest::load(directory)?.unwrap_or_else(Manifest::new);
         let rotation = options.rotation;
         manifest.starts.push(start(options));
         manifest.store(directory, true)?;
         let schema = segment_schema(u32::try_from(manifest.starts.len()).unwrap_or(u32::MAX));
         Ok(Self {
-            directory: directory.into(),
+            kept: kept_in(directory, &manifest),
+            next_number: first_free_number(directory, &manifest),
+            place,
             manifest,
             schema,
             rotation,
+            upkeep: Upkeep::default(),
             segment: None,
-            next_number: first_free_number(directory),
             pending: Vec::new(),
             pending_bytes: 0,
             pending_since: None,
             manifest_stored: Instant::now(),
-            _lock: lock,
+            created: Instant::now(),
         })
+    }
+
+    /// With another upkeep than the default.
+    #[must_use]
+    pub fn with_upkeep(self, upkeep: Upkeep) -> Self {
+        Self { upkeep, ..self }
     }
 
     /// Takes a record; writes the batch when it is full. Returns the exchanges that are now on disk, or the
@@ -116,6 +142,7 @@ impl CaptureWriter {
     }
 
     fn append(&mut self, records: &[Record], now: Instant) -> Result<(), CaptureError> {
+        self.stay_in_place()?;
         let open = match self.segment.take() {
             Some(open) => open,
             None => (self.new_segment()?, now),
@@ -132,9 +159,11 @@ impl CaptureWriter {
 
     fn new_segment(&mut self) -> Result<SegmentWriter, CaptureError> {
         let start = u32::try_from(self.manifest.starts.len()).unwrap_or(u32::MAX);
-        let number = self.next_number;
+        let (number, schema) = (self.next_number, SchemaRef::clone(&self.schema));
+        let segment =
+            SegmentWriter::create(&self.place.directory, (number, start), schema, self.upkeep.sync)?;
         self.next_number += 1;
-        SegmentWriter::create(&self.directory, number, start, SchemaRef::clone(&self.schema))
+        Ok(segment)
     }
 
     /// Seals the open segment; the next batch begins another.
@@ -144,8 +173,74 @@ impl CaptureWriter {
 
     fn seal_segment(&mut self) -> Result<(), CaptureError> {
         let Some((segment, _)) = self.segment.take() else { return Ok(()) };
+        self.kept.push(segment.kept());
         self.manifest.segments.push(segment.seal()?);
-        self.manifest.store(&self.directory, true)
+        self.store_manifest(true)
+    }
+
+    /// Takes away what the retention does not keep. The manifest says so first: a crash in between leaves
+    /// files that readers pass over and the next start takes away.
+    pub fn discard_surplus(&mut self, now: Instant) -> Result<(), CaptureError> {
+        let open_bytes = self.segment.as_ref().map_or(0, |(segment, _)| segment.kept().bytes);
+        let surplus = self.upkeep.retention.surplus(&self.kept, open_bytes, self.utc_ns(now));
+        if surplus == 0 {
+            return Ok(());
+        }
+        let gone: Vec<Kept> = self.kept.drain(..surplus).collect();
+        self.note_removed(&gone);
+        self.store_manifest(true)?;
+        for segment in &gone {
+            segment::remove(&self.place.directory.join(file_name(segment.number)));
+        }
+        Ok(())
+    }
+
+    fn note_removed(&mut self, gone: &[Kept]) {
+        for segment in gone {
+            self.manifest.removed.add(segment);
+        }
+        let removed = self.manifest.removed;
+        self.manifest.segments.retain(|segment| !removed.holds(&segment.name));
+    }
+
+    fn utc_ns(&self, now: Instant) -> i64 {
+        let started_ns = self.manifest.starts.last().map_or(0, |start| start.started_ns);
+        let since_ns = i64::try_from(now.saturating_duration_since(self.created).as_nanos());
+        started_ns.saturating_add(since_ns.unwrap_or(i64::MAX))
+    }
+
+    /// Begins anew when the directory was moved or removed: all segments so far went with it.
+    fn stay_in_place(&mut self) -> Result<(), CaptureError> {
+        if self.place.is_ours() {
+            return Ok(());
+        }
+        let directory = self.place.directory.clone();
+        // Where it is moved to, it should read as whole as it can.
+        let open = self.segment.take().map(|(segment, _)| (segment.kept(), segment.seal().is_ok()));
+        self.kept.extend(open.map(|(kept, _)| kept));
+        let place = Place::take(&directory)?;
+        match Manifest::load(&directory)? {
+            None => {
+                let gone = std::mem::take(&mut self.kept);
+                self.note_removed(&gone);
+            }
+            // Only the lock was taken away.
+            Some(found) if is_same_capture(&found, &self.manifest) => {}
+            Some(_) => return Err(CaptureError::Replaced { path: directory }),
+        }
+        self.place = place;
+        self.store_manifest(true)
+    }
+
+    /// Whether the disk takes a batch again, after it refused one.
+    pub fn probe(&mut self) -> Result<(), CaptureError> {
+        self.stay_in_place()?;
+        self.place.probe()
+    }
+
+    fn store_manifest(&self, important: bool) -> Result<(), CaptureError> {
+        let durable = important && self.upkeep.sync != SyncPolicy::None;
+        self.manifest.store(&self.place.directory, durable)
     }
 
     /// Writes the ledger to the manifest, at most once in a flush interval.
@@ -153,18 +248,20 @@ impl CaptureWriter {
         if self.last_start().ledger == ledger || now.duration_since(self.manifest_stored) < FLUSH_INTERVAL {
             return Ok(());
         }
-        self.last_start().ledger = ledger;
         self.manifest_stored = now;
-        self.manifest.store(&self.directory, false)
+        self.stay_in_place()?;
+        self.last_start().ledger = ledger;
+        self.store_manifest(false)
     }
 
     /// Seals the last segment and closes the start; records still waiting must have been flushed.
     pub fn close(mut self, ledger: Ledger, closed_ns: i64) -> Result<(), CaptureError> {
         debug_assert!(self.pending.is_empty(), "flush before closing");
+        self.stay_in_place()?;
         self.last_start().ledger = ledger;
         self.last_start().closed_ns = Some(closed_ns);
         self.seal_segment()?;
-        self.manifest.store(&self.directory, true)
+        self.store_manifest(true)
     }
 
     fn last_start(&mut self) -> &mut Start {
@@ -190,18 +287,10 @@ fn start(options: WriterOptions) -> Start {
     }
 }
 
-fn lock(directory: &Path) -> Result<File, CaptureError> {
-    let path = directory.join("lock");
-    let file = File::create(&path).map_err(CaptureError::io(&path))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(CaptureError::Locked { path: directory.into() }),
-        Err(errno) => Err(CaptureError::io(&path)(errno.into())),
-    }
-}
-
-fn first_free_number(directory: &Path) -> u32 {
-    (1..u32::MAX).find(|number| !directory.join(file_name(*number)).exists()).unwrap_or(u32::MAX)
+fn is_same_capture(one: &Manifest, other: &Manifest) -> bool {
+    let starts =
+        |manifest: &Manifest| manifest.starts.iter().map(|start| start.started_ns).collect::<Vec<_>>();
+    starts(one) == starts(other)
 }
 
 /// Roughly what a record takes in a batch before compression.

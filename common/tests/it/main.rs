@@ -5,3 +5,4 @@
 mod capture;
 mod golden;
 mod scene;
+mod upkeep;

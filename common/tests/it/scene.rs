@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use kingtide_common::capture::{Capture, CaptureWriter, Reading, Rotation, WriterOptions};
 use kingtide_common::exchange::{
-    AnsweredBy, Attempt, Body, Ending, Exchange, FilePart, Gap, Header, Multipart, PacingPoint, Part,
-    PartContent, Record, ServerTiming,
+    AnsweredBy, Attempt, Body, CutUser, Ending, Exchange, FilePart, Gap, Header, Multipart, PacingPoint,
+    Part, PartContent, Record, ServerTiming,
 };
+use kingtide_common::fingerprint::Fingerprint;
 use kingtide_common::stages::Instants;
 
 pub(crate) const SECOND_NS: i64 = 1_000_000_000;
@@ -113,7 +114,8 @@ fn header(name: &str, value: &str) -> Header {
 }
 
 pub(crate) fn gap(count: u64) -> Gap {
-    Gap { from_ns: SECOND_NS, to_ns: 2 * SECOND_NS, count, bytes: 77, reason: "queue".into() }
+    let cut = vec![CutUser::Connection(4), CutUser::Credential(Fingerprint { hash: 0xBB, bytes: 120 })];
+    Gap { from_ns: SECOND_NS, to_ns: 2 * SECOND_NS, count, bytes: 77, reason: "queue".into(), cut }
 }
 
 /// Writes the exchanges in batches of `batch` and drops the writer without closing, as a crash would.

@@ -61,6 +61,10 @@ pub(crate) struct CaptureFacts {
     pub(crate) state: CaptureState,
     pub(crate) directory: Option<PathBuf>,
     pub(crate) since_ns: Option<u64>,
+    /// Why the disk refuses.
+    pub(crate) error: Option<String>,
+    /// Users whom the tap forgot for want of room: their sessions may not be whole.
+    pub(crate) users_forgotten: u64,
     pub(crate) queue: QueueFacts,
 }
 

@@ -123,6 +123,8 @@ struct CaptureStatus {
     state: CaptureState,
     directory: Option<String>,
     since: Option<String>,
+    error: Option<String>,
+    users_forgotten: u64,
     queue: QueueFacts,
 }
 
@@ -280,6 +282,8 @@ fn capture(facts: &CaptureFacts, clock: &Clock) -> CaptureStatus {
         state: facts.state,
         directory: facts.directory.as_ref().map(|directory| directory.display().to_string()),
         since: facts.since_ns.map(|since_ns| rfc3339(clock, since_ns)),
+        error: facts.error.clone(),
+        users_forgotten: facts.users_forgotten,
         queue: facts.queue,
     }
 }

@@ -26,6 +26,8 @@ impl Control for Recorder {
                 state: CaptureState::Recording,
                 directory: Some("capture".into()),
                 since_ns: Some(2),
+                error: None,
+                users_forgotten: 0,
                 queue: QueueFacts { waiting: 1, slots: 16, memory_bytes: 10, memory_bytes_max: 100 },
             },
             ledger: Ledger { accepted: 9, recorded: 8, ..Ledger::default() },

@@ -185,6 +185,8 @@ fn capture(text: &mut Text, facts: &Facts) {
     let (ledger, queue) = (&facts.ledger, &facts.capture.queue);
     let recording = u8::from(facts.capture.state == CaptureState::Recording);
     text.single("kingtide_capture_recording", "gauge", "1 while traffic is recorded.", recording);
+    let failing = u8::from(facts.capture.state == CaptureState::Failed);
+    text.single("kingtide_capture_failing", "gauge", "1 while the disk refuses.", failing);
     text.single("kingtide_capture_accepted_total", "counter", "Requests accepted.", ledger.accepted);
     text.family("kingtide_capture_requests_total", "counter", "Requests by the one state each ended in.");
     for (state, count) in [
@@ -198,6 +200,8 @@ fn capture(text: &mut Text, facts: &Facts) {
     ] {
         text.sample("kingtide_capture_requests_total", &[("state", state)], count);
     }
+    let forgotten = facts.capture.users_forgotten;
+    text.single("kingtide_capture_users_forgotten_total", "counter", "For want of room.", forgotten);
     text.single("kingtide_capture_queue_length", "gauge", "Exchanges that wait.", queue.waiting);
     text.single("kingtide_capture_queue_slots", "gauge", "Exchanges that may wait.", queue.slots);
     text.single("kingtide_capture_memory_bytes", "gauge", "Held by the tap.", queue.memory_bytes);

@@ -4,23 +4,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use kingtide_common::capture::{CaptureError, CaptureWriter, Rotation, WriterOptions};
+use kingtide_common::capture::{CaptureError, CaptureWriter, Retention, Rotation, Upkeep, WriterOptions};
 use kingtide_common::config::ConfigError;
 use kingtide_common::fingerprint::Fingerprinter;
 use kingtide_common::ledger::Ledger;
 
 use crate::admin::{CaptureCommand, CaptureFacts, CaptureState};
-use crate::clock::Clock;
 use crate::config::Config;
-use crate::tap::{self, TapOptions, TapWriter};
+use crate::tap::{self, Source, TapOptions, TapWriter};
 use crate::worker::Shared;
 use kingtide_common::redact::{Redactor, Rules};
 
 const PROGRAM: &str = concat!("kingtide-proxy ", env!("CARGO_PKG_VERSION"));
 /// How long the writer may take for what still waits when the traffic is over.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(10);
-/// How often a process that took another's place looks whether that one has closed its capture.
-const RETRY: Duration = Duration::from_millis(100);
 
 pub(super) fn rules(config: &Config) -> Result<Rules, ConfigError> {
     config.capture.redaction.as_deref().map_or_else(|| Ok(Rules::built_in()), Rules::load)
@@ -56,40 +53,40 @@ impl Recorder {
 
     /// Begins to record.
     pub(super) fn start(&self) -> anyhow::Result<()> {
+        let (capture, upkeep) = (&self.config.capture, upkeep(&self.config));
+        let options = self.writer_options();
+        self.start_from(|| {
+            let writer = CaptureWriter::create(&capture.directory, options)?.with_upkeep(upkeep);
+            Ok(Source::Open(Box::new(writer)))
+        })
+    }
+
+    /// Begins although the process whose place was taken has not closed the same capture: until it has, what
+    /// is recorded waits in the queue.
+    pub(super) fn start_after_the_former(&self) -> anyhow::Result<()> {
+        let (directory, upkeep) = (self.config.capture.directory.clone(), upkeep(&self.config));
+        let options = self.writer_options();
+        let open = move || Ok(CaptureWriter::create_after_others(&directory, options)?.with_upkeep(upkeep));
+        self.start_from(|| Ok(Source::Later(Box::new(open))))
+    }
+
+    fn start_from(&self, source: impl FnOnce() -> Result<Source, CaptureError>) -> anyhow::Result<()> {
         let mut state = self.state();
         anyhow::ensure!(state.writer.is_none(), "the capture is recording already");
         anyhow::ensure!(!state.over, "the process is ending");
         let (capture, clock) = (&self.config.capture, self.shared.clock);
         let rules = rules(&self.config)?;
         let key = Fingerprinter::with_random_key().context("no random key for the fingerprints")?;
-        let writer = CaptureWriter::create(&capture.directory, self.writer_options(clock))?;
         let redactor = Redactor::new(rules, capture.privacy, key);
-        let (tap, writer) = tap::start(tap_options(&self.config), redactor, writer, clock)?;
+        let (tap, writer) = tap::start(tap_options(&self.config), redactor, source()?, clock)?;
         *state =
             State { writer: Some(writer), since_ns: Some(clock.now_ns()), ..std::mem::take(&mut *state) };
         self.shared.tap.store(Some(tap));
         Ok(())
     }
 
-    /// Begins as soon as the process whose place was taken has closed the same capture.
-    pub(super) fn start_after_the_former(self: &Arc<Self>) -> std::io::Result<()> {
-        let recorder = Arc::clone(self);
-        let wait = move || {
-            loop {
-                match recorder.start() {
-                    Ok(()) => return tracing::info!("the former process has closed its capture; recording"),
-                    Err(error) if matches!(error.downcast_ref(), Some(CaptureError::Locked { .. })) => {
-                        std::thread::sleep(RETRY);
-                    }
-                    Err(error) => return tracing::error!("nothing is recorded: {error:#}"),
-                }
-            }
-        };
-        std::thread::Builder::new().name("capture-start".to_owned()).spawn(wait).map(drop)
-    }
-
-    fn writer_options(&self, clock: Clock) -> WriterOptions {
-        let capture = &self.config.capture;
+    fn writer_options(&self) -> WriterOptions {
+        let (capture, clock) = (&self.config.capture, self.shared.clock);
         WriterOptions {
             program: PROGRAM.to_owned(),
             config_digest: self.digest.clone(),
@@ -161,6 +158,8 @@ impl Recorder {
             state: if tap.is_failing() { CaptureState::Failed } else { CaptureState::Recording },
             directory: Some(self.config.capture.directory.clone()),
             since_ns: state.since_ns,
+            error: tap.failure(),
+            users_forgotten: tap.forgotten(),
             queue: tap.queue_facts(),
         }
     }
@@ -174,5 +173,18 @@ fn tap_options(config: &Config) -> TapOptions {
         body_bytes_max: usize::try_from(capture.body_limit.0).unwrap_or(usize::MAX),
         hash_bytes_max: capture.file_hash.bytes_max(),
         exclude: capture.exclude.clone(),
+        sample: capture.sample.0,
+        per_s_max: capture.exchanges_per_s_max,
+    }
+}
+
+fn upkeep(config: &Config) -> Upkeep {
+    let capture = &config.capture;
+    Upkeep {
+        sync: capture.sync.into(),
+        retention: Retention {
+            bytes: Some(capture.retain_size.0).filter(|bytes| *bytes > 0),
+            age: Some(capture.retain_age.0).filter(|age| !age.is_zero()),
+        },
     }
 }

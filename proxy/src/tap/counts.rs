@@ -1,10 +1,9 @@
 //! The ledger while it is being kept, and the gaps that shed requests leave.
 
-use std::num::NonZeroU8;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use kingtide_common::exchange::Gap;
+use kingtide_common::exchange::{CutUser, Gap};
 use kingtide_common::ledger::Ledger;
 
 /// Why a request was left out.
@@ -17,15 +16,6 @@ pub(crate) enum Shed {
 
 impl Shed {
     const ALL: [Self; 3] = [Self::Queue, Self::Budget, Self::Disk];
-
-    /// As a connection keeps it.
-    pub(super) fn mark(self) -> NonZeroU8 {
-        NonZeroU8::MIN.saturating_add(self as u8)
-    }
-
-    pub(super) fn from_mark(mark: NonZeroU8) -> Option<Self> {
-        Self::ALL.into_iter().find(|shed| shed.mark() == mark)
-    }
 
     fn reason(self) -> &'static str {
         match self {
@@ -41,12 +31,15 @@ impl Shed {
 pub(crate) struct Counts {
     accepted: AtomicU64,
     recorded: AtomicU64,
+    sampled_out: AtomicU64,
     filtered: AtomicU64,
     shed: [AtomicU64; Shed::ALL.len()],
     too_late: AtomicU64,
     /// One open gap per reason; locked only when something is shed, and by the writer once a flush.
     gaps: Mutex<[Option<Gap>; Shed::ALL.len()]>,
     failing: AtomicBool,
+    /// Why the disk refuses.
+    failure: Mutex<Option<String>>,
 }
 
 impl Counts {
@@ -55,9 +48,15 @@ impl Counts {
         self.accepted.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Whether the disk refuses; returns what was known before.
-    pub(super) fn set_failing(&self, failing: bool) -> bool {
+    /// Why the disk refuses, or that it does not; whether it did before.
+    pub(super) fn set_failure(&self, failure: Option<String>) -> bool {
+        let failing = failure.is_some();
+        *self.failure.lock().expect("no code panics while it holds the failure") = failure;
         self.failing.swap(failing, Ordering::Relaxed)
+    }
+
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.failure.lock().expect("no code panics while it holds the failure").clone()
     }
 
     pub(super) fn is_failing(&self) -> bool {
@@ -66,6 +65,10 @@ impl Counts {
 
     pub(super) fn filter(&self) {
         self.filtered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn sample_out(&self) {
+        self.sampled_out.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn too_late(&self) {
@@ -78,8 +81,13 @@ impl Counts {
 
     pub(super) fn shed(&self, why: Shed, started_ns: i64, bytes: u64) {
         self.shed[why as usize].fetch_add(1, Ordering::Relaxed);
-        let reason = why.reason().to_owned();
-        self.reopen(&Gap { from_ns: started_ns, to_ns: started_ns, count: 1, bytes, reason });
+        let gap = Gap { from_ns: started_ns, to_ns: started_ns, count: 1, bytes, ..gap_of(why) };
+        self.reopen(&gap);
+    }
+
+    /// A user's session is cut at a request that began at `started_ns`.
+    pub(super) fn cut(&self, why: Shed, started_ns: i64, users: Vec<CutUser>) {
+        self.reopen(&Gap { from_ns: started_ns, to_ns: started_ns, cut: users, ..gap_of(why) });
     }
 
     /// Adds a gap to the open one of its reason: a new loss, or one that could not be written.
@@ -107,7 +115,7 @@ impl Counts {
         Ledger {
             accepted: load(&self.accepted),
             recorded: load(&self.recorded),
-            sampled_out: 0,
+            sampled_out: load(&self.sampled_out),
             filtered: load(&self.filtered),
             shed_queue,
             shed_disk,
@@ -117,13 +125,18 @@ impl Counts {
     }
 }
 
-fn joined(open: Gap, more: &Gap) -> Gap {
+fn gap_of(why: Shed) -> Gap {
+    Gap { reason: why.reason().to_owned(), ..Gap::default() }
+}
+
+fn joined(mut open: Gap, more: &Gap) -> Gap {
+    open.cut.extend_from_slice(&more.cut);
     Gap {
         from_ns: open.from_ns.min(more.from_ns),
         to_ns: open.to_ns.max(more.to_ns),
         count: open.count + more.count,
         bytes: open.bytes + more.bytes,
-        reason: open.reason,
+        ..open
     }
 }
 
@@ -144,11 +157,15 @@ mod tests {
         let ledger = counts.ledger();
         assert_eq!((ledger.shed_queue, ledger.shed_disk, ledger.in_flight()), (2, 1, 0));
         let gaps = counts.take_gaps();
-        assert_eq!(gaps[0], Gap { from_ns: 10, to_ns: 30, count: 2, bytes: 12, reason: "queue".into() });
+        assert_eq!(gaps[0], Gap { from_ns: 10, to_ns: 30, count: 2, bytes: 12, ..gap_of(Shed::Queue) });
         assert_eq!(gaps.len(), 2);
         assert!(counts.take_gaps().is_empty());
+        counts.cut(Shed::Queue, 40, vec![CutUser::Connection(1)]);
+        counts.shed(Shed::Queue, 50, 0);
+        let cut = &counts.take_gaps()[0];
+        assert_eq!((cut.count, cut.cut.as_slice()), (1, &[CutUser::Connection(1)][..]));
         counts.reopen(&gaps[0]);
         assert_eq!(counts.take_gaps(), gaps[..1], "an unwritten gap is kept");
-        assert_eq!(counts.ledger().shed_queue, 2, "and not counted again");
+        assert_eq!(counts.ledger().shed_queue, 3, "and not counted again");
     }
 }

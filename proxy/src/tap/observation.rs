@@ -8,6 +8,8 @@ use kingtide_common::exchange::PacingPoint;
 use kingtide_common::pacing::PacingCurve;
 
 use super::Tap;
+use super::fates::Fate;
+use super::users::{Issued, User, may_issue};
 use crate::message::Fields;
 use crate::passage::Passage;
 
@@ -17,6 +19,14 @@ pub(crate) struct Recording {
     pub(crate) id: u64,
     /// Where it goes when it is over.
     tap: Arc<Tap>,
+    user: User,
+    fate: Fate,
+    /// Of the process's clock.
+    started_ns: u64,
+    /// Its answer is looked at, whatever its fate: it may tell whose later requests are.
+    may_issue: bool,
+    /// The credentials in its answer.
+    issued: Vec<Issued>,
     request: BodyCollector,
     response: Option<BodyCollector>,
     pacing: PacingCurve,
@@ -31,25 +41,49 @@ pub(crate) struct Bodies {
 }
 
 impl Recording {
-    /// Headers are complete: what their body is to be taken for.
-    pub(super) fn new(id: u64, tap: Arc<Tap>, fields: &Fields) -> Self {
-        let request = collector(fields, &tap.bounds);
-        Self { id, tap, request, response: None, pacing: PacingCurve::default() }
+    /// Headers are complete: what their body is to be taken for. Of who is left out nothing is kept.
+    pub(super) fn new(id: u64, tap: Arc<Tap>, (user, fate): (User, Fate), passage: &Passage) -> Self {
+        let fields = &passage.request.fields;
+        let request = if fate.is_recorded() { collector(fields, &tap.bounds) } else { nothing(&tap.bounds) };
+        let may_issue = may_issue(&passage.request);
+        let (response, issued, pacing) = (None, Vec::new(), PacingCurve::default());
+        let started_ns = passage.marks.started_ns;
+        Self { id, tap, user, fate, started_ns, may_issue, issued, request, response, pacing }
     }
 
     pub(crate) fn begin_response(&mut self, fields: &Fields) {
-        self.response = Some(collector(fields, &self.tap.bounds));
+        let cookies = self.tap.door.users.issued_by_head(fields);
+        self.note_issued(cookies);
+        if self.fate.is_recorded() || self.may_issue {
+            self.response = Some(collector(fields, &self.tap.bounds));
+        }
+    }
+
+    /// The client does not have them yet: whoever shows one from now on is known.
+    fn note_issued(&mut self, credentials: Vec<Issued>) {
+        if let Some(first) = credentials.first() {
+            (self.user, self.fate) = self.tap.know_by(first.key, (self.user, self.fate));
+            self.tap.inherit(&credentials, self.fate, self.started_ns);
+            self.issued.extend(credentials);
+        }
     }
 
     /// A piece of the request body arrived `at_us` after the headers.
     pub(crate) fn request_piece(&mut self, piece: &[u8], at_us: u64) {
         self.request.take(piece);
-        self.pacing.note(at_us, self.request.bytes());
+        if self.fate.is_recorded() {
+            self.pacing.note(at_us, self.request.bytes());
+        }
     }
 
     pub(crate) fn response_piece(&mut self, piece: &[u8]) {
-        if let Some(collector) = &mut self.response {
-            collector.take(piece);
+        let Some(collector) = &mut self.response else { return };
+        collector.take(piece);
+        if self.may_issue
+            && let Some(text) = collector.plain_text()
+        {
+            let tokens = self.tap.door.users.issued_by_text(text);
+            self.note_issued(tokens);
         }
     }
 
@@ -63,6 +97,11 @@ impl Recording {
     }
 }
 
+/// Takes nothing but the size.
+fn nothing(bounds: &Bounds) -> BodyCollector {
+    BodyCollector::new(None, None, bounds)
+}
+
 fn collector(fields: &Fields, bounds: &Bounds) -> BodyCollector {
     BodyCollector::new(fields.text("content-type"), fields.text("content-encoding"), bounds)
 }
@@ -73,6 +112,10 @@ pub(crate) struct Observation {
     pub(crate) id: u64,
     pub(crate) passage: Box<Passage>,
     pub(crate) bodies: Bodies,
+    pub(super) user: User,
+    pub(super) fate: Fate,
+    /// The credentials in its answer.
+    pub(super) issued: Vec<Issued>,
     /// Its share of the memory budget.
     pub(crate) held: Option<Reservation>,
 }
@@ -80,12 +123,13 @@ pub(crate) struct Observation {
 impl Observation {
     /// With the tap that it is for; `None` for what is not captured.
     pub(crate) fn of(mut passage: Passage) -> Option<(Arc<Tap>, Self)> {
-        let recording = passage.recording.take()?;
+        let mut recording = passage.recording.take()?;
         let tap = Arc::clone(&recording.tap);
         let marks = &passage.marks;
-        let (id, whole) = (recording.id, (marks.body_done_ns.is_some(), marks.response_last_ns.is_some()));
-        let bodies = recording.finish(whole.0, whole.1);
-        Some((tap, Self { id, passage: Box::new(passage), bodies, held: None }))
+        let (id, user, fate) = (recording.id, recording.user, recording.fate);
+        let issued = std::mem::take(&mut recording.issued);
+        let bodies = recording.finish(marks.body_done_ns.is_some(), marks.response_last_ns.is_some());
+        Some((tap, Self { id, passage: Box::new(passage), bodies, user, fate, issued, held: None }))
     }
 
     /// Bytes of both heads.

@@ -4,16 +4,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, select};
-use kingtide_common::body::describe::Describer;
 use kingtide_common::capture::{CaptureError, CaptureWriter, Dropped};
-use kingtide_common::exchange::Record;
+use kingtide_common::exchange::{CutUser, Exchange, Record};
 use kingtide_common::ledger::Ledger;
-use kingtide_common::redact::Redactor;
 
-use super::Observation;
 use super::counts::{Counts, Shed};
 use super::describe::Recorder;
-use crate::clock::Clock;
+use super::door::Door;
+use super::users::{User, credential_of};
+use super::{Observation, Source, second};
 
 /// How often waiting rows, gaps and the ledger are looked at.
 const TICK: Duration = Duration::from_millis(200);
@@ -21,33 +20,63 @@ const TICK: Duration = Duration::from_millis(200);
 /// How long finished exchanges wait in the queue at most while the writer rests.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// How often a disk that refused is tried again.
+const PROBE: Duration = Duration::from_secs(1);
+
+/// What reaches the thread.
+pub(super) struct Inlets {
+    pub(super) observations: Receiver<Observation>,
+    pub(super) stop: Receiver<()>,
+    pub(super) rotate: Receiver<Sender<()>>,
+}
+
+/// Writes until told to stop, then what still waits, then seals.
+pub(super) fn run(
+    source: Source,
+    recorder: Recorder,
+    (counts, door): (Arc<Counts>, Arc<Door>),
+    inlets: &Inlets,
+) -> Result<Ledger, CaptureError> {
+    let capture = match open(source) {
+        Ok(capture) => capture,
+        Err(error) => {
+            tracing::error!(%error, "nothing is recorded");
+            counts.set_failure(Some(error.to_string()));
+            counts.close();
+            return Err(error);
+        }
+    };
+    let writer = Writer { capture, recorder, counts, door, waiting: Vec::new(), next_probe: Instant::now() };
+    writer.run(inlets)
+}
+
+fn open(source: Source) -> Result<CaptureWriter, CaptureError> {
+    match source {
+        Source::Open(capture) => Ok(*capture),
+        Source::Later(open) => {
+            let capture = open()?;
+            tracing::info!("the former process has closed its capture; recording");
+            Ok(capture)
+        }
+    }
+}
+
 /// Owns the capture.
 #[derive(Debug)]
-pub(super) struct Writer {
+struct Writer {
     capture: CaptureWriter,
     recorder: Recorder,
     counts: Arc<Counts>,
+    door: Arc<Door>,
+    /// Whose the rows are that the capture has not written yet, in their order; `None` for gaps.
+    waiting: Vec<Option<User>>,
+    /// When a disk that refuses is tried again.
+    next_probe: Instant,
 }
 
 impl Writer {
-    pub(super) fn new(
-        capture: CaptureWriter,
-        redactor: Redactor,
-        counts: Arc<Counts>,
-        clock: Clock,
-        body_bytes_max: usize,
-    ) -> Self {
-        let recorder = Recorder { describer: Describer { redactor, body_bytes_max }, clock };
-        Self { capture, recorder, counts }
-    }
-
-    /// Writes until told to stop, then what still waits, then seals.
-    pub(super) fn run(
-        mut self,
-        observations: &Receiver<Observation>,
-        stop: &Receiver<()>,
-        rotate: &Receiver<Sender<()>>,
-    ) -> Result<Ledger, CaptureError> {
+    fn run(mut self, inlets: &Inlets) -> Result<Ledger, CaptureError> {
+        let Inlets { observations, stop, rotate } = inlets;
         let mut next_tick = Instant::now() + TICK;
         loop {
             // Looked for now and then rather than waited for: whom nobody waits for, nobody has to wake.
@@ -77,8 +106,15 @@ impl Writer {
         self.close()
     }
 
+    /// While the disk refuses nothing is tried but a probe: a batch that happens to fit would be the end of
+    /// sessions whose rest does not.
     fn write(&mut self, observation: Observation) {
+        let user = observation.user;
         let exchange = self.recorder.exchange(observation);
+        if self.counts.is_failing() {
+            return self.shed(&exchange, &user);
+        }
+        self.waiting.push(Some(user));
         let written = self.capture.push(Record::Exchange(Box::new(exchange)), Instant::now());
         self.account(written);
     }
@@ -93,16 +129,40 @@ impl Writer {
 
     fn tick(&mut self) {
         let now = Instant::now();
-        for gap in self.counts.take_gaps() {
-            let written = self.capture.push(Record::Gap(gap), now);
-            self.account(written);
+        let ledger = self.counts.ledger();
+        if self.counts.is_failing() {
+            self.try_again(now);
+            // It is small, and may fit where no batch does.
+            let _ = self.capture.note_ledger(ledger, now);
+            return;
         }
+        self.write_gaps(now);
         if self.capture.flush_due().is_some_and(|due| due <= now + TICK) {
             let written = self.capture.flush(now);
             self.account(written);
         }
-        if let Err(error) = self.capture.note_ledger(self.counts.ledger(), now) {
+        let kept = self.capture.note_ledger(ledger, now).and_then(|()| self.capture.discard_surplus(now));
+        if let Err(error) = kept {
             self.note_failure(&error);
+        }
+    }
+
+    fn try_again(&mut self, now: Instant) {
+        if now < self.next_probe {
+            return;
+        }
+        self.next_probe = now + PROBE;
+        match self.capture.probe() {
+            Ok(()) => self.note_success(),
+            Err(error) => self.note_failure(&error),
+        }
+    }
+
+    fn write_gaps(&mut self, now: Instant) {
+        for gap in self.counts.take_gaps() {
+            self.waiting.push(None);
+            let written = self.capture.push(Record::Gap(gap), now);
+            self.account(written);
         }
     }
 
@@ -115,10 +175,7 @@ impl Writer {
 
     fn close(mut self) -> Result<Ledger, CaptureError> {
         let now = Instant::now();
-        for gap in self.counts.take_gaps() {
-            let written = self.capture.push(Record::Gap(gap), now);
-            self.account(written);
-        }
+        self.write_gaps(now);
         let written = self.capture.flush(now);
         self.account(written);
         let ledger = self.counts.close();
@@ -129,36 +186,51 @@ impl Writer {
 
     fn account(&mut self, written: Result<u64, Dropped>) {
         match written {
-            Ok(0) => {}
             Ok(rows) => {
                 self.counts.recorded(rows);
-                self.note_success();
+                if self.capture.flush_due().is_none() {
+                    self.waiting.clear();
+                }
             }
             Err(dropped) => {
                 self.note_failure(&dropped.error);
-                dropped.records.into_iter().for_each(|record| self.shed(record));
+                let users = std::mem::take(&mut self.waiting);
+                for (record, user) in dropped.records.into_iter().zip(users) {
+                    self.drop(record, user);
+                }
             }
         }
     }
 
-    fn shed(&self, record: Record) {
-        match record {
-            Record::Exchange(exchange) => {
-                self.counts.shed(Shed::Disk, exchange.started_ns, exchange.request_body_bytes);
-            }
-            Record::Gap(gap) => self.counts.reopen(&gap),
+    fn drop(&self, record: Record, user: Option<User>) {
+        match (record, user) {
+            (Record::Exchange(exchange), Some(user)) => self.shed(&exchange, &user),
+            (Record::Gap(gap), _) => self.counts.reopen(&gap),
+            (Record::Exchange(_), None) => unreachable!("every exchange is pushed with its user"),
         }
+    }
+
+    /// Counts what the disk did not take, and leaves the rest of its user out too.
+    fn shed(&self, exchange: &Exchange, user: &User) {
+        let clock = self.recorder.clock;
+        if self.door.shed(user, Shed::Disk, second(clock.now_ns())) {
+            let credential = credential_of(exchange).map(CutUser::Credential);
+            let names = credential.into_iter().chain([CutUser::Connection(exchange.connection)]);
+            self.counts.cut(Shed::Disk, exchange.started_ns, names.collect());
+        }
+        self.counts.shed(Shed::Disk, exchange.started_ns, exchange.request_body_bytes);
     }
 
     /// Says once that recording stands still, not for each batch.
-    fn note_failure(&self, error: &CaptureError) {
-        if !self.counts.set_failing(true) {
+    fn note_failure(&mut self, error: &CaptureError) {
+        if !self.counts.set_failure(Some(error.to_string())) {
             tracing::error!(%error, "the capture cannot be written; traffic goes on unrecorded");
+            self.next_probe = Instant::now() + PROBE;
         }
     }
 
     fn note_success(&self) {
-        if self.counts.set_failing(false) {
+        if self.counts.set_failure(None) {
             tracing::info!("the capture is written again");
         }
     }

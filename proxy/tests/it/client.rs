@@ -1,6 +1,6 @@
 //! A raw HTTP/1.1 client, so that a test decides over every byte and pause.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use crate::wait::PATIENCE;
@@ -11,10 +11,23 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Self { stream }
+        Self::try_connect(address).unwrap()
+    }
+
+    /// For a proxy that may be gone.
+    pub(crate) fn try_connect(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream })
+    }
+
+    /// Asks a proxy that may be killed meanwhile; the answer's last byte came when this is `Ok`.
+    pub(crate) fn try_ask(&mut self, request: impl AsRef<[u8]>) -> io::Result<()> {
+        self.stream.write_all(request.as_ref())?;
+        let head = self.try_head()?;
+        let length = field(&head, "content-length").map_or(Ok(0), str::parse).map_err(io::Error::other)?;
+        self.stream.read_exact(&mut vec![0; length])
     }
 
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
@@ -65,13 +78,17 @@ impl Client {
 
     /// An answer's head with its blank line.
     pub(crate) fn head(&mut self) -> String {
+        self.try_head().unwrap()
+    }
+
+    fn try_head(&mut self) -> io::Result<String> {
         let mut head = Vec::new();
         let mut byte = [0];
         while !head.ends_with(b"\r\n\r\n") {
-            self.stream.read_exact(&mut byte).unwrap();
+            self.stream.read_exact(&mut byte)?;
             head.push(byte[0]);
         }
-        String::from_utf8(head).unwrap()
+        String::from_utf8(head).map_err(io::Error::other)
     }
 }
 

@@ -11,7 +11,7 @@ use kingtide_common::stages::Stage;
 
 use crate::backend::{answering, scripted, write_answer};
 use crate::client::{Client, get, upload};
-use crate::proxy::Proxy;
+use crate::proxy::{Proxy, recording, route_all};
 
 /// A client that has sent the head and 30,000 bytes of a larger upload.
 fn half_sent_upload(proxy: &Proxy) -> Client {
@@ -197,4 +197,34 @@ fn a_terminated_proxy_finishes_what_is_in_flight_and_closes_its_capture() {
     assert!(left.status.success());
     assert_eq!(left.exchanges().len(), 2);
     assert_eq!(left.ledger().in_flight(), 0);
+}
+
+/// The drain's deadline cuts it off: it is accepted, never recorded, and counted.
+#[test]
+fn a_request_that_the_drain_cuts_off_is_too_late() {
+    let backend = scripted(|_| std::thread::park());
+    let text = recording(backend.address).replace("drain_timeout = \"10s\"", "drain_timeout = \"100ms\"");
+    let proxy = Proxy::of(&(text + &route_all("")));
+    let mut hanging = Client::connect(proxy.address);
+    hanging.send(get("/never"));
+    backend.received.recv().unwrap();
+    let left = proxy.stop();
+    assert_eq!(left.reading().exchanges.len(), 0);
+    let ledger = left.ledger();
+    assert_eq!((ledger.accepted, ledger.too_late, ledger.in_flight()), (1, 1, 0), "{ledger:?}");
+}
+
+/// Refused by a rule of the proxy, without the upstream.
+#[test]
+fn what_a_limit_refuses_is_recorded_with_the_limit() {
+    let backend = answering("{}");
+    let limits = "[limits]\nclient_max_body_size = \"10\"\n";
+    let proxy = Proxy::of(&(recording(backend.address) + &route_all("") + limits));
+    let (head, _) = upload("/up", &[7; 1_000]);
+    let mut client = Client::connect(proxy.address);
+    client.send(head);
+    assert!(client.head().starts_with("HTTP/1.1 413"));
+    let exchange = proxy.stop().exchange();
+    assert_eq!((exchange.status, exchange.answered_by), (Some(413), AnsweredBy::EdgeLimit));
+    assert_eq!(exchange.refused_by.as_deref(), Some("client_max_body_size"));
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use kingtide_common::capture::{Capture, Reading};
 use kingtide_common::exchange::Exchange;
 use kingtide_common::ledger::Ledger;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use tempfile::TempDir;
 
 use crate::wait::until;
@@ -109,7 +109,9 @@ impl Proxy {
     fn spawn(directory: Arc<TempDir>) -> Self {
         let log = tempfile::Builder::new().suffix(".log").tempfile_in(&*directory).unwrap();
         let (log_file, log) = log.keep().unwrap();
-        let mut command = command();
+        // A file size that is refused is an error to the program, not its end.
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_kingtide-proxy")]);
         command.arg("--config").arg(config_file(&directory)).env("KINGTIDE_TEST_TOKEN", "open sesame");
         let mut child = command.stdout(Stdio::piped()).stderr(log_file).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
@@ -169,6 +171,12 @@ impl Proxy {
 
     fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// How large its files may become; `None` for any size.
+    pub(crate) fn limit_files(&self, bytes: Option<u64>) {
+        let limit = Rlimit { current: bytes, maximum: None };
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Fsize, limit).unwrap();
     }
 
     /// SIGKILL: no chance to close anything.

@@ -42,6 +42,35 @@ fn an_upgrade_under_load_costs_no_request() {
     let exchanges = left.exchanges();
     assert!(exchanges.iter().all(|exchange| exchange.ending == Ending::Complete));
     assert_eq!(exchanges.len() as u64, left.ledger().recorded);
+    // What the new process served while the old one still held the capture is there too.
+    assert_eq!((left.ledger().accepted, left.ledger().lost()), (done.answered, 0), "{:?}", left.ledger());
+}
+
+/// The old process holds its capture for as long as an upload takes; the new one records from its first request.
+#[test]
+fn what_is_served_while_the_former_process_drains_is_recorded_when_it_has_closed() {
+    let backend = answering("{}");
+    let old = Proxy::of(&upgradable(backend.address));
+    let mut uploading = Client::connect(old.address);
+    let (head, body) = upload("/held", &vec![7; 400_000]);
+    uploading.send(head);
+    uploading.send(&body[..200_000]);
+    assert_eq!(status(&Client::connect(old.address).ask(get("/before")).0), 200);
+    let new = old.successor();
+    for path in ["/during/1", "/during/2"] {
+        assert_eq!(status(&Client::connect(new.address).ask(get(path)).0), 200);
+    }
+    assert!(!new.log().contains("recording"), "the old one still has it");
+    uploading.send(&body[200_000..]);
+    assert_eq!(status(&uploading.answer().0), 200);
+    assert!(old.left().status.success());
+    until("the new process to record", || new.log().contains("recording").then_some(()));
+    let left = new.stop();
+    let targets: Vec<String> = left.exchanges().into_iter().map(|exchange| exchange.target).collect();
+    for target in ["/before", "/held", "/during/1", "/during/2"] {
+        assert!(targets.iter().any(|found| found == target), "{target} in {targets:?}");
+    }
+    assert_eq!((left.ledger().accepted, left.ledger().recorded), (4, 4));
 }
 
 /// The second upgrade finds the socket of the first one's process.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{anyhow, ensure};
-use kingtide_common::capture::{Capture, CaptureError, Damage, Manifest};
+use kingtide_common::capture::{Capture, CaptureError, Damage, Manifest, Removed};
 use kingtide_common::exchange::Gap;
 use kingtide_common::ledger::Ledger;
 
@@ -17,6 +17,7 @@ pub(super) struct Recorded {
     pub(super) sessions: Sessions,
     /// `None` when the manifest is lost.
     pub(super) ledger: Option<Ledger>,
+    pub(super) removed: Removed,
     pub(super) gaps: Vec<Gap>,
     pub(super) damage: Vec<Damage>,
 }
@@ -29,6 +30,7 @@ impl Recorded {
             name: path.display().to_string(),
             sessions: sessions::group(reading.exchanges, &Rules::default()),
             ledger: capture.manifest().map(Manifest::ledger),
+            removed: capture.manifest().map(|manifest| manifest.removed).unwrap_or_default(),
             gaps: reading.gaps,
             damage: reading.damage,
         })

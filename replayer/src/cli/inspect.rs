@@ -42,6 +42,7 @@ pub(super) fn summary_of(path: &Path) -> anyhow::Result<Summary> {
         capture: &recorded.name,
         sessions: &recorded.sessions.sessions,
         ledger: recorded.ledger,
+        removed: recorded.removed,
         gaps: &recorded.gaps,
         damage: &recorded.damage,
     }))

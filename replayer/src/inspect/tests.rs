@@ -1,6 +1,8 @@
 //! A small classroom by hand, and what its summary must say.
 
-use kingtide_common::exchange::{AnsweredBy, Ending, FilePart, Multipart, Part, PartContent, ServerTiming};
+use kingtide_common::exchange::{
+    AnsweredBy, CutUser, Ending, FilePart, Multipart, Part, PartContent, ServerTiming,
+};
 use kingtide_common::stages::Instants;
 
 use super::*;
@@ -84,7 +86,8 @@ pub(crate) fn classroom() -> Vec<Session> {
 pub(crate) fn material(sessions: &[Session]) -> Material<'_> {
     let all = sessions.iter().map(|session| session.steps.len() as u64).sum();
     let ledger = Ledger { accepted: all, recorded: all, ..Ledger::default() };
-    Material { capture: "captures/monday", sessions, ledger: Some(ledger), gaps: &[], damage: &[] }
+    let removed = Removed::default();
+    Material { capture: "captures/monday", sessions, ledger: Some(ledger), removed, gaps: &[], damage: &[] }
 }
 
 pub(crate) fn classroom_summary() -> Summary {
@@ -109,19 +112,35 @@ fn judged_summary() -> Summary {
 }
 
 fn damaged_summary() -> Summary {
-    let sessions = classroom();
+    let mut sessions = classroom();
+    sessions[0].steps[0].exchange.connection = 99;
     let gap = Gap {
         from_ns: START_NS,
         to_ns: START_NS + 1_500_000_000,
         count: 7,
         bytes: 1_400_000,
         reason: "queue".into(),
+        ..Gap::default()
     };
-    let gaps = vec![gap; 7];
+    let mut gaps = vec![gap; 7];
+    gaps[6].cut = vec![CutUser::Connection(99)];
+    let removed = Removed {
+        segments: 2,
+        rows: 9_000,
+        bytes: 1_800_000,
+        last_number: 2,
+        last_ns: START_NS - 1_000_000_000,
+    };
     let damage =
         [Damage::TornTail { segment: "exchanges-000002.arrows".to_owned(), offset: 65_536, bytes: 4_099 }];
     let ledger = Ledger { accepted: 92, recorded: 40, shed_queue: 49, ..Ledger::default() };
-    summarise(&Material { gaps: &gaps, damage: &damage, ledger: Some(ledger), ..material(&sessions) })
+    summarise(&Material {
+        gaps: &gaps,
+        damage: &damage,
+        ledger: Some(ledger),
+        removed,
+        ..material(&sessions)
+    })
 }
 
 #[test]
@@ -187,5 +206,5 @@ fn the_text_says_what_limits_did() {
 fn the_text_says_damage_first() {
     let text = text::render(&damaged_summary());
     assert!(text.starts_with("!! DAMAGED: exchanges-000002.arrows"), "{text}");
-    insta::assert_snapshot!(text.lines().take(12).collect::<Vec<_>>().join("\n"));
+    insta::assert_snapshot!(text.lines().take(14).collect::<Vec<_>>().join("\n"));
 }

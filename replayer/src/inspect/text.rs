@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use kingtide_common::capture::Removed;
 use kingtide_common::exchange::Gap;
 use kingtide_common::ledger::Ledger;
 use kingtide_common::stages::Stage;
@@ -60,7 +61,27 @@ fn trouble(summary: &Summary) -> String {
     if unlisted > 0 {
         let _ = writeln!(lines, "!! GAP: {} more, see --json", count(unlisted));
     }
+    if summary.cut > 0 {
+        let _ = writeln!(
+            lines,
+            "!! CUT: {}, of which only the beginning is recorded",
+            counted(summary.cut, "session")
+        );
+    }
+    if let Some(removed) = &summary.removed {
+        let _ = writeln!(lines, "!! REMOVED: {}", removed_line(removed));
+    }
     lines
+}
+
+fn removed_line(removed: &Removed) -> String {
+    let until = super::rfc3339(removed.last_ns).unwrap_or_else(|| UNKNOWN.to_owned());
+    format!(
+        "{} in {} ({}) until {until} are gone: retention, or their directory was taken away",
+        counted(removed.rows, "row"),
+        counted(removed.segments, "segment"),
+        size(Some(removed.bytes))
+    )
 }
 
 fn gap_line(gap: &Gap) -> String {

@@ -67,6 +67,7 @@ fn gap() -> Gap {
         count: 3,
         bytes: 600_000,
         reason: "queue".to_owned(),
+        ..Gap::default()
     }
 }
 
