@@ -18,18 +18,24 @@
 //! - A damaged or torn part never fails a read: it becomes a [`Damage`] and the rest is read.
 
 mod attempts;
+mod batch;
 mod columns;
+mod damage;
 mod decode;
 mod encode;
+mod fan;
 mod frame;
 mod index;
+mod layout;
 mod manifest;
 mod reader;
 mod segment;
 mod writer;
 
+pub use batch::{Batch, Projection};
+pub use damage::Damage;
 pub use manifest::{Manifest, SegmentEntry, Start};
-pub use reader::{Capture, Damage, Reading};
+pub use reader::{Capture, Reading};
 pub use writer::{CaptureWriter, Dropped, Rotation, WriterOptions};
 
 use std::path::PathBuf;
