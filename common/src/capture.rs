@@ -19,11 +19,15 @@
 //! - A damaged or torn part never fails a read: it becomes a [`Damage`] and the rest is read.
 
 mod attempts;
+mod batch;
 mod columns;
+mod damage;
 mod decode;
 mod encode;
+mod fan;
 mod frame;
 mod index;
+mod layout;
 mod manifest;
 mod place;
 mod reader;
@@ -32,8 +36,10 @@ mod segment;
 mod shelf;
 mod writer;
 
+pub use batch::{Batch, Projection};
+pub use damage::Damage;
 pub use manifest::{Manifest, Removed, SegmentEntry, Start};
-pub use reader::{Capture, Damage, Reading};
+pub use reader::{Capture, Reading};
 pub use retention::Retention;
 pub use segment::SyncPolicy;
 pub use writer::{CaptureWriter, Dropped, Rotation, Upkeep, WriterOptions};

@@ -10,13 +10,16 @@
 use std::fmt;
 use std::ops::Range;
 
+use zeroize::Zeroizing;
+
 const PREFIX: &str = "{fp:";
 const HEX_DIGITS: usize = 16;
 
 /// Makes fingerprints; holds the key. Deliberately neither `Serialize` nor printable.
 #[derive(Clone)]
 pub struct Fingerprinter {
-    key: [u8; 32],
+    /// Overwritten when it is dropped.
+    key: Zeroizing<[u8; 32]>,
 }
 
 /// The fingerprint of one value.
@@ -30,14 +33,14 @@ pub struct Fingerprint {
 impl Fingerprinter {
     /// With a key from the operating system's random source.
     pub fn with_random_key() -> std::io::Result<Self> {
-        let mut key = [0; 32];
-        let filled = rustix::rand::getrandom(&mut key, rustix::rand::GetRandomFlags::empty())?;
+        let mut key = Zeroizing::new([0; 32]);
+        let filled = rustix::rand::getrandom(key.as_mut_slice(), rustix::rand::GetRandomFlags::empty())?;
         if filled == key.len() { Ok(Self { key }) } else { Err(std::io::ErrorKind::UnexpectedEof.into()) }
     }
 
     /// With a given key: for tests, which must be repeatable.
     pub fn with_key(key: [u8; 32]) -> Self {
-        Self { key }
+        Self { key: Zeroizing::new(key) }
     }
 
     pub fn fingerprint(&self, value: &[u8]) -> Fingerprint {
@@ -109,6 +112,13 @@ mod tests {
             (Fingerprinter::with_random_key().unwrap(), Fingerprinter::with_random_key().unwrap());
         assert_ne!(one.fingerprint(b"x"), other.fingerprint(b"x"));
         assert_eq!(format!("{one:?}"), "Fingerprinter { key: <in memory only> }");
+    }
+
+    #[test]
+    fn the_key_is_not_in_what_a_hasher_prints() {
+        let key: [u8; 32] = std::array::from_fn(|at| 200 + u8::try_from(at).unwrap());
+        let printed = format!("{:?}", Fingerprinter::with_key(key).hasher());
+        assert!(!printed.contains("200, 201") && !printed.contains("c8c9"), "{printed}");
     }
 
     #[test]

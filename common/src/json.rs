@@ -1,4 +1,4 @@
-//! Where each scalar of a JSON text stands: its pointer and its byte range.
+//! Where the keys and scalars of a JSON text stand: their byte ranges, and each scalar's pointer.
 //!
 //! serde_json reads values and forgets where they stood, and a redacted body is edited in place so that
 //! everything else keeps its bytes. The text is checked by serde_json first (syntax, and its depth limit of
@@ -17,12 +17,31 @@ pub struct Scalar {
     pub range: Range<usize>,
 }
 
+/// Is told what a JSON text holds, in its order.
+pub trait Visitor {
+    /// An object or array begins.
+    fn open(&mut self, is_object: bool);
+    /// The innermost object or array ends.
+    fn close(&mut self);
+    /// A key as written, quotes included; its value follows.
+    fn key(&mut self, range: Range<usize>);
+    /// A scalar as written, quotes included.
+    fn scalar(&mut self, range: Range<usize>);
+    /// An item of an array follows.
+    fn item(&mut self) {}
+}
+
+/// Goes through a text; `None`, before anything is told, when it is not JSON.
+pub fn visit(text: &str, visitor: &mut impl Visitor) -> Option<()> {
+    serde_json::from_str::<IgnoredAny>(text).ok()?;
+    Scanner { text, at: 0, visitor }.value()
+}
+
 /// All scalars in the order of the text; `None` when it is not JSON.
 pub fn scalars(text: &str) -> Option<Vec<Scalar>> {
-    serde_json::from_str::<IgnoredAny>(text).ok()?;
-    let mut scanner = Scanner { text, at: 0, pointer: String::new(), found: Vec::new() };
-    scanner.value()?;
-    Some(scanner.found)
+    let mut collector = Collector { text, pointer: String::new(), frames: Vec::new(), found: Vec::new() };
+    visit(text, &mut collector)?;
+    Some(collector.found)
 }
 
 /// What a scalar says: a string without quotes and escapes, anything else as written.
@@ -30,14 +49,58 @@ pub fn decoded(raw: &str) -> String {
     if raw.starts_with('"') { serde_json::from_str(raw).unwrap_or_default() } else { raw.to_owned() }
 }
 
-struct Scanner<'a> {
+/// Collects scalars with their pointers.
+struct Collector<'a> {
     text: &'a str,
-    at: usize,
     pointer: String,
+    /// Of each open object or array: bytes of its own pointer, and the index of the next item.
+    frames: Vec<(usize, usize)>,
     found: Vec<Scalar>,
 }
 
-impl Scanner<'_> {
+impl Collector<'_> {
+    fn under(&mut self, key: &str) {
+        let parent = self.frames.last().map_or(0, |(bytes, _)| *bytes);
+        self.pointer.truncate(parent);
+        self.pointer.push('/');
+        self.pointer.push_str(key);
+    }
+}
+
+impl Visitor for Collector<'_> {
+    fn open(&mut self, _is_object: bool) {
+        self.frames.push((self.pointer.len(), 0));
+    }
+
+    fn close(&mut self) {
+        let parent = self.frames.pop().map_or(0, |(bytes, _)| bytes);
+        self.pointer.truncate(parent);
+    }
+
+    fn key(&mut self, range: Range<usize>) {
+        let key = decoded(&self.text[range]);
+        self.under(&escape_key(&key));
+    }
+
+    fn item(&mut self) {
+        let Some((_, next)) = self.frames.last_mut() else { return };
+        let index = *next;
+        *next += 1;
+        self.under(&index.to_string());
+    }
+
+    fn scalar(&mut self, range: Range<usize>) {
+        self.found.push(Scalar { pointer: self.pointer.clone(), range });
+    }
+}
+
+struct Scanner<'a, V> {
+    text: &'a str,
+    at: usize,
+    visitor: &'a mut V,
+}
+
+impl<V: Visitor> Scanner<'_, V> {
     fn value(&mut self) -> Option<()> {
         match self.peek()? {
             b'{' => self.object(),
@@ -48,40 +111,33 @@ impl Scanner<'_> {
 
     fn object(&mut self) -> Option<()> {
         self.at += 1;
+        self.visitor.open(true);
         while self.peek()? != b'}' {
             let key = self.string()?;
-            let key = decoded(&self.text[key]);
+            self.visitor.key(key);
             self.expect(b':')?;
-            self.under(&escape_key(&key))?;
+            self.value()?;
             self.skip_comma()?;
         }
+        self.visitor.close();
         self.expect(b'}')
     }
 
     fn array(&mut self) -> Option<()> {
         self.at += 1;
-        let mut index = 0_usize;
+        self.visitor.open(false);
         while self.peek()? != b']' {
-            self.under(&index.to_string())?;
+            self.visitor.item();
+            self.value()?;
             self.skip_comma()?;
-            index += 1;
         }
+        self.visitor.close();
         self.expect(b']')
-    }
-
-    /// The value at `key` below the current pointer.
-    fn under(&mut self, key: &str) -> Option<()> {
-        let parent = self.pointer.len();
-        self.pointer.push('/');
-        self.pointer.push_str(key);
-        self.value()?;
-        self.pointer.truncate(parent);
-        Some(())
     }
 
     fn scalar(&mut self) -> Option<()> {
         let range = if self.peek()? == b'"' { self.string()? } else { self.word() };
-        self.found.push(Scalar { pointer: self.pointer.clone(), range });
+        self.visitor.scalar(range);
         Some(())
     }
 

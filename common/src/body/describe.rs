@@ -16,8 +16,8 @@ pub struct Describer {
 impl Describer {
     /// A header as it may be kept.
     pub fn header(&self, name: &[u8], value: &[u8]) -> Header {
-        let name = String::from_utf8_lossy(name).into_owned();
-        let value = self.redactor.header(&name, &String::from_utf8_lossy(value));
+        let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
+        let (name, value) = self.redactor.header_line(&name, &value);
         Header { name, value }
     }
 
@@ -36,13 +36,18 @@ impl Describer {
     }
 
     fn text(&self, kind: TextKind, bytes: &[u8], coding: Option<&str>) -> Body {
-        match (kind, decoded(bytes, coding, self.body_bytes_max)) {
-            (_, Err(why)) => Body::Unread(why),
-            (TextKind::Form, Ok(text)) => Body::Form(self.redactor.form(&text)),
-            (TextKind::Json, Ok(text)) => match self.redactor.json(&text) {
-                Some(redacted) => Body::Json(redacted),
-                None => Body::Unread("malformed JSON".to_owned()),
-            },
+        let text = match decoded(bytes, coding, self.body_bytes_max) {
+            Ok(text) => text,
+            Err(why) => return Body::Unread(why),
+        };
+        // A byte order mark is no JSON, and says nothing.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        // What `curl -d` calls a form is often JSON.
+        let is_json = kind == TextKind::Json || text.trim_start().starts_with(['{', '[']);
+        match is_json.then(|| self.redactor.json(text)).flatten() {
+            Some(redacted) => Body::Json(redacted),
+            None if kind == TextKind::Json => Body::Unread("malformed JSON".to_owned()),
+            None => Body::Form(self.redactor.form(text)),
         }
     }
 
@@ -52,33 +57,30 @@ impl Describer {
     }
 
     fn part(&self, part: RawPart) -> Part {
+        let is_extension = |extension: &str| self.redactor.rules().is_file_extension(extension);
         let name = disposition::name(&part.head).unwrap_or_default();
+        let head = disposition::masked(&part.head, &is_extension);
+        let head = self.redactor.part_head(&head).into_owned();
         let content = match part.content {
-            RawContent::Field(value) => PartContent::Field { value: self.part_field(&name, value) },
+            RawContent::Field(value) if disposition::is_wrapped(&part.head) => {
+                PartContent::Field { value: self.redactor.fingerprint(&value) }
+            }
+            RawContent::Field(value) => {
+                let value = String::from_utf8_lossy(&value);
+                PartContent::Field { value: self.redactor.field(&name, &value).into_owned() }
+            }
             RawContent::File { bytes, hash } => {
-                PartContent::File { file: file_part(&part.head, bytes, hash) }
+                let file_name = disposition::file_name(&part.head).map(|range| &part.head[range]);
+                PartContent::File {
+                    file: FilePart {
+                        content_type: disposition::content_type(head.as_bytes()),
+                        extension: file_name.and_then(|name| disposition::extension(name, &is_extension)),
+                        bytes,
+                        hash: format!("{hash:016x}"),
+                    },
+                }
             }
         };
-        let head = self.redactor.text(&disposition::masked(&part.head));
-        Part { head, name: self.redactor.text(&name), content }
-    }
-
-    /// A field may hold JSON; then its scalars are looked at one by one.
-    fn part_field(&self, name: &str, value: Vec<u8>) -> String {
-        let value =
-            String::from_utf8(value).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into());
-        let is_nested = value.starts_with(['{', '[']);
-        let nested = is_nested.then(|| self.redactor.json(&value)).flatten();
-        nested.unwrap_or_else(|| self.redactor.field(name, &value).into_owned())
-    }
-}
-
-fn file_part(head: &[u8], bytes: u64, hash: u64) -> FilePart {
-    let file_name = disposition::file_name(head).map(|range| &head[range]);
-    FilePart {
-        content_type: disposition::content_type(head),
-        extension: file_name.and_then(disposition::extension),
-        bytes,
-        hash: format!("{hash:016x}"),
+        Part { head, name: self.redactor.text(&name).into_owned(), content }
     }
 }

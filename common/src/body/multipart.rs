@@ -250,7 +250,7 @@ impl Scanner {
             return self.fail(Malformed::TooManyParts);
         }
         self.kept_bytes += head.len() as u64;
-        let is_file = super::disposition::file_name(&head).is_some();
+        let is_file = super::disposition::is_file(&head);
         let content =
             if is_file { RawContent::File { bytes: 0, hash: 0 } } else { RawContent::Field(Vec::new()) };
         self.parts.push(RawPart { head, content });

@@ -13,9 +13,19 @@ use crate::exchange::{
 use crate::stages::Instants;
 
 /// All rows of a batch, in order.
-pub(super) fn records(batch: &RecordBatch) -> Vec<Record> {
-    let columns = Columns { batch };
-    (0..batch.num_rows()).map(|row| columns.record(row)).collect()
+pub(super) fn records(batch: &RecordBatch) -> impl Iterator<Item = Record> {
+    (0..batch.num_rows()).map(|row| Columns { batch }.record(row))
+}
+
+/// When each exchange of a batch was over, nanoseconds UTC.
+pub(super) fn done_ns(batch: &RecordBatch) -> impl Iterator<Item = i64> {
+    let columns = || Columns { batch };
+    (0..batch.num_rows()).filter(move |row| !columns().is_gap(*row)).map(move |row| {
+        let columns = columns();
+        let done_us = columns.u64("done_us", row).unwrap_or_default();
+        let started_ns = columns.timestamp("started", row).unwrap_or_default();
+        started_ns.saturating_add_unsigned(done_us.saturating_mul(1000))
+    })
 }
 
 struct Columns<'a> {
@@ -24,11 +34,15 @@ struct Columns<'a> {
 
 impl Columns<'_> {
     fn record(&self, row: usize) -> Record {
-        if self.text("kind", row).as_deref() == Some(KIND_GAP) {
+        if self.is_gap(row) {
             Record::Gap(self.gap(row))
         } else {
             Record::Exchange(Box::new(self.exchange(row)))
         }
+    }
+
+    fn is_gap(&self, row: usize) -> bool {
+        self.text("kind", row).as_deref() == Some(KIND_GAP)
     }
 
     fn gap(&self, row: usize) -> Gap {

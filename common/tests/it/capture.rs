@@ -2,7 +2,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use kingtide_common::capture::{Capture, CaptureError, CaptureWriter, Damage, Rotation};
+use kingtide_common::capture::{Capture, CaptureError, CaptureWriter, Damage, Projection, Rotation};
 use kingtide_common::exchange::{Attempt, Exchange, Record};
 use kingtide_common::ledger::Ledger;
 use proptest::prelude::*;
@@ -91,6 +91,49 @@ fn a_flipped_byte_costs_its_batch_and_no_other() {
     let ids: Vec<u64> = reading.exchanges.iter().map(|exchange| exchange.id).collect();
     assert_eq!(ids, (1..=10).chain(21..=30).collect::<Vec<u64>>());
     assert!(matches!(reading.damage[0], Damage::BadChecksum { rows: 10, .. }), "{:?}", reading.damage);
+}
+
+#[test]
+fn a_visit_of_some_columns_meets_the_same_rows_and_the_same_damage() {
+    let directory = tempfile::tempdir().unwrap();
+    crash_after(directory.path(), &uploads(30), 4);
+    let path = segment(directory.path());
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    bytes.truncate(bytes.len() - 1);
+    fs::write(&path, bytes).unwrap();
+
+    let whole = read(directory.path());
+    let (mut targets, mut names) = (0, Vec::new());
+    let capture = Capture::open(directory.path()).unwrap();
+    let damage = capture.for_each_batch(Projection::Only(&["target", "no_such_column"]), |batch| {
+        let fields = batch.columns().schema_ref().fields().iter();
+        names = fields.map(|field| field.name().clone()).collect();
+        targets += batch.columns().num_rows();
+        Ok::<_, CaptureError>(())
+    });
+    assert_eq!(names, ["kind", "started", "done_us", "target"]);
+    assert_eq!((targets, damage.unwrap()), (whole.exchanges.len(), whole.damage));
+}
+
+#[test]
+fn a_visitor_that_fails_ends_the_visit_with_its_own_error() {
+    #[derive(Debug, PartialEq)]
+    struct Full;
+    impl From<CaptureError> for Full {
+        fn from(error: CaptureError) -> Self {
+            panic!("the capture is whole: {error}")
+        }
+    }
+    let directory = tempfile::tempdir().unwrap();
+    crash_after(directory.path(), &uploads(30), 4);
+    let mut visited = 0;
+    let stopped = Capture::open(directory.path()).unwrap().for_each_record(|_| {
+        visited += 1;
+        if visited == 9 { Err(Full) } else { Ok(()) }
+    });
+    assert_eq!((stopped, visited), (Err(Full), 9));
 }
 
 #[test]
