@@ -43,7 +43,7 @@ pub(super) async fn exchange(
 
 async fn read(response: Response<Incoming>, demands: &[ResponsePlace]) -> hyper::Result<Answer> {
     let (head, mut body) = response.into_parts();
-    let needs_json = demands.iter().any(|place| matches!(place, ResponsePlace::Json { .. }));
+    let needs_json = demands.iter().any(ResponsePlace::is_in_body);
     let mut kept = Kept::new(needs_json);
     while let Some(frame) = body.frame().await {
         frame?.data_ref().into_iter().for_each(|data| kept.add(data));
@@ -75,8 +75,9 @@ impl Kept {
 }
 
 fn found(headers: &HeaderMap, json: Option<&serde_json::Value>, demands: &[ResponsePlace]) -> Found {
-    let texts = || headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
-    let value = |place: &ResponsePlace| Some((place.clone(), extract(place, texts(), json)?));
+    let texts = headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+    let texts: Vec<(&str, &str)> = texts.collect();
+    let value = |place: &ResponsePlace| Some((place.clone(), extract(place, texts.iter().copied(), json)?));
     demands.iter().filter_map(value).collect()
 }
 

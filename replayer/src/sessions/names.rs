@@ -54,8 +54,15 @@ pub(super) fn is_constant(header: &str) -> bool {
 
 /// Response headers that may name something a client sends back.
 pub(super) fn may_supply(header: &str) -> bool {
-    const NAMES: [&str; 6] =
-        ["authorization", "content-location", "etag", "last-modified", "location", "www-authenticate"];
+    const NAMES: [&str; 7] = [
+        "authorization",
+        "content-location",
+        "etag",
+        "last-modified",
+        "link",
+        "location",
+        "www-authenticate",
+    ];
     let name = header.to_ascii_lowercase();
     NAMES.contains(&name.as_str()) || (name.starts_with("x-") && !is_drives(&name))
 }
