@@ -1,8 +1,9 @@
 //! Raw → redacted: the one way from a body or header as it was sent to what a capture may hold.
 
 use super::multipart::{RawContent, RawPart};
-use super::{RawBody, TextKind, decoded, disposition};
+use super::{RawBody, TextKind, decoded, decoded_start, disposition};
 use crate::exchange::{Body, FilePart, Header, Multipart, Part, PartContent};
+use crate::html::Page;
 use crate::redact::Redactor;
 
 /// Describes heads and bodies under the rules of one redactor.
@@ -36,14 +37,32 @@ impl Describer {
     }
 
     fn text(&self, kind: TextKind, bytes: &[u8], coding: Option<&str>) -> Body {
-        match (kind, decoded(bytes, coding, self.body_bytes_max)) {
-            (_, Err(why)) => Body::Unread(why),
-            (TextKind::Form, Ok(text)) => Body::Form(self.redactor.form(&text)),
-            (TextKind::Json, Ok(text)) => match self.redactor.json(&text) {
+        let text = || decoded(bytes, coding, self.body_bytes_max);
+        match kind {
+            TextKind::Html => self.page(bytes, coding),
+            TextKind::Form => text().map_or_else(Body::Unread, |text| Body::Form(self.redactor.form(&text))),
+            TextKind::Json => text().map_or_else(Body::Unread, |text| match self.redactor.json(&text) {
                 Some(redacted) => Body::Json(redacted),
                 None => Body::Unread("malformed JSON".to_owned()),
-            },
+            }),
         }
+    }
+
+    /// The forms of a page. Where they lead is redacted as a target, their fields as those of JSON.
+    fn page(&self, bytes: &[u8], coding: Option<&str>) -> Body {
+        let text = match decoded_start(bytes, coding, self.body_bytes_max) {
+            Ok(text) => text,
+            Err(why) => return Body::Unread(why),
+        };
+        let mut page = Page::of(&text);
+        if page.is_empty() {
+            return Body::Opaque;
+        }
+        for form in &mut page.forms {
+            form.action = self.redactor.target(&form.action);
+        }
+        let redacted = self.redactor.json(&page.to_json().to_string());
+        redacted.map_or_else(|| Body::Unread("its forms cannot be described".to_owned()), Body::Html)
     }
 
     fn multipart(&self, boundary_bytes: u32, parts: Vec<RawPart>) -> Body {

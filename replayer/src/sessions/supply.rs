@@ -41,10 +41,10 @@ pub(super) fn supplies(exchange: &Exchange) -> Vec<Supply> {
     supplies.collect()
 }
 
-/// The JSON of a response, where it was looked at.
+/// The JSON of a response, or the description of its page, where it was looked at.
 pub(super) fn body_json(exchange: &Exchange) -> Option<Value> {
     match &exchange.response_body {
-        Body::Json(text) => serde_json::from_str(text).ok(),
+        Body::Json(text) | Body::Html(text) => serde_json::from_str(text).ok(),
         _ => None,
     }
 }

@@ -124,7 +124,7 @@ pub(super) fn tokens(exchange: &Exchange) -> Vec<Token> {
                 }
             }
         }
-        Body::Empty | Body::Opaque | Body::Unread(_) => {}
+        Body::Empty | Body::Html(_) | Body::Opaque | Body::Unread(_) => {}
     }
     found.0
 }

@@ -107,7 +107,7 @@ fn cookies(exchange: &Exchange) -> impl Iterator<Item = (&str, Fingerprint)> {
 /// Every fingerprint in a response: what it may have issued.
 fn issued(exchange: &Exchange) -> Vec<Fingerprint> {
     let body = match &exchange.response_body {
-        Body::Json(text) | Body::Form(text) => text.as_str(),
+        Body::Json(text) | Body::Form(text) | Body::Html(text) => text.as_str(),
         _ => "",
     };
     let texts = exchange.response_headers.iter().map(|header| header.value.as_str()).chain([body]);

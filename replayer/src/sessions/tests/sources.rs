@@ -56,6 +56,27 @@ fn a_cookie_set_by_a_redirect_and_its_code_are_followed() {
 }
 
 #[test]
+fn fields_of_forms_and_tokens_of_pages_bind() {
+    let (form, meta) = (secret("form token"), secret("meta token"));
+    let page = format!(
+        r#"{{"forms":[{{"action":"/","fields":{{}}}},{{"action":"/posts/4711000","fields":{{"csrf_token":"{form}"}}}}],
+            "meta":{{"csrf-token":"{meta}"}}}}"#
+    );
+    let sessions = grouped(vec![
+        get("/edit").at_s(0.0).shows(&page),
+        post("/posts/4711000").at_s(1.0).form(&format!("csrf_token={form}&title=x")),
+        post("/api/like").at_s(2.0).header("X-CSRF-Token", &meta),
+    ]);
+    let steps = &sessions.sessions[0].steps;
+    let action = within(json("/forms/1/action"), TextPart::Segment { from_end: 0 });
+    let expected =
+        [("path after posts", action), ("form csrf_token", from_json(0, "/forms/1/fields/csrf_token"))];
+    assert_eq!(sources(&steps[1]), bound(&expected));
+    assert_eq!(sources(&steps[2]), bound(&[("header X-CSRF-Token", from_json(0, "/meta/csrf-token"))]));
+    assert_eq!(sessions.unresolved, []);
+}
+
+#[test]
 fn what_stands_within_a_url_of_json_or_of_a_link_header_binds() {
     let sessions = grouped(vec![
         get("/items")
