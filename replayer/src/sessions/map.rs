@@ -66,7 +66,8 @@ pub fn map(sessions: &Sessions) -> BindingMap {
             for hole in &step.holes {
                 let (source, exact) = source(session, hole);
                 let place = tokens::describe(&step.exchange, hole);
-                let key = RowKey { request: request.clone(), place, source, rule: hole.choice.rule };
+                let key =
+                    RowKey { request: request.clone(), place, source, rule: hole.choice.rule, by: by(hole) };
                 rows.entry(key).or_default().add(session, hole, exact);
             }
         }
@@ -87,12 +88,12 @@ struct RowKey {
     place: String,
     source: String,
     rule: Option<usize>,
+    by: By,
 }
 
 #[derive(Default)]
 struct Row {
     uses: u64,
-    by: Option<By>,
     /// The sources before indices became `*`.
     exact: BTreeSet<String>,
     also: BTreeSet<String>,
@@ -102,7 +103,6 @@ struct Row {
 impl Row {
     fn add(&mut self, session: &Session, hole: &Hole, exact: String) {
         self.uses += 1;
-        self.by = Some(by(hole));
         self.exact.insert(exact);
         self.ambiguous |= hole.choice.is_ambiguous;
         self.also.extend(hole.choice.also.iter().map(|Candidate { step, from }| {
@@ -111,9 +111,8 @@ impl Row {
     }
 
     fn bound(self, key: RowKey) -> BoundValue {
-        let RowKey { request, place, source, rule } = key;
+        let RowKey { request, place, source, rule, by } = key;
         let only = self.exact.first().filter(|_| self.exact.len() == 1).cloned();
-        let by = self.by.unwrap_or(By::Nobody);
         BoundValue {
             request,
             place,
@@ -174,7 +173,9 @@ impl BindingMap {
             text.push('\n');
             let widths = group.iter().map(|bound| bound.place.chars().count());
             let width = widths.filter(|width| *width <= PLACE_COLUMNS_MAX).max().unwrap_or_default();
-            group.iter().for_each(|bound| bound.write(&mut text, width, columns));
+            for bound in group {
+                bound.write(&mut text, width, columns);
+            }
         }
         text
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn within(of: ResponsePlace, part: TextPart) -> Source {
+fn within(of: &ResponsePlace, part: TextPart) -> Source {
     Source::Response { step: 0, from: of.part(part) }
 }
 
@@ -46,8 +46,8 @@ fn a_cookie_set_by_a_redirect_and_its_code_are_followed() {
     ]);
     let steps = &sessions.sessions[0].steps;
     let expected = [
-        ("query code", within(header("Location"), query("code"))),
-        ("query state", within(header("Location"), query("state"))),
+        ("query code", within(&header("Location"), query("code"))),
+        ("query state", within(&header("Location"), query("state"))),
     ];
     assert_eq!(sources(&steps[1]), bound(&expected));
     let from = ResponsePlace::Cookie { name: "sid".to_owned() };
@@ -68,7 +68,7 @@ fn fields_of_forms_and_tokens_of_pages_bind() {
         post("/api/like").at_s(2.0).header("X-CSRF-Token", &meta),
     ]);
     let steps = &sessions.sessions[0].steps;
-    let action = within(json("/forms/1/action"), TextPart::Segment { from_end: 0 });
+    let action = within(&json("/forms/1/action"), TextPart::Segment { from_end: 0 });
     let expected =
         [("path after posts", action), ("form csrf_token", from_json(0, "/forms/1/fields/csrf_token"))];
     assert_eq!(sources(&steps[1]), bound(&expected));
@@ -90,11 +90,11 @@ fn what_stands_within_a_url_of_json_or_of_a_link_header_binds() {
         get("/items?after=4711000").at_s(3.0),
     ]);
     let steps = &sessions.sessions[0].steps;
-    assert_eq!(sources(&steps[1]), bound(&[("query cursor", within(json("/next"), query("cursor")))]));
-    let list = within(json("/self"), TextPart::Segment { from_end: 1 });
+    assert_eq!(sources(&steps[1]), bound(&[("query cursor", within(&json("/next"), query("cursor")))]));
+    let list = within(&json("/self"), TextPart::Segment { from_end: 1 });
     assert_eq!(sources(&steps[2]), bound(&[("path after lists", list)]));
     let link = header("Link").part(TextPart::Link { relation: "next".to_owned() });
-    assert_eq!(sources(&steps[3]), bound(&[("query after", within(link, query("after")))]));
+    assert_eq!(sources(&steps[3]), bound(&[("query after", within(&link, query("after")))]));
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn a_uuid_within_a_longer_text_binds_and_the_rest_of_the_text_stays() {
             .json(&format!(r#"{{"path":"recordings/{UUID}.webm","other":"x/{OTHER_UUID}.webm"}}"#)),
     ]);
     let step = &sessions.sessions[0].steps[1];
-    assert_eq!(sources(step), bound(&[("json path", within(json("/message"), TextPart::Uuid { nth: 0 }))]));
+    assert_eq!(sources(step), bound(&[("json path", within(&json("/message"), TextPart::Uuid { nth: 0 }))]));
     let Body::Json(text) = &step.exchange.request_body else { panic!("no JSON") };
     let live = fill(text, &step.holes, |_| Some("NEW".to_owned()));
     assert_eq!(live, format!(r#"{{"path":"recordings/NEW.webm","other":"x/{OTHER_UUID}.webm"}}"#));
