@@ -31,7 +31,10 @@ pub struct InspectArgs {
 }
 
 pub fn run(args: &InspectArgs) -> anyhow::Result<Exit> {
-    let summary = summary_of(&args.capture, &args.rules.read()?)?;
+    let rules = args.rules.read()?;
+    // A summary tells what was recorded, not what a replay would add to it.
+    let rules = Rules { given: rules.given.without_repairs(), ..rules };
+    let summary = summary_of(&args.capture, &rules)?;
     let result =
         if args.json { serde_json::to_string_pretty(&summary)? + "\n" } else { text::render(&summary) };
     print_result(&result)?;

@@ -185,6 +185,9 @@ impl BindingMap {
         let (all, open) = (self.bindings.len(), count(|bound| !bound.resolved));
         let (ruled, ambiguous) = (count(|bound| bound.rule.is_some()), count(|bound| bound.ambiguous));
         let mut line = format!("{all} kinds of values");
+        if open == 0 {
+            line.push_str(", each with a source");
+        }
         for (number, what) in [(open, "! unresolved"), (ambiguous, "? ambiguous"), (ruled, "by rules")] {
             if number > 0 {
                 let _ = write!(line, ", {number} {what}");

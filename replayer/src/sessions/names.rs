@@ -1,7 +1,7 @@
 //! What the names of headers, fields, cookies and routes say about the values they carry.
 //!
-//! Every list that decides about a binding stands here, so that it can be reviewed and later be extended
-//! by rules in TOML.
+//! Every list that decides about a binding stands here, so that it can be reviewed; a user's rules add to them
+//! ([`super::rules`]).
 
 /// Lower case, letters and digits only: `X-Session_Id` and `xSessionId` are one name.
 pub(super) fn normal(name: &str) -> String {

@@ -21,6 +21,8 @@ pub struct Repairs {
     pub repaired: usize,
     /// They are left out.
     pub dropped: usize,
+    /// The rules name requests that no whole session of the capture has, so nothing was done.
+    pub without_donor: bool,
 }
 
 /// From this status on an answer gives nothing.
@@ -81,6 +83,7 @@ pub(super) fn repair(sessions: Vec<Session>, given: &Given) -> (Vec<Session>, Re
 fn prepend(mut sessions: Vec<Session>, routes: &[RoutePattern], given: &Given) -> (Vec<Session>, Repairs) {
     let mut repairs = Repairs::default();
     let Some(prelude) = sessions.iter().find_map(|session| Prelude::of(session, routes)) else {
+        repairs.without_donor = sessions.iter().any(|session| session.orphan);
         return (sessions, repairs);
     };
     let known = Known::of(&sessions, routes);
@@ -232,7 +235,7 @@ impl Sessions {
     /// What a user must know of the orphans, as sentences.
     pub fn cautions(&self) -> Vec<String> {
         let orphans = self.sessions.iter().filter(|session| session.orphan).count();
-        let Repairs { repaired, dropped } = self.repairs;
+        let Repairs { repaired, dropped, without_donor } = self.repairs;
         let of = |number: usize, what: &str| {
             (number > 0).then(|| format!("{} {what}", counted(number as u64, "session")))
         };
@@ -245,6 +248,11 @@ impl Sessions {
             of(repaired, "without login in the capture, given one by the rules"),
             of(dropped, "without login in the capture, left out by the rules"),
         ];
-        lines.into_iter().flatten().collect()
+        let donor = without_donor.then(|| {
+            "the rules name requests to put before orphans ([orphans] prepend) that no session with its login has, in \
+             this order and answered well: nothing was put before them"
+                .to_owned()
+        });
+        lines.into_iter().flatten().chain(donor).collect()
     }
 }

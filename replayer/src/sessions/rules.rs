@@ -192,6 +192,11 @@ impl Given {
         *self == Self::default()
     }
 
+    /// For who looks at the capture as it is.
+    pub fn without_repairs(self) -> Self {
+        Self { orphans: Orphans::Keep, ..self }
+    }
+
     /// Whether a header or cookie alone says who the user is.
     pub(super) fn is_key(&self, spot: Spot, name: &str) -> bool {
         self.keys.iter().any(|place| place.is(spot, name))

@@ -130,7 +130,7 @@ fn an_orphan_gets_the_login_of_another_session() {
     let sessions = ruled(cut(), rule);
     let repaired = &sessions.sessions[1];
     assert!(!repaired.orphan);
-    assert_eq!(sessions.repairs, Repairs { repaired: 1, dropped: 0 });
+    assert_eq!(sessions.repairs, Repairs { repaired: 1, ..Repairs::default() });
     assert_eq!(repaired.steps.len(), 3);
     assert_eq!(
         sources(&repaired.steps[0]),
@@ -177,6 +177,13 @@ fn orphans_can_be_left_out_and_are_told_of() {
     assert_eq!((sessions.sessions.len(), sessions.repairs.dropped), (1, 1));
     assert_eq!(sessions.cautions(), ["1 session without login in the capture, left out by the rules"]);
     assert!(grouped(cut()).cautions()[0].contains("[orphans] in --rules FILE"));
+}
+
+#[test]
+fn a_login_that_no_session_has_is_said() {
+    let sessions = ruled(cut(), "[orphans]\naction = \"login\"\nprepend = [\"POST /nowhere\"]");
+    assert!(sessions.sessions[1].orphan);
+    assert!(sessions.cautions()[1].contains("nothing was put before them"), "{:?}", sessions.cautions());
 }
 
 #[test]
