@@ -18,6 +18,7 @@
 //!
 //! A user's rules come first ([`super::rules`]).
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
 use kingtide_common::exchange::{Body, Ending, Exchange};
@@ -87,7 +88,7 @@ pub(super) fn bind(exchanges: &[Exchange], shared: &SharedUuids, given: &Given) 
         binder.remember(step, &tokens, supplies);
         bound.holes.push(holes);
     }
-    Bound { rule_uses: binder.rule_uses, ..bound }
+    Bound { rule_uses: binder.rule_uses.into_iter().map(Cell::into_inner).collect(), ..bound }
 }
 
 /// Whether a request has a credential that nothing supplies.
@@ -126,7 +127,7 @@ struct Binder<'a> {
     fresh: HashMap<String, Fresh>,
     /// Values that requests or responses have carried.
     seen: HashSet<String>,
-    rule_uses: Vec<u64>,
+    rule_uses: Vec<Cell<u64>>,
 }
 
 /// The exchange whose values are being bound.
@@ -155,7 +156,7 @@ impl<'a> Binder<'a> {
             identities: HashMap::new(),
             fresh: HashMap::new(),
             seen: HashSet::new(),
-            rule_uses: vec![0; given.bindings.len()],
+            rule_uses: vec![Cell::new(0); given.bindings.len()],
         }
     }
 
@@ -220,7 +221,7 @@ impl<'a> Binder<'a> {
         let mut asked = given.about(request.route, token).filter(|(_, rule)| rule.when == when);
         let (index, decision) =
             asked.find_map(|(index, rule)| Some((index, self.follow(&rule.says, token, request)?)))?;
-        self.rule_uses[index] += 1;
+        self.counts(index);
         Some(match decision {
             Decision::From((source, choice)) => {
                 Decision::From((source, Choice { rule: Some(index), ..choice }))
@@ -354,13 +355,19 @@ impl<'a> Binder<'a> {
     }
 
     fn is_forbidden(&self, token: &Token, request: Request<'_>, offer: &Offer) -> bool {
-        self.given.about(request.route, token).any(|(_, rule)| match &rule.says {
+        let mut forbids = self.given.about(request.route, token).filter(|(_, rule)| match &rule.says {
             Says::Never { response, value } => {
                 response.as_ref().is_none_or(|response| response.matches(&self.routes[offer.step]))
                     && value.as_ref().is_none_or(|value| value.matches(&offer.supply.from))
             }
             _ => false,
-        })
+        });
+        forbids.next().inspect(|(index, _)| self.counts(*index)).is_some()
+    }
+
+    /// A rule decided something.
+    fn counts(&self, rule: usize) {
+        self.rule_uses[rule].update(|uses| uses + 1);
     }
 
     fn without_source(&mut self, token: &Token, kind: Kind, request: Request<'_>) -> Option<Source> {

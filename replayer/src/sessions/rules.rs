@@ -193,6 +193,7 @@ impl Given {
     }
 
     /// For who looks at the capture as it is.
+    #[must_use]
     pub fn without_repairs(self) -> Self {
         Self { orphans: Orphans::Keep, ..self }
     }

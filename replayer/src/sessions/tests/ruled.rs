@@ -65,6 +65,7 @@ fn a_forbidden_source_gives_way_to_the_next() {
     let place = format!("{UPLOAD}place = \"field task_id\"\nnever = true\n");
     let by_route = ruled(scenes.clone(), &format!("{place}response = \"GET /api/h*\""));
     assert_eq!(sources(&by_route.sessions[0].steps[3]), bound(&[("json task_id", from_json(0, "/task_id"))]));
+    assert_eq!(by_route.rule_uses, [1]);
     let by_value = ruled(scenes, &format!("{place}value = \"/task_id\""));
     assert_eq!(sources(&by_value.sessions[0].steps[3]), bound(&[("json task_id", from_json(2, "/task/id"))]));
 }
