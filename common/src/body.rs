@@ -38,6 +38,8 @@ pub struct Bounds {
 pub enum TextKind {
     Json,
     Form,
+    /// Of a page longer than the bound its beginning counts.
+    Html,
 }
 
 /// A body as it was seen, not yet redacted.
@@ -91,6 +93,10 @@ impl BodyCollector {
     pub fn take(&mut self, piece: &[u8]) {
         self.bytes += piece.len() as u64;
         let refused = match &mut self.keep {
+            Keep::Text { kind: TextKind::Html, bytes, bytes_max, held, .. } => {
+                let left = bytes_max.saturating_sub(bytes.len());
+                take_text(bytes, *bytes_max, held, &piece[..piece.len().min(left)]).err()
+            }
             Keep::Text { bytes, bytes_max, held, .. } => take_text(bytes, *bytes_max, held, piece).err(),
             Keep::Multipart { scanner, held } => take_parts(scanner, held, piece).err(),
             Keep::Nothing | Keep::Unread(_) => None,
@@ -183,6 +189,7 @@ impl Kind {
         match essence.trim().to_ascii_lowercase().as_str() {
             "application/json" => Self::Text(TextKind::Json),
             suffixed if suffixed.ends_with("+json") => Self::Text(TextKind::Json),
+            "text/html" | "application/xhtml+xml" => Self::Text(TextKind::Html),
             "application/x-www-form-urlencoded" => Self::Text(TextKind::Form),
             "multipart/form-data" => Self::Multipart(boundary(parameters).unwrap_or_default()),
             _ => Self::Other,
@@ -209,6 +216,30 @@ pub fn decoded(bytes: &[u8], coding: Option<&str>, bytes_max: usize) -> Result<S
         Some(_) => return Err("its content coding is not known".to_owned()),
     };
     String::from_utf8(plain).map_err(|_| "not UTF-8".to_owned())
+}
+
+/// As much of a text as can be decoded, at most [`DECODED_FACTOR`] times the bound; what is not UTF-8 in it is `U+FFFD`.
+pub fn decoded_start(bytes: &[u8], coding: Option<&str>, bytes_max: usize) -> Result<String, String> {
+    let limit = bytes_max.saturating_mul(DECODED_FACTOR);
+    let plain = match coding.map(str::to_ascii_lowercase).as_deref() {
+        None | Some("identity" | "") => bytes.to_vec(),
+        Some("gzip" | "x-gzip") => read_start(flate2::read::MultiGzDecoder::new(bytes), limit),
+        Some("deflate") => {
+            let zlib = read_start(flate2::read::ZlibDecoder::new(bytes), limit);
+            if zlib.is_empty() { read_start(flate2::read::DeflateDecoder::new(bytes), limit) } else { zlib }
+        }
+        Some("br") => read_start(brotli::Decompressor::new(bytes, 4096), limit),
+        Some("zstd") => read_start(zstd_decoder(bytes)?, limit),
+        Some(other) => return Err(format!("content coding `{other}` is not known")),
+    };
+    Ok(String::from_utf8_lossy(&plain).into_owned())
+}
+
+/// An error is where the text was cut.
+fn read_start(decoder: impl Read, limit: usize) -> Vec<u8> {
+    let mut plain = Vec::new();
+    let _ = decoder.take(limit as u64).read_to_end(&mut plain);
+    plain
 }
 
 /// RFC 9110 says zlib; some clients send bare deflate.
@@ -277,6 +308,21 @@ mod tests {
         let mut collector = BodyCollector::new(Some("application/json"), None, &bounds(10, 10));
         collector.take(b"{}");
         assert!(matches!(collector.finish(false), RawBody::Unread("broken off")));
+    }
+
+    #[test]
+    fn of_a_long_page_the_beginning_counts() {
+        let bounds = bounds(10, 100);
+        let page = collect("text/html; charset=utf-8", &[b"<form>", b"<input name=a>"], &bounds);
+        assert!(
+            matches!(page, RawBody::Text { kind: TextKind::Html, ref bytes, .. } if bytes == b"<form><inp")
+        );
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+        gzip.write_all(&b"<form> ".repeat(100)).unwrap();
+        let gzip = gzip.finish().unwrap();
+        let start = decoded_start(&gzip[..gzip.len() - 100], Some("gzip"), 1000).unwrap();
+        assert!(start.starts_with("<form> <form>") && start.len() < 700, "{}", start.len());
+        assert!(decoded_start(b"", Some("exotic"), 10).is_err());
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub enum Body {
     /// Redacted `application/x-www-form-urlencoded` text.
     Form(String),
     Multipart(Multipart),
+    /// The forms of an HTML page as redacted JSON, see [`crate::html`].
+    Html(String),
     /// A type that is not looked into; only its size is known.
     Opaque,
     /// It should have been looked into and could not be; says why (too large, malformed, broken off).

@@ -12,6 +12,7 @@ pub mod config;
 pub mod cut;
 pub mod exchange;
 pub mod fingerprint;
+pub mod html;
 pub mod json;
 pub mod latency;
 pub mod ledger;

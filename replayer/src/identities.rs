@@ -190,7 +190,7 @@ mod tests {
 
     use super::*;
     use crate::plan::{Mode, PlannedClone};
-    use crate::sessions::{Escape, Hole, Place, Step};
+    use crate::sessions::{Choice, Escape, Hole, Place, Step};
 
     fn file(text: &str) -> tempfile::NamedTempFile {
         let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -208,6 +208,7 @@ mod tests {
             range: 0..0,
             escape: Escape::Raw,
             source: Source::Identity { column: (*column).to_owned() },
+            choice: Choice::default(),
         };
         let holes = columns.iter().map(hole).collect();
         let step = Step { exchange: Exchange::default(), offset_us: 0, connection: 0, holes };

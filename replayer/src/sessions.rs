@@ -10,28 +10,29 @@ mod extract;
 mod fill;
 mod map;
 mod names;
+mod place;
+mod repair;
 pub mod route;
+mod rules;
 mod supply;
+mod timestamp;
 mod tokens;
 mod users;
+mod within;
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::time::Duration;
 
 use kingtide_common::exchange::Exchange;
 
 pub use extract::extract;
 pub use fill::fill;
-pub use map::{BindingMap, BoundValue, map};
+pub use map::{BindingMap, BoundValue, By, map};
 pub use names::is_drives;
-
-/// What a user may set about grouping.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rules {
-    /// Silence after which the next exchange begins a new session, if it can stand alone.
-    pub idle_gap: Duration,
-}
+pub use repair::Repairs;
+pub use rules::{Given, Rules};
+pub use timestamp::{TimeFormat, Zone};
+pub use within::TextPart;
 
 /// A capture as its users' sessions.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -40,6 +41,9 @@ pub struct Sessions {
     pub sessions: Vec<Session>,
     /// Every hole that nothing fills, in the order of the sessions.
     pub unresolved: Vec<Unresolved>,
+    /// For each binding rule, how many values it decided.
+    pub rule_uses: Vec<u64>,
+    pub repairs: Repairs,
 }
 
 /// A value of a request that nothing supplies.
@@ -86,6 +90,27 @@ pub struct Hole {
     pub range: Range<usize>,
     pub escape: Escape,
     pub source: Source,
+    pub choice: Choice,
+}
+
+/// How the source of a hole was chosen.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Choice {
+    /// Index of the rule that says so; `None` where it was found.
+    pub rule: Option<usize>,
+    /// Other places that held the same value when the request began, the latest first; not all where there are many.
+    pub also: Vec<Candidate>,
+    /// The value could as well come from one of these, by its name.
+    pub is_ambiguous: bool,
+    /// Its session is an orphan to which a rule gave a login.
+    pub is_repair: bool,
+}
+
+/// A place that could supply a value and was not chosen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    pub step: usize,
+    pub from: ResponsePlace,
 }
 
 /// The texts of a request that can have holes.
@@ -122,23 +147,25 @@ pub enum Source {
     Identity { column: String },
     /// Made new for each clone.
     Fresh(Fresh),
+    /// What a rule says.
+    Text(String),
+    /// Filler of the captured length, as a rule says.
+    Filler,
     /// A fingerprint whose value nothing supplies: sent as captured filler and counted.
     Unresolved,
 }
 
 /// Where in a response a value stands.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ResponsePlace {
-    /// A scalar at a JSON pointer (RFC 6901).
+    /// A scalar at a JSON pointer (RFC 6901); of an HTML page, in its description.
     Json { pointer: String },
     /// A header's value, without an authentication scheme (`Bearer `) if it has one.
     Header { name: String },
-    /// A segment of the path of a header that holds a URL, counted from its end: 0 is the last.
-    HeaderSegment { name: String, from_end: usize },
-    /// A query parameter of a header that holds a URL.
-    HeaderQuery { name: String, key: String },
     /// A cookie set by the response.
     Cookie { name: String },
+    /// A part of the text at another place.
+    Within { of: Box<ResponsePlace>, part: TextPart },
 }
 
 /// Values that no response supplied and that must not repeat.
@@ -147,11 +174,23 @@ pub enum Fresh {
     /// A version 4 UUID. Holes of one clone with the same slot get the same one; slots count from 0 in
     /// each session.
     Uuid { slot: usize },
+    /// The time as the clone's clock shows it, `ahead_us` later than when the first request that carries it was sent.
+    /// Slots as above, so that a value stays the same wherever the user repeats it.
+    Time { slot: usize, format: TimeFormat, ahead_us: i64 },
 }
 
-impl Default for Rules {
-    fn default() -> Self {
-        Self { idle_gap: Duration::from_mins(30) }
+impl ResponsePlace {
+    fn part(&self, part: TextPart) -> Self {
+        Self::Within { of: Box::new(self.clone()), part }
+    }
+
+    /// Whether the value stands in the body, which must then be kept and readable.
+    pub fn is_in_body(&self) -> bool {
+        match self {
+            Self::Json { .. } => true,
+            Self::Header { .. } | Self::Cookie { .. } => false,
+            Self::Within { of, .. } => of.is_in_body(),
+        }
     }
 }
 
@@ -159,25 +198,60 @@ impl Default for Rules {
 ///
 /// Takes the exchanges in any order. Every one of them is in exactly one session of the result.
 pub fn group(exchanges: Vec<Exchange>, rules: &Rules) -> Sessions {
-    let users = users::by_user(exchanges, rules.idle_gap);
+    let given = &rules.given;
+    let users = users::by_user(exchanges, rules);
     let shared = bind::shared_uuids(&users);
-    let mut sessions: Vec<Session> = users.into_iter().map(|user| session(user, &shared)).collect();
+    let mut rule_uses = vec![0; given.bindings.len()];
+    let mut sessions: Vec<Session> = Vec::with_capacity(users.len());
+    for user in users {
+        let bound = bind::bind(&user.exchanges, &shared, given);
+        rule_uses.iter_mut().zip(&bound.rule_uses).for_each(|(all, uses)| *all += uses);
+        sessions.push(session(user, bound));
+    }
+    repair::doubt_inventions(&mut sessions);
+    let (mut sessions, repairs) = repair::repair(sessions, given);
     sessions.sort_by_key(|session| (session.start_ns, session.steps[0].exchange.id));
     let unresolved = unresolved(&sessions);
-    Sessions { sessions, unresolved }
+    Sessions { sessions, unresolved, rule_uses, repairs }
 }
 
-fn session(user: users::User, shared: &bind::SharedUuids) -> Session {
-    let bound = bind::bind(&user.exchanges, shared);
+fn session(user: users::User, bound: bind::Bound) -> Session {
     let start_ns = user.exchanges.first().map_or(0, |first| first.started_ns);
-    let mut connections = HashMap::new();
+    let mut lanes = Lanes::default();
     let steps = user.exchanges.into_iter().zip(bound.holes).map(|(exchange, holes)| {
-        let next = connections.len();
-        let connection = *connections.entry(exchange.connection).or_insert(next);
+        let connection = lanes.of(&exchange);
         let offset_us = exchange.started_ns.abs_diff(start_ns) / 1000;
         Step { exchange, offset_us, connection, holes }
     });
     Session { key: user.key, start_ns, steps: steps.collect(), orphan: bound.orphan }
+}
+
+/// The connections of a session, numbered by first use.
+///
+/// A connection of HTTP/2 carries requests side by side, which HTTP/1.1 cannot: what overlaps there gets connections of
+/// its own, as a browser would open them.
+#[derive(Default)]
+struct Lanes {
+    count: usize,
+    /// For each captured connection its numbers, and until when each is taken, nanoseconds UTC.
+    taken: HashMap<u64, Vec<(usize, i64)>>,
+}
+
+impl Lanes {
+    fn of(&mut self, exchange: &Exchange) -> usize {
+        const HTTP_2: u8 = 20;
+        let is_serial = exchange.http_version < HTTP_2;
+        let lanes = self.taken.entry(exchange.connection).or_default();
+        let free = lanes.iter_mut().find(|(_, until_ns)| is_serial || *until_ns <= exchange.started_ns);
+        if let Some((number, until_ns)) = free {
+            *until_ns = exchange.done_ns();
+            return *number;
+        }
+        let number = self.count;
+        self.count += 1;
+        lanes.push((number, exchange.done_ns()));
+        number
+    }
 }
 
 fn unresolved(sessions: &[Session]) -> Vec<Unresolved> {

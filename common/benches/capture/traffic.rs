@@ -113,7 +113,7 @@ fn rename(exchange: &mut Exchange, copy: u64) {
 
 fn rename_body(body: &mut Body, copy: u64) {
     match body {
-        Body::Json(text) | Body::Form(text) => rename_text(text, copy),
+        Body::Json(text) | Body::Form(text) | Body::Html(text) => rename_text(text, copy),
         Body::Multipart(multipart) => multipart.parts.iter_mut().for_each(|part| rename_part(part, copy)),
         Body::Empty | Body::Opaque | Body::Unread(_) => {}
     }

@@ -1,8 +1,9 @@
 //! Raw → redacted: the one way from a body or header as it was sent to what a capture may hold.
 
 use super::multipart::{RawContent, RawPart};
-use super::{RawBody, TextKind, decoded, disposition};
+use super::{RawBody, TextKind, decoded, decoded_start, disposition};
 use crate::exchange::{Body, FilePart, Header, Multipart, Part, PartContent};
+use crate::html::Page;
 use crate::redact::Redactor;
 
 /// Describes heads and bodies under the rules of one redactor.
@@ -36,6 +37,9 @@ impl Describer {
     }
 
     fn text(&self, kind: TextKind, bytes: &[u8], coding: Option<&str>) -> Body {
+        if kind == TextKind::Html {
+            return self.page(bytes, coding);
+        }
         let text = match decoded(bytes, coding, self.body_bytes_max) {
             Ok(text) => text,
             Err(why) => return Body::Unread(why),
@@ -49,6 +53,23 @@ impl Describer {
             None if kind == TextKind::Json => Body::Unread("malformed JSON".to_owned()),
             None => Body::Form(self.redactor.form(text)),
         }
+    }
+
+    /// The forms of a page. Where they lead is redacted as a target, their fields as those of JSON.
+    fn page(&self, bytes: &[u8], coding: Option<&str>) -> Body {
+        let text = match decoded_start(bytes, coding, self.body_bytes_max) {
+            Ok(text) => text,
+            Err(why) => return Body::Unread(why),
+        };
+        let mut page = Page::of(&text);
+        if page.is_empty() {
+            return Body::Opaque;
+        }
+        for form in &mut page.forms {
+            form.action = self.redactor.target(&form.action);
+        }
+        let redacted = self.redactor.json(&page.to_json().to_string());
+        redacted.map_or_else(|| Body::Unread("its forms cannot be described".to_owned()), Body::Html)
     }
 
     fn multipart(&self, boundary_bytes: u32, parts: Vec<RawPart>) -> Body {

@@ -210,6 +210,7 @@ impl Columns<'_> {
         match self.text(kind, row).as_deref() {
             Some("json") => Body::Json(text()),
             Some("form") => Body::Form(text()),
+            Some("html") => Body::Html(text()),
             Some("multipart") => multipart(&text()),
             Some("opaque") => Body::Opaque,
             Some("unread") => Body::Unread(text()),

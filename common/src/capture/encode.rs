@@ -260,6 +260,7 @@ fn body_kind(body: &Body) -> &'static str {
         Body::Json(_) => "json",
         Body::Form(_) => "form",
         Body::Multipart(_) => "multipart",
+        Body::Html(_) => "html",
         Body::Opaque => "opaque",
         Body::Unread(_) => "unread",
     }
@@ -268,7 +269,7 @@ fn body_kind(body: &Body) -> &'static str {
 fn body_text(body: &Body) -> Option<Cow<'_, str>> {
     match body {
         Body::Empty | Body::Opaque => None,
-        Body::Json(text) | Body::Form(text) | Body::Unread(text) => Some(text.into()),
+        Body::Json(text) | Body::Form(text) | Body::Html(text) | Body::Unread(text) => Some(text.into()),
         Body::Multipart(multipart) => {
             Some(serde_json::to_string(multipart).expect("plain data always serialises").into())
         }

@@ -312,7 +312,7 @@ fn exchange_text_bytes(exchange: &Exchange) -> usize {
 fn body_text_bytes(body: &Body) -> usize {
     match body {
         Body::Empty | Body::Opaque => 0,
-        Body::Json(text) | Body::Form(text) | Body::Unread(text) => text.len(),
+        Body::Json(text) | Body::Form(text) | Body::Html(text) | Body::Unread(text) => text.len(),
         Body::Multipart(multipart) => multipart.parts.len() * 256,
     }
 }

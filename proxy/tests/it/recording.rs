@@ -1,11 +1,12 @@
 //! What a capture holds of ordinary traffic, and what it must not.
 
+use std::io::Write as _;
 use std::thread;
 
 use kingtide_common::exchange::{AnsweredBy, Body, Ending, PartContent};
 use kingtide_common::fingerprint::Fingerprint;
 
-use crate::backend::answering;
+use crate::backend::{answering, scripted};
 use crate::client::{Client, get, post_json, upload};
 use crate::proxy::Proxy;
 
@@ -65,6 +66,40 @@ fn no_secret_reaches_the_disk_and_equal_secrets_stay_equal() {
     let Body::Json(login) = &exchanges[0].response_body else { panic!("{:?}", exchanges[0].response_body) };
     let token = Fingerprint::find_all(exchanges[1].request_header("authorization").unwrap())[0].1;
     assert!(login.contains(&token.to_string()), "{login} · {token}");
+}
+
+#[test]
+fn of_a_page_the_forms_are_kept_and_their_tokens_are_those_that_come_back() {
+    let page = "<meta name=csrf-token content=m-secret><p>Anna Meier</p><form action='/posts/4711?token=a-secret'>\
+                <input type=hidden name=_csrf value=f-secret><input name=lesson value=7><input type=password name=p value=x>";
+    let backend = scripted(move |stream| {
+        let length = page.len();
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {length}\r\n\r\n");
+        stream.write_all([head.as_bytes(), page.as_bytes()].concat().as_slice()).unwrap();
+    });
+    let proxy = Proxy::start(backend.address);
+    let mut client = Client::connect(proxy.address);
+    client.send(get("/api/edit"));
+    client.answer();
+    client.send(post_json("/api/posts/4711", "{\"_csrf\":\"f-secret\"}"));
+    client.answer();
+
+    let left = proxy.stop();
+    let (exchanges, bytes) = (left.exchanges(), left.bytes());
+    for secret in ["m-secret", "a-secret", "f-secret", "Meier"] {
+        assert_eq!(memchr::memmem::find(&bytes, secret.as_bytes()), None, "{secret}");
+        assert!(!format!("{exchanges:?}").contains(secret), "{secret}");
+    }
+    let Body::Html(description) = &exchanges[0].response_body else {
+        panic!("{:?}", exchanges[0].response_body)
+    };
+    let page: serde_json::Value = serde_json::from_str(description).unwrap();
+    let form = &page["forms"][0];
+    assert!(form["action"].as_str().unwrap().starts_with("/posts/4711?token={fp:"), "{page}");
+    assert_eq!((&form["fields"]["lesson"], &form["fields"]["p"]), (&"7".into(), &serde_json::Value::Null));
+    assert!(page["meta"]["csrf-token"].as_str().unwrap().starts_with("{fp:"), "{page}");
+    let Body::Json(sent) = &exchanges[1].request_body else { panic!("{:?}", exchanges[1].request_body) };
+    assert!(sent.contains(form["fields"]["_csrf"].as_str().unwrap()), "{sent} · {page}");
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! The capture that a command was given, as sessions, and what it lacks.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{anyhow, ensure};
+use clap::Args;
 use kingtide_common::capture::{Capture, CaptureError, Damage, Manifest, Removed};
 use kingtide_common::exchange::Gap;
 use kingtide_common::ledger::Ledger;
@@ -23,12 +24,12 @@ pub(super) struct Recorded {
 }
 
 impl Recorded {
-    pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
+    pub(super) fn read(path: &Path, rules: &Rules) -> anyhow::Result<Self> {
         let capture = Capture::open(path).map_err(|error| explained(&error))?;
         let reading = capture.read().map_err(|error| explained(&error))?;
         Ok(Self {
             name: path.display().to_string(),
-            sessions: sessions::group(reading.exchanges, &Rules::default()),
+            sessions: sessions::group(reading.exchanges, rules),
             ledger: capture.manifest().map(Manifest::ledger),
             removed: capture.manifest().map(|manifest| manifest.removed).unwrap_or_default(),
             gaps: reading.gaps,
@@ -37,20 +38,30 @@ impl Recorded {
     }
 
     /// For a command that needs traffic: says on stderr what is missing, refuses a capture without any.
-    pub(super) fn read_traffic(path: &Path) -> anyhow::Result<Self> {
-        let recorded = Self::read(path)?;
-        for caution in recorded.cautions() {
+    pub(super) fn read_traffic(path: &Path, rules: &RulesArgs) -> anyhow::Result<Self> {
+        let rules = rules.read()?;
+        let recorded = Self::read(path, &rules)?;
+        for caution in recorded.cautions().into_iter().chain(recorded.idle_rules(&rules)) {
             eprintln!("warning: {caution}");
         }
-        let name = &recorded.name;
+        let Self { name, sessions, .. } = &recorded;
+        let dropped = sessions.repairs.dropped;
         ensure!(
-            !recorded.sessions.sessions.is_empty(),
-            "{name} holds no exchange; record some traffic first"
+            dropped == 0 || !sessions.sessions.is_empty(),
+            "{name} holds orphan sessions only, and the rules drop them"
         );
+        ensure!(!sessions.sessions.is_empty(), "{name} holds no exchange; record some traffic first");
         Ok(recorded)
     }
 
-    /// Damage and losses, as sentences.
+    /// Rules that were about nothing in the capture, as sentences.
+    fn idle_rules(&self, rules: &Rules) -> Vec<String> {
+        let uses = self.sessions.rule_uses.iter().enumerate();
+        let named = uses.zip(rules.given.rules()).filter(|((_, uses), _)| **uses == 0);
+        named.map(|((index, _), rule)| format!("rule {} ({rule}) decided nothing", index + 1)).collect()
+    }
+
+    /// Damage, losses and orphans, as sentences.
     pub(super) fn cautions(&self) -> Vec<String> {
         let damage = self.damage.iter().map(|damage| format!("the capture is damaged: {damage}"));
         let in_gaps: u64 = self.gaps.iter().map(|gap| gap.count).sum();
@@ -59,7 +70,23 @@ impl Recorded {
         let gaps = (missing > 0).then(|| {
             format!("the capture lacks {} that the proxy could not record", counted(missing, "request"))
         });
-        damage.chain(gaps).collect()
+        damage.chain(gaps).chain(self.sessions.cautions()).collect()
+    }
+}
+
+/// `--rules FILE`.
+#[derive(Debug, Default, Args)]
+pub(super) struct RulesArgs {
+    /// TOML file with rules for sessions and bindings (every key: configs/bindings.toml).
+    #[arg(long = "rules", value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
+impl RulesArgs {
+    pub(super) fn read(&self) -> anyhow::Result<Rules> {
+        let read =
+            |file: &PathBuf| Rules::read(file).map_err(|error| anyhow!("--rules: {}", error.in_one_line()));
+        Ok(self.file.as_ref().map(read).transpose()?.unwrap_or_default())
     }
 }
 

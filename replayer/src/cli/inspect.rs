@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::capture::Recorded;
+use super::capture::{Recorded, RulesArgs};
 use super::{Exit, print_result};
 use crate::inspect::{Material, Summary, summarise, text};
+use crate::sessions::Rules;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -22,13 +23,18 @@ A capture that was torn by a crash is read up to the tear; what is missing stand
 pub struct InspectArgs {
     /// Directory of the capture.
     capture: PathBuf,
+    #[command(flatten)]
+    rules: RulesArgs,
     /// JSON on stdout instead of text.
     #[arg(long)]
     json: bool,
 }
 
 pub fn run(args: &InspectArgs) -> anyhow::Result<Exit> {
-    let summary = summary_of(&args.capture)?;
+    let rules = args.rules.read()?;
+    // A summary tells what was recorded, not what a replay would add to it.
+    let rules = Rules { given: rules.given.without_repairs(), ..rules };
+    let summary = summary_of(&args.capture, &rules)?;
     let result =
         if args.json { serde_json::to_string_pretty(&summary)? + "\n" } else { text::render(&summary) };
     print_result(&result)?;
@@ -36,8 +42,8 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<Exit> {
 }
 
 /// Reads a capture and sums it up.
-pub(super) fn summary_of(path: &Path) -> anyhow::Result<Summary> {
-    let recorded = Recorded::read(path)?;
+pub(super) fn summary_of(path: &Path, rules: &Rules) -> anyhow::Result<Summary> {
+    let recorded = Recorded::read(path, rules)?;
     Ok(summarise(&Material {
         capture: &recorded.name,
         sessions: &recorded.sessions.sessions,

@@ -8,7 +8,7 @@ use clap::Args;
 use kingtide_common::units::{ByteSize, Multiple, Seed};
 use serde::Serialize;
 
-use super::capture::Recorded;
+use super::capture::{Recorded, RulesArgs};
 use super::{Exit, print_result};
 use crate::plan::{self, Fidelity, Mode, Plan, dispersion};
 use crate::sessions::{self, BindingMap, Session, Sessions};
@@ -17,6 +17,7 @@ const EXAMPLES: &str = "\
 Examples:
   kingtide plan captures/monday -x 5                     sessions, requests and burstiness of a replay at 5×
   kingtide plan captures/monday -x 1 --show-bindings     where each value of a request comes from
+  kingtide plan captures/monday --show-bindings --rules bindings.toml    the same, with rules of yours
   kingtide plan captures/monday -x 10 --mode volley --seed 7 --json";
 
 /// Below this width starts follow something outside that users obey at once.
@@ -37,7 +38,10 @@ pub struct PlanArgs {
     /// How the users are multiplied.
     #[arg(long, value_enum, default_value_t)]
     mode: Mode,
-    /// Print where each value of a request comes from.
+    #[command(flatten)]
+    rules: RulesArgs,
+    /// Print where each value of a request comes from, by route: what is unresolved (!) first, what is ambiguous (?) with
+    /// the other places that hold the value.
     #[arg(long)]
     show_bindings: bool,
     /// Print JSON.
@@ -47,10 +51,11 @@ pub struct PlanArgs {
 
 /// Reads the capture, plans, and prints the plan to stdout. What the capture lacks goes to stderr.
 pub fn run(args: &PlanArgs) -> anyhow::Result<Exit> {
-    let sessions = Recorded::read_traffic(&args.capture)?.sessions;
+    let sessions = Recorded::read_traffic(&args.capture, &args.rules)?.sessions;
     let plan = plan::amplify(&sessions.sessions, args.multiple, args.mode, Seed(args.seed));
     let report = PlanReport::new(&plan, &sessions, args.show_bindings);
-    let text = if args.json { serde_json::to_string_pretty(&report)? + "\n" } else { report.to_text()? };
+    let text =
+        if args.json { serde_json::to_string_pretty(&report)? + "\n" } else { report.to_text(columns())? };
     print_result(&text)?;
     Ok(Exit::Held)
 }
@@ -65,6 +70,9 @@ pub struct PlanReport {
     sessions_planned: usize,
     /// Captured sessions whose login is not in the capture.
     sessions_orphan: usize,
+    /// Orphans that a rule gave a login, and those that it left out.
+    sessions_repaired: usize,
+    sessions_dropped: usize,
     requests_captured: usize,
     requests_planned: usize,
     /// Content of file parts.
@@ -102,6 +110,8 @@ impl PlanReport {
             sessions_captured: captured.len(),
             sessions_planned: plan.clones.len(),
             sessions_orphan: captured.iter().filter(|session| session.orphan).count(),
+            sessions_repaired: sessions.repairs.repaired,
+            sessions_dropped: sessions.repairs.dropped,
             requests_captured: captured.iter().map(|session| session.steps.len()).sum(),
             requests_planned: instants_us.len(),
             upload_bytes_planned: planned().map(upload_bytes).sum(),
@@ -116,7 +126,7 @@ impl PlanReport {
         }
     }
 
-    fn to_text(&self) -> Result<String, std::fmt::Error> {
+    fn to_text(&self, columns: usize) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
         let Self { multiple, mode, seed, duration_s, .. } = self;
         writeln!(text, "plan       {multiple}× {mode}, seed {seed}, {duration_s:.1} s")?;
@@ -131,7 +141,7 @@ impl PlanReport {
         self.write_shift(&mut text)?;
         self.write_fidelity(&mut text)?;
         if let Some(bindings) = &self.bindings {
-            write!(text, "\n{bindings}")?;
+            write!(text, "\n{}", bindings.to_text(columns))?;
         }
         Ok(text)
     }
@@ -163,6 +173,12 @@ impl PlanReport {
     }
 }
 
+/// Of the terminal; what goes elsewhere is as wide as most.
+fn columns() -> usize {
+    const COLUMNS: usize = 100;
+    terminal_size::terminal_size().map_or(COLUMNS, |(width, _)| usize::from(width.0))
+}
+
 fn verdict(pass: bool) -> &'static str {
     if pass { "ok" } else { "FAILS" }
 }
@@ -188,13 +204,15 @@ mod tests {
 
     #[test]
     fn the_text_says_what_would_be_sent() {
-        let text = report(true).to_text().unwrap();
+        let text = report(true).to_text(80).unwrap();
         for line in [
             "plan       1× crowd, seed 1, 4.0 s",
             "sessions   2 planned, 2 captured",
             "uploads    3.00 MB",
             "bindings   1 unresolved, 1 orphan sessions",
-            "POST /api/upload · header Authorization ← nothing (1 use)",
+            "1 kinds of values, 1 ! unresolved",
+            "POST /api/upload",
+            "  ! header Authorization ← nothing (1 use)",
         ] {
             assert!(text.lines().any(|is| is == line), "{line} is not in\n{text}");
         }
@@ -208,6 +226,7 @@ mod tests {
             multiple: Multiple::new(2.0).unwrap(),
             seed: 1,
             mode: Mode::Crowd,
+            rules: RulesArgs::default(),
             show_bindings: false,
             json: false,
         };

@@ -17,7 +17,7 @@ use kingtide_common::units::{Multiple, Seed, Span};
 
 use self::progress::Display;
 use self::share::Share;
-use super::capture::Recorded;
+use super::capture::{Recorded, RulesArgs};
 use super::{Exit, print_result};
 use crate::drive::{self, Clock, DriveConfig, Late, Target};
 use crate::identities::Identities;
@@ -41,6 +41,9 @@ Examples:
 
 Every user of the replay logs in with an account of its own: --identities is a CSV file whose first line
 names the columns (email,password), with at least as many lines as the plan has users who log in.
+
+What kingtide cannot find out (or found wrongly) about sessions and values is said in a TOML file, --rules FILE:
+see configs/bindings.toml, and kingtide plan --show-bindings for what it found.
 
 A damaged capture is replayed as far as it reads; the report says what is missing.
 
@@ -75,6 +78,8 @@ pub struct ReplayArgs {
     /// Accounts to log in with, one per user: a CSV file with a header line.
     #[arg(long, value_name = "FILE")]
     identities: Option<PathBuf>,
+    #[command(flatten)]
+    rules: RulesArgs,
     /// Where requests within a session take their instants from.
     #[arg(long, value_enum, default_value_t)]
     clock: Clock,
@@ -106,7 +111,7 @@ pub struct ReplayArgs {
 }
 
 pub fn run(args: &ReplayArgs) -> anyhow::Result<Exit> {
-    let recorded = Recorded::read_traffic(&args.capture)?;
+    let recorded = Recorded::read_traffic(&args.capture, &args.rules)?;
     let target = args.allowed_target()?;
     let plan = plan::amplify(&recorded.sessions.sessions, args.multiple, args.mode, Seed(args.seed));
     let config = args.drive_config(target)?;

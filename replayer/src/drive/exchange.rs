@@ -5,7 +5,9 @@ use std::io;
 
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use hyper::header::CONTENT_TYPE;
 use hyper::{HeaderMap, Response};
+use kingtide_common::html::Page;
 
 use super::connection::Connection;
 use super::request::Prepared;
@@ -43,8 +45,7 @@ pub(super) async fn exchange(
 
 async fn read(response: Response<Incoming>, demands: &[ResponsePlace]) -> hyper::Result<Answer> {
     let (head, mut body) = response.into_parts();
-    let needs_json = demands.iter().any(|place| matches!(place, ResponsePlace::Json { .. }));
-    let mut kept = Kept::new(needs_json);
+    let mut kept = Kept::new(demands.iter().any(ResponsePlace::is_in_body), is_page(&head.headers));
     while let Some(frame) = body.frame().await {
         frame?.data_ref().into_iter().for_each(|data| kept.add(data));
     }
@@ -52,31 +53,45 @@ async fn read(response: Response<Incoming>, demands: &[ResponsePlace]) -> hyper:
     Ok(Answer { status: head.status.as_u16(), found })
 }
 
-/// The bytes of an answer, as long as they are few and wanted.
+/// The bytes of an answer, as long as they are few and wanted; of a page its beginning.
 struct Kept {
     bytes: Option<Vec<u8>>,
+    is_page: bool,
 }
 
 impl Kept {
-    fn new(is_wanted: bool) -> Self {
-        Self { bytes: is_wanted.then(Vec::new) }
+    fn new(is_wanted: bool, is_page: bool) -> Self {
+        Self { bytes: is_wanted.then(Vec::new), is_page }
     }
 
     fn add(&mut self, data: &[u8]) {
         if let Some(bytes) = &mut self.bytes {
-            bytes.extend_from_slice(data);
+            let left = if self.is_page { KEPT_BYTES_MAX.saturating_sub(bytes.len()) } else { data.len() };
+            bytes.extend_from_slice(&data[..data.len().min(left)]);
         }
         self.bytes.take_if(|bytes| bytes.len() > KEPT_BYTES_MAX);
     }
 
+    /// Its JSON, or the description of its page.
     fn json(self) -> Option<serde_json::Value> {
-        serde_json::from_slice(&self.bytes?).ok()
+        let bytes = self.bytes?;
+        if self.is_page {
+            return Some(Page::of(&String::from_utf8_lossy(&bytes)).to_json());
+        }
+        serde_json::from_slice(&bytes).ok()
     }
 }
 
+fn is_page(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "text/html" || essence == "application/xhtml+xml"
+}
+
 fn found(headers: &HeaderMap, json: Option<&serde_json::Value>, demands: &[ResponsePlace]) -> Found {
-    let texts = || headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
-    let value = |place: &ResponsePlace| Some((place.clone(), extract(place, texts(), json)?));
+    let texts = headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+    let texts: Vec<(&str, &str)> = texts.collect();
+    let value = |place: &ResponsePlace| Some((place.clone(), extract(place, texts.iter().copied(), json)?));
     demands.iter().filter_map(value).collect()
 }
 

@@ -106,7 +106,7 @@ impl<'a> Lane<'a> {
             let _ = link.open(self.user).await;
         };
         let (needed, ()) = tokio::join!(self.values_there(step), warm_up);
-        let prepared = self.build(step);
+        let prepared = self.build(step, intended);
         timer.sleep_until(intended).await;
         (Due { intended, freed: needed.max(lane_freed) }, prepared)
     }
@@ -133,11 +133,11 @@ impl<'a> Lane<'a> {
         latest
     }
 
-    fn build(&self, step: usize) -> Result<Prepared, ErrorClass> {
+    fn build(&self, step: usize, at: Instant) -> Result<Prepared, ErrorClass> {
         let User { worker, session, script, values, .. } = self.user;
         let purpose = Purpose { target: &worker.config.target, needs_json: script.needs_json(step) };
         let mut random = self.user.random(step);
-        prepare(&session.steps[step], purpose, &mut values.filling(), &mut random)
+        prepare(&session.steps[step], purpose, &mut values.filling(at), &mut random)
     }
 
     async fn send(&self, step: usize, due: (Due, Result<Prepared, ErrorClass>), link: &mut Link) -> Ended {

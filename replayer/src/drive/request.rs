@@ -191,7 +191,7 @@ fn body(
             let field = |index: usize, value: &str| filled(value, step, Place::Part(index), filling);
             multipart::segments(multipart, boundary, exchange.request_body_bytes, random, field)
         }
-        Body::Opaque | Body::Unread(_) => {
+        Body::Html(_) | Body::Opaque | Body::Unread(_) => {
             let variation = rand::RngExt::random(random);
             vec![Segment::File(AudioBody::new(recording(exchange), exchange.request_body_bytes, variation))]
         }
@@ -211,7 +211,8 @@ fn recording(exchange: &Exchange) -> Option<AudioFormat> {
 /// Whether a request goes out with filler of the captured size: the capture does not hold its body, and it
 /// is no recording either.
 pub(super) fn is_approximated(exchange: &Exchange) -> bool {
-    matches!(exchange.request_body, Body::Opaque | Body::Unread(_)) && recording(exchange).is_none()
+    matches!(exchange.request_body, Body::Html(_) | Body::Opaque | Body::Unread(_))
+        && recording(exchange).is_none()
 }
 
 /// A body has a length even where the captured one came in chunks; a request without body says so only

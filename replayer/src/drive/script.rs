@@ -59,7 +59,7 @@ impl Script {
 
     /// Whether a value of the step's answer stands in its JSON.
     pub(super) fn needs_json(&self, step: usize) -> bool {
-        self.demands[step].iter().any(|place| matches!(place, ResponsePlace::Json { .. }))
+        self.demands[step].iter().any(ResponsePlace::is_in_body)
     }
 }
 
@@ -98,7 +98,7 @@ mod tests {
     use kingtide_common::stages::Instants;
 
     use super::*;
-    use crate::sessions::{Escape, Hole, Place, Step};
+    use crate::sessions::{Choice, Escape, Hole, Place, Step};
 
     fn step(connection: usize, offset_us: u64, done_us: u64, needs: &[usize]) -> Step {
         let instants = Instants { done_us: Some(done_us), ..Instants::default() };
@@ -106,8 +106,13 @@ mod tests {
             step: *step,
             from: ResponsePlace::Json { pointer: "/token".to_owned() },
         };
-        let hole =
-            |needed| Hole { place: Place::Target, range: 0..0, escape: Escape::Raw, source: source(needed) };
+        let hole = |needed| Hole {
+            place: Place::Target,
+            range: 0..0,
+            escape: Escape::Raw,
+            source: source(needed),
+            choice: Choice::default(),
+        };
         let holes = needs.iter().map(hole).collect();
         Step { exchange: Exchange { instants, ..Exchange::default() }, offset_us, connection, holes }
     }

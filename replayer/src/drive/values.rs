@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -69,6 +69,8 @@ pub(super) struct Values<'a> {
     pub(super) answers: Answers,
     pub(super) identity: Option<&'a Identity>,
     uuids: RefCell<HashMap<usize, String>>,
+    /// Microseconds since 1970, UTC.
+    times: RefCell<HashMap<usize, i64>>,
 }
 
 /// Fills the holes of one request, and counts.
@@ -81,27 +83,45 @@ pub(super) struct Filling<'a> {
     /// The request that would have got that answer was kept back by this machine.
     pub(super) is_kept_back: bool,
     pub(super) uses_identity: bool,
+    /// What the user's clock shows when the request goes out, microseconds since 1970, UTC.
+    now_us: i64,
 }
 
 impl<'a> Values<'a> {
     pub(super) fn new(steps: usize, identity: Option<&'a Identity>) -> Self {
-        Self { answers: Answers::new(steps), identity, uuids: RefCell::default() }
+        Self { answers: Answers::new(steps), identity, uuids: RefCell::default(), times: RefCell::default() }
     }
 
-    pub(super) fn filling(&'a self) -> Filling<'a> {
+    /// For a request that goes out at an instant.
+    pub(super) fn filling(&'a self, at: Instant) -> Filling<'a> {
         Filling {
             values: self,
             bindings: BindingCounts::default(),
             is_missing: false,
             is_kept_back: false,
             uses_identity: false,
+            now_us: utc_us(at),
         }
     }
 
-    fn fresh(&self, fresh: Fresh) -> String {
-        let Fresh::Uuid { slot } = fresh;
-        self.uuids.borrow_mut().entry(slot).or_insert_with(|| Uuid::new_v4().to_string()).clone()
+    fn fresh(&self, fresh: Fresh, now_us: i64) -> String {
+        match fresh {
+            Fresh::Uuid { slot } => {
+                self.uuids.borrow_mut().entry(slot).or_insert_with(|| Uuid::new_v4().to_string()).clone()
+            }
+            Fresh::Time { slot, format, ahead_us } => {
+                let mut times = self.times.borrow_mut();
+                format.write(*times.entry(slot).or_insert(now_us.saturating_add(ahead_us)))
+            }
+        }
     }
+}
+
+/// Wall clock at an instant that is not far off.
+fn utc_us(at: Instant) -> i64 {
+    let ahead = at.saturating_duration_since(Instant::now());
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from((now + ahead).as_micros()).unwrap_or(i64::MAX)
 }
 
 impl Filling<'_> {
@@ -118,11 +138,13 @@ impl Filling<'_> {
                 self.uses_identity = true;
                 self.values.identity.and_then(|identity| identity.column(column)).map(str::to_owned)
             }
-            Source::Fresh(fresh) => Some(self.values.fresh(*fresh)),
-            Source::Unresolved => None,
+            Source::Fresh(fresh) => Some(self.values.fresh(*fresh, self.now_us)),
+            Source::Text(text) => Some(text.clone()),
+            Source::Filler | Source::Unresolved => None,
         };
-        self.bindings.resolved += u64::from(value.is_some());
-        self.bindings.unresolved += u64::from(value.is_none());
+        let is_resolved = value.is_some() || hole.source == Source::Filler;
+        self.bindings.resolved += u64::from(is_resolved);
+        self.bindings.unresolved += u64::from(!is_resolved);
         value
     }
 }

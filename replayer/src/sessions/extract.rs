@@ -1,33 +1,35 @@
 //! The value at a place of a response. One rule for captured and live responses.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::ResponsePlace;
 
-/// Reads the value at `from`, out of a response's headers (name, value) and its JSON body.
+/// Reads the value at `from`, out of a response's headers (name, value) and its JSON body (of an HTML page: its
+/// description).
 ///
 /// `None` when the response has no such place or the value is empty, null, an object or an array.
 /// Numbers and booleans come as JSON writes them. Names of headers compare without case; the first header
 /// that has the value counts.
-pub fn extract<'a>(
-    from: &ResponsePlace,
-    headers: impl IntoIterator<Item = (&'a str, &'a str)>,
-    body_json: Option<&Value>,
-) -> Option<String> {
+pub fn extract<'a, H>(from: &ResponsePlace, headers: H, body_json: Option<&Value>) -> Option<String>
+where
+    H: IntoIterator<Item = (&'a str, &'a str)> + Clone,
+{
     let value = match from {
         ResponsePlace::Json { pointer } => scalar(body_json?.pointer(pointer)?),
         ResponsePlace::Header { name } => {
             named(headers, name).next().map(|value| without_scheme(value).to_owned())
         }
-        ResponsePlace::HeaderSegment { name, from_end } => {
-            named(headers, name).find_map(|url| segment(url, *from_end)).map(ToOwned::to_owned)
-        }
-        ResponsePlace::HeaderQuery { name, key } => {
-            named(headers, name).find_map(|url| parameter(url, key)).map(ToOwned::to_owned)
-        }
         ResponsePlace::Cookie { name } => {
             named(headers, "set-cookie").find_map(|text| cookie(text, name)).map(ToOwned::to_owned)
         }
+        ResponsePlace::Within { of, part } => match of.as_ref() {
+            ResponsePlace::Header { name } => {
+                named(headers, name).find_map(|text| part.of(text)).map(Cow::into_owned)
+            }
+            of => part.of(&extract(of, headers, body_json)?).map(Cow::into_owned),
+        },
     };
     value.filter(|value| !value.is_empty())
 }
@@ -57,31 +59,10 @@ fn without_scheme(value: &str) -> &str {
     }
 }
 
-/// Path segments of a URL, absolute or not, without scheme and host.
-pub(super) fn path_segments(url: &str) -> impl DoubleEndedIterator<Item = &str> {
-    let path = url.trim().split(['?', '#']).next().unwrap_or_default();
-    let path = path.split_once("://").map_or(path, |(_, rest)| rest.find('/').map_or("", |at| &rest[at..]));
-    path.split('/').filter(|segment| !segment.is_empty())
-}
-
-/// Query parameters of a URL.
-pub(super) fn parameters(url: &str) -> impl Iterator<Item = (&str, &str)> {
-    let query = url.split('#').next().unwrap_or_default().split_once('?').map_or("", |(_, query)| query);
-    query.split('&').filter_map(|pair| pair.trim().split_once('='))
-}
-
 /// Name and value of a `Set-Cookie` header.
 pub(super) fn set_cookie(text: &str) -> Option<(&str, &str)> {
     let (name, value) = text.split(';').next()?.split_once('=')?;
     Some((name.trim(), value.trim()))
-}
-
-fn segment(url: &str, from_end: usize) -> Option<&str> {
-    path_segments(url).rev().nth(from_end)
-}
-
-fn parameter<'a>(url: &'a str, key: &str) -> Option<&'a str> {
-    parameters(url).find(|(is, _)| *is == key).map(|(_, value)| value)
 }
 
 fn cookie<'a>(text: &'a str, name: &str) -> Option<&'a str> {
@@ -92,6 +73,7 @@ fn cookie<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 mod tests {
     use serde_json::json;
 
+    use super::super::TextPart;
     use super::*;
 
     fn header(name: &str) -> ResponsePlace {
@@ -138,13 +120,24 @@ mod tests {
     #[test]
     fn parts_of_a_location_are_found() {
         let headers = [("location", "https://app.example/uploads/9f/parts?code=abc&x=1#top")];
-        let segment = |from_end| ResponsePlace::HeaderSegment { name: "Location".to_owned(), from_end };
-        let key = |key: &str| ResponsePlace::HeaderQuery { name: "Location".to_owned(), key: key.to_owned() };
+        let segment = |from_end| header("Location").part(TextPart::Segment { from_end });
+        let key = |key: &str| header("Location").part(TextPart::Query { key: key.to_owned() });
         assert_eq!(extract(&segment(0), headers, None).as_deref(), Some("parts"));
         assert_eq!(extract(&segment(1), headers, None).as_deref(), Some("9f"));
         assert_eq!(extract(&segment(3), headers, None), None);
         assert_eq!(extract(&key("code"), headers, None).as_deref(), Some("abc"));
         assert_eq!(extract(&key("y"), headers, None), None);
         assert_eq!(extract(&segment(0), [("Location", "https://app.example")], None), None);
+    }
+
+    #[test]
+    fn parts_nest() {
+        let url = ResponsePlace::Json { pointer: "/next".to_owned() };
+        let cursor = TextPart::Query { key: "cursor".to_owned() };
+        let body = json!({"next": "https://h/items?cursor=a%2Bb"});
+        assert_eq!(extract(&url.part(cursor.clone()), [], Some(&body)).as_deref(), Some("a+b"));
+        let next = header("Link").part(TextPart::Link { relation: "next".to_owned() }).part(cursor);
+        let headers = [("link", "</i?cursor=1>; rel=\"prev\", </i?cursor=3>; rel=\"next\"")];
+        assert_eq!(extract(&next, headers, None).as_deref(), Some("3"));
     }
 }

@@ -108,12 +108,13 @@ fn escaped_byte(digits: &[u8]) -> Option<u8> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::{Place, Source};
+    use super::super::{Choice, Place, Source};
     use super::*;
 
     fn hole(text: &str, part: &str, escape: Escape) -> Hole {
         let start = text.find(part).unwrap();
-        Hole { place: Place::Body, range: start..start + part.len(), escape, source: Source::Unresolved }
+        let (range, choice) = (start..start + part.len(), Choice::default());
+        Hole { place: Place::Body, range, escape, source: Source::Unresolved, choice }
     }
 
     fn filled(text: &str, part: &str, escape: Escape, value: &str) -> String {

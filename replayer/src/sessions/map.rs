@@ -1,13 +1,14 @@
 //! The binding map: every binding of a capture by route, for a person to review.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 
-use super::{Fresh, Hole, ResponsePlace, Session, Sessions, Source, Step, route, tokens};
+use super::{Candidate, Fresh, Hole, ResponsePlace, Session, Sessions, Source, Step, place, route, tokens};
 
-/// All bindings, most used first.
+/// All bindings by route: routes with something unresolved first, within a route what is unresolved first, then what
+/// is ambiguous, then by uses.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct BindingMap {
@@ -21,50 +22,120 @@ pub struct BoundValue {
     pub request: String,
     /// Where the value stands in it: `part activity_id`.
     pub place: String,
-    /// What fills it: `GET /api/assignments/{id}/activities · /*/id`, `identity email`, `fresh uuid` or
+    /// What fills it: `GET /api/assignments/{id}/activities · /*/id`, `identity email`, `fresh uuid`, `fresh time`, or
     /// `nothing`.
     pub source: String,
     /// False where nothing fills it.
     pub resolved: bool,
+    pub by: By,
+    /// Number of the rule in the file, from 1; `null` where none decided.
+    pub rule: Option<usize>,
     /// How many requests of the capture have this hole.
     pub uses: u64,
+    /// Other places that held the same value, some of them where there are many.
+    pub also: Vec<String>,
+    /// By its name the value could as well come from one of these.
+    pub ambiguous: bool,
+}
+
+/// Who decided about a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum By {
+    /// Nobody: nothing supplies it.
+    Nobody,
+    /// A response held the same value.
+    Found,
+    /// It is a login's field.
+    Identity,
+    /// It is of a kind that is made new.
+    Fresh,
+    Rule,
+    /// A rule about orphans gave its session a login.
+    Repair,
 }
 
 /// Collects the bindings of all sessions by route template.
 ///
 /// An index of an array stands as `*` where several were used.
 pub fn map(sessions: &Sessions) -> BindingMap {
-    let mut rows: BTreeMap<(String, String, String), Row> = BTreeMap::new();
+    let mut rows: BTreeMap<RowKey, Row> = BTreeMap::new();
     for session in &sessions.sessions {
         for step in &session.steps {
             let request = template(step);
             for hole in &step.holes {
-                let place = tokens::describe(&step.exchange, hole);
                 let (source, exact) = source(session, hole);
-                let row = rows.entry((request.clone(), place, source)).or_default();
-                row.uses += 1;
-                row.resolved = hole.source != Source::Unresolved;
-                row.exact.insert(exact);
+                let place = tokens::describe(&step.exchange, hole);
+                let key =
+                    RowKey { request: request.clone(), place, source, rule: hole.choice.rule, by: by(hole) };
+                rows.entry(key).or_default().add(session, hole, exact);
             }
         }
     }
-    let mut bindings: Vec<BoundValue> = rows.into_iter().map(bound_value).collect();
-    bindings.sort_by(|one, other| (&one.request, other.uses).cmp(&(&other.request, one.uses)));
+    let mut bindings: Vec<BoundValue> = rows.into_iter().map(|(key, row)| row.bound(key)).collect();
+    let open: BTreeSet<String> =
+        bindings.iter().filter(|bound| !bound.resolved).map(|bound| bound.request.clone()).collect();
+    bindings.sort_by_cached_key(|bound| {
+        let is_settled = !open.contains(&bound.request);
+        (is_settled, bound.request.clone(), bound.resolved, !bound.ambiguous, u64::MAX - bound.uses)
+    });
     BindingMap { bindings }
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct RowKey {
+    request: String,
+    place: String,
+    source: String,
+    rule: Option<usize>,
+    by: By,
 }
 
 #[derive(Default)]
 struct Row {
     uses: u64,
-    resolved: bool,
     /// The sources before indices became `*`.
     exact: BTreeSet<String>,
+    also: BTreeSet<String>,
+    ambiguous: bool,
 }
 
-fn bound_value(((request, place, source), row): ((String, String, String), Row)) -> BoundValue {
-    let Row { uses, resolved, exact } = row;
-    let only = exact.first().filter(|_| exact.len() == 1).cloned();
-    BoundValue { request, place, source: only.unwrap_or(source), resolved, uses }
+impl Row {
+    fn add(&mut self, session: &Session, hole: &Hole, exact: String) {
+        self.uses += 1;
+        self.exact.insert(exact);
+        self.ambiguous |= hole.choice.is_ambiguous;
+        self.also.extend(hole.choice.also.iter().map(|Candidate { step, from }| {
+            format!("{} · {}", template(&session.steps[*step]), place::describe_starred(from))
+        }));
+    }
+
+    fn bound(self, key: RowKey) -> BoundValue {
+        let RowKey { request, place, source, rule, by } = key;
+        let only = self.exact.first().filter(|_| self.exact.len() == 1).cloned();
+        BoundValue {
+            request,
+            place,
+            also: self.also.into_iter().filter(|also| *also != source).collect(),
+            source: only.unwrap_or(source),
+            resolved: by != By::Nobody,
+            by,
+            rule: rule.map(|index| index + 1),
+            uses: self.uses,
+            ambiguous: self.ambiguous,
+        }
+    }
+}
+
+fn by(hole: &Hole) -> By {
+    match &hole.source {
+        _ if hole.choice.rule.is_some() => By::Rule,
+        _ if hole.choice.is_repair => By::Repair,
+        Source::Response { .. } => By::Found,
+        Source::Identity { .. } => By::Identity,
+        Source::Fresh(_) | Source::Text(_) | Source::Filler => By::Fresh,
+        Source::Unresolved => By::Nobody,
+    }
 }
 
 fn template(step: &Step) -> String {
@@ -73,49 +144,95 @@ fn template(step: &Step) -> String {
 
 /// A hole's source for people, with and without `*` for indices.
 fn source(session: &Session, hole: &Hole) -> (String, String) {
+    let from = |step: &usize, from: &ResponsePlace| {
+        let route = template(&session.steps[*step]);
+        (
+            format!("{route} · {}", place::describe_starred(from)),
+            format!("{route} · {}", place::describe(from)),
+        )
+    };
     let text = match &hole.source {
-        Source::Response { step, from } => {
-            let route = template(&session.steps[*step]);
-            let exact = place(from);
-            let starred = starred(&exact);
-            return (format!("{route} · {starred}"), format!("{route} · {exact}"));
-        }
+        Source::Response { step, from: place } => return from(step, place),
         Source::Identity { column } => format!("identity {column}"),
         Source::Fresh(Fresh::Uuid { .. }) => "fresh uuid".to_owned(),
+        Source::Fresh(Fresh::Time { .. }) => "fresh time".to_owned(),
+        Source::Text(text) => format!("text `{text}`"),
+        Source::Filler => "filler".to_owned(),
         Source::Unresolved => "nothing".to_owned(),
     };
     (text.clone(), text)
 }
 
-fn place(from: &ResponsePlace) -> String {
-    match from {
-        ResponsePlace::Json { pointer } => pointer.clone(),
-        ResponsePlace::Header { name } => format!("header {name}"),
-        ResponsePlace::HeaderSegment { name, from_end: 0 } => format!("header {name}, last segment"),
-        ResponsePlace::HeaderSegment { name, from_end } => {
-            format!("header {name}, segment {from_end} before the last")
+impl BindingMap {
+    /// For people, in lines of at most `columns` characters where words allow it.
+    pub fn to_text(&self, columns: usize) -> String {
+        let mut text = self.summary();
+        for group in self.bindings.chunk_by(|one, other| one.request == other.request) {
+            text.push('\n');
+            text.push_str(&group[0].request);
+            text.push('\n');
+            let widths = group.iter().map(|bound| bound.place.chars().count());
+            let width = widths.filter(|width| *width <= PLACE_COLUMNS_MAX).max().unwrap_or_default();
+            for bound in group {
+                bound.write(&mut text, width, columns);
+            }
         }
-        ResponsePlace::HeaderQuery { name, key } => format!("header {name}, parameter {key}"),
-        ResponsePlace::Cookie { name } => format!("cookie {name}"),
+        text
+    }
+
+    fn summary(&self) -> String {
+        let count = |is: fn(&BoundValue) -> bool| self.bindings.iter().filter(|bound| is(bound)).count();
+        let (all, open) = (self.bindings.len(), count(|bound| !bound.resolved));
+        let (ruled, ambiguous) = (count(|bound| bound.rule.is_some()), count(|bound| bound.ambiguous));
+        let mut line = format!("{all} kinds of values");
+        if open == 0 {
+            line.push_str(", each with a source");
+        }
+        for (number, what) in [(open, "! unresolved"), (ambiguous, "? ambiguous"), (ruled, "by rules")] {
+            if number > 0 {
+                let _ = write!(line, ", {number} {what}");
+            }
+        }
+        line + "\n"
     }
 }
 
-fn starred(pointer: &str) -> String {
-    let is_index = |key: &str| !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_digit());
-    let keys: Vec<&str> = pointer.split('/').map(|key| if is_index(key) { "*" } else { key }).collect();
-    keys.join("/")
-}
+/// Longer places do not widen the column.
+const PLACE_COLUMNS_MAX: usize = 32;
 
-impl fmt::Display for BindingMap {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.bindings.iter().try_for_each(|binding| writeln!(f, "{binding}"))
+impl BoundValue {
+    fn write(&self, text: &mut String, width: usize, columns: usize) {
+        let mark = match (self.resolved, self.ambiguous) {
+            (false, _) => '!',
+            (true, true) => '?',
+            (true, false) => ' ',
+        };
+        let source = format!("← {} ({})", self.source, self.notes());
+        let line = format!("  {mark} {:width$} {source}", self.place);
+        let is_short = line.chars().count() <= columns;
+        let _ = if is_short {
+            writeln!(text, "{line}")
+        } else {
+            writeln!(text, "  {mark} {}\n      {source}", self.place)
+        };
+        for also in &self.also {
+            let _ = writeln!(text, "      also in {also}");
+        }
+    }
+
+    fn notes(&self) -> String {
+        let plural = if self.uses == 1 { "use" } else { "uses" };
+        let rule = match self.rule {
+            Some(number) => format!(", rule {number}"),
+            None if self.by == By::Repair => ", repaired".to_owned(),
+            None => String::new(),
+        };
+        format!("{} {plural}{rule}", self.uses)
     }
 }
 
 impl fmt::Display for BoundValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { request, place, source, uses, .. } = self;
-        let plural = if *uses == 1 { "use" } else { "uses" };
-        write!(f, "{request} · {place} ← {source} ({uses} {plural})")
+        write!(f, "{} · {} ← {} ({})", self.request, self.place, self.source, self.notes())
     }
 }

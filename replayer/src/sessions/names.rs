@@ -1,7 +1,7 @@
 //! What the names of headers, fields, cookies and routes say about the values they carry.
 //!
-//! Every list that decides about a binding stands here, so that it can be reviewed and later be extended
-//! by rules in TOML.
+//! Every list that decides about a binding stands here, so that it can be reviewed; a user's rules add to them
+//! ([`super::rules`]).
 
 /// Lower case, letters and digits only: `X-Session_Id` and `xSessionId` are one name.
 pub(super) fn normal(name: &str) -> String {
@@ -54,8 +54,15 @@ pub(super) fn is_constant(header: &str) -> bool {
 
 /// Response headers that may name something a client sends back.
 pub(super) fn may_supply(header: &str) -> bool {
-    const NAMES: [&str; 6] =
-        ["authorization", "content-location", "etag", "last-modified", "location", "www-authenticate"];
+    const NAMES: [&str; 7] = [
+        "authorization",
+        "content-location",
+        "etag",
+        "last-modified",
+        "link",
+        "location",
+        "www-authenticate",
+    ];
     let name = header.to_ascii_lowercase();
     NAMES.contains(&name.as_str()) || (name.starts_with("x-") && !is_drives(&name))
 }

@@ -89,6 +89,12 @@ impl Scene {
         self
     }
 
+    /// Answers with a page of these forms.
+    pub(crate) fn shows(mut self, description: &str) -> Self {
+        self.0.response_body = Body::Html(description.to_owned());
+        self
+    }
+
     pub(crate) fn answer_header(mut self, name: &str, value: &str) -> Self {
         self.0.response_headers.push(Header { name: name.to_owned(), value: value.to_owned() });
         self

@@ -11,7 +11,7 @@ use kingtide_common::fingerprint::Fingerprint;
 use kingtide_common::json;
 
 use super::fill::percent_decode;
-use super::{Escape, Hole, Place, names, route};
+use super::{Escape, Hole, Place, names, route, within};
 
 /// The kind of place a token stands in, for rules and for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +36,10 @@ pub(super) struct Token {
     pub(super) name: String,
     /// Without escapes; of a fingerprint, its text.
     pub(super) value: String,
+    /// UUIDs in a longer value, which may have a source of their own where the whole has none.
+    pub(super) inner: Vec<(Range<usize>, String)>,
+    /// In JSON, where it stands.
+    pub(super) pointer: String,
 }
 
 /// What a value looks like.
@@ -86,6 +90,21 @@ impl Spot {
     }
 }
 
+impl Token {
+    /// The UUIDs within it as values of their own.
+    pub(super) fn inner(&self) -> Vec<Self> {
+        let token = |(range, value): &(Range<usize>, String)| Self {
+            range: range.clone(),
+            value: value.clone(),
+            inner: Vec::new(),
+            name: self.name.clone(),
+            pointer: self.pointer.clone(),
+            ..*self
+        };
+        self.inner.iter().map(token).collect()
+    }
+}
+
 /// All values of a request, in the order of [`Place`] and position. They never overlap.
 pub(super) fn tokens(exchange: &Exchange) -> Vec<Token> {
     let mut found = Tokens::default();
@@ -105,14 +124,15 @@ pub(super) fn tokens(exchange: &Exchange) -> Vec<Token> {
                 }
             }
         }
-        Body::Empty | Body::Opaque | Body::Unread(_) => {}
+        Body::Empty | Body::Html(_) | Body::Opaque | Body::Unread(_) => {}
     }
     found.0
 }
 
 /// Where a hole stands, for people: `part activity_id`, `path after assignments`.
 pub(super) fn describe(exchange: &Exchange, hole: &Hole) -> String {
-    let is_it = |token: &Token| token.place == hole.place && token.range == hole.range;
+    let holds = |token: &Token| token.range.start <= hole.range.start && hole.range.end <= token.range.end;
+    let is_it = |token: &Token| token.place == hole.place && holds(token);
     match tokens(exchange).into_iter().find(is_it) {
         Some(token) if token.spot == Spot::Path => format!("path after {}", token.name),
         Some(token) => format!("{} {}", token.spot.name(), token.name),
@@ -130,6 +150,13 @@ struct Site<'a> {
     escape: Escape,
     spot: Spot,
     name: &'a str,
+    pointer: &'a str,
+}
+
+impl<'a> Site<'a> {
+    fn new(place: Place, escape: Escape, spot: Spot, name: &'a str) -> Self {
+        Self { place, escape, spot, name, pointer: "" }
+    }
 }
 
 impl Tokens {
@@ -138,7 +165,7 @@ impl Tokens {
         let mut name = "";
         for range in pieces(target, 0..path_end, '/') {
             let segment = &target[range.clone()];
-            let site = Site { place: Place::Target, escape: Escape::Percent, spot: Spot::Path, name };
+            let site = Site::new(Place::Target, Escape::Percent, Spot::Path, name);
             self.value(site, target, range, percent_decode(segment, false));
             if !segment.is_empty() && !route::is_id(segment) {
                 name = segment;
@@ -155,7 +182,7 @@ impl Tokens {
         if name.eq_ignore_ascii_case("cookie") {
             return self.cookies(place, value);
         }
-        let site = Site { place, escape: Escape::Raw, spot: Spot::Header, name };
+        let site = Site::new(place, Escape::Raw, Spot::Header, name);
         if !names::is_constant(name) || !Fingerprint::find_all(value).is_empty() {
             self.value(site, value, 0..value.len(), value.to_owned());
         }
@@ -164,7 +191,7 @@ impl Tokens {
     fn cookies(&mut self, place: Place, text: &str) {
         for pair in pieces(text, 0..text.len(), ';') {
             let Some((name, value)) = split_pair(text, pair) else { continue };
-            let site = Site { place, escape: Escape::Raw, spot: Spot::Cookie, name: text[name].trim() };
+            let site = Site::new(place, Escape::Raw, Spot::Cookie, text[name].trim());
             let decoded = text[value.clone()].to_owned();
             self.value(site, text, value, decoded);
         }
@@ -175,7 +202,7 @@ impl Tokens {
         for pair in pieces(text, within, '&') {
             let Some((name, value)) = split_pair(text, pair) else { continue };
             let name = percent_decode(&text[name], true);
-            let site = Site { place, escape: Escape::Percent, spot, name: &name };
+            let site = Site::new(place, Escape::Percent, spot, &name);
             let decoded = percent_decode(&text[value.clone()], true);
             self.value(site, text, value, decoded);
         }
@@ -186,7 +213,7 @@ impl Tokens {
         if value.trim_start().starts_with(['{', '[']) && Fingerprint::parse(value).is_none() {
             self.json(place, value);
         } else {
-            let site = Site { place, escape: Escape::Raw, spot: Spot::Part, name };
+            let site = Site::new(place, Escape::Raw, Spot::Part, name);
             self.value(site, value, 0..value.len(), value.to_owned());
         }
     }
@@ -199,24 +226,34 @@ impl Tokens {
             let escape = if is_string { Escape::JsonString } else { Escape::JsonScalar };
             let quotes = usize::from(is_string);
             let inner = scalar.range.start + quotes..scalar.range.end - quotes;
-            self.value(Site { place, escape, spot: Spot::Json, name }, text, inner, json::decoded(raw));
+            let site = Site { pointer: &scalar.pointer, ..Site::new(place, escape, Spot::Json, name) };
+            self.value(site, text, inner, json::decoded(raw));
         }
     }
 
     /// The fingerprints in a stretch of text, or the stretch itself as one value.
     fn value(&mut self, site: Site<'_>, text: &str, range: Range<usize>, decoded: String) {
-        let Site { place, escape, spot, name } = site;
-        let token = |range, value| Token { place, range, escape, spot, name: name.to_owned(), value };
+        let Site { place, escape, spot, name, pointer } = site;
+        let token = |range, value, inner| {
+            let (name, pointer) = (name.to_owned(), pointer.to_owned());
+            Token { place, range, escape, spot, name, value, inner, pointer }
+        };
         let prints = Fingerprint::find_all(&text[range.clone()]);
         if prints.is_empty() && !decoded.is_empty() {
-            return self.0.push(token(range, decoded));
+            let inner = uuids_in(text, &range);
+            return self.0.push(token(range, decoded, inner));
         }
+        let at = |at: Range<usize>| range.start + at.start..range.start + at.end;
         self.0.extend(
-            prints
-                .into_iter()
-                .map(|(at, print)| token(range.start + at.start..range.start + at.end, print.to_string())),
+            prints.into_iter().map(|(within, print)| token(at(within), print.to_string(), Vec::new())),
         );
     }
+}
+
+/// UUIDs in a stretch that is longer than one.
+fn uuids_in(text: &str, range: &Range<usize>) -> Vec<(Range<usize>, String)> {
+    let inside = within::uuids(&text[range.clone()]).map(|at| range.start + at.start..range.start + at.end);
+    inside.filter(|inner| inner != range).map(|inner| (inner.clone(), text[inner].to_owned())).collect()
 }
 
 /// The last key of a JSON pointer that is no index of an array.

@@ -11,12 +11,12 @@
 //! credential from the first: else its token would have no login, and nothing could replay it.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
 
 use kingtide_common::exchange::{Body, Exchange, Header};
 use kingtide_common::fingerprint::Fingerprint;
 
 use super::names;
+use super::rules::{Given, Rules};
 use super::supply::supplies;
 use super::tokens::{Kind, Spot, Token, tokens};
 
@@ -33,6 +33,8 @@ enum Key {
     Credential(Fingerprint),
     /// A cookie that may be the same for many, from one client.
     Visitor(Fingerprint, String),
+    /// What a rule calls a user's key and is no fingerprint.
+    Named(String),
 }
 
 /// Bytes from which a value is too long to be a preference such as `dark`.
@@ -40,35 +42,58 @@ const VISITOR_BYTES_MIN: usize = 16;
 const SESSION_COOKIE_BYTES_MIN: usize = 8;
 
 /// Splits a capture by user; users come in the order of their first exchange.
-pub(super) fn by_user(mut exchanges: Vec<Exchange>, idle_gap: Duration) -> Vec<User> {
+pub(super) fn by_user(mut exchanges: Vec<Exchange>, rules: &Rules) -> Vec<User> {
     exchanges.sort_by_key(|exchange| (exchange.started_ns, exchange.id));
     let mut links = Links::new(exchanges.len());
-    links.by_credential(&exchanges);
+    links.by_credential(&exchanges, &rules.given);
     links.by_identity(&exchanges);
     links.by_need(&exchanges);
-    let known = links.known(&exchanges);
+    let known = links.known(&exchanges, &rules.given);
     links.by_connection(&exchanges, &known);
-    let gap_ns = i64::try_from(idle_gap.as_nanos()).unwrap_or(i64::MAX);
+    let gap_ns = i64::try_from(rules.idle_gap.as_nanos()).unwrap_or(i64::MAX);
     let groups = links.groups(exchanges);
-    groups.into_iter().flat_map(|group| split_idle(group, gap_ns)).map(user).collect()
+    groups
+        .into_iter()
+        .flat_map(|group| split_idle(group, gap_ns, &rules.given))
+        .map(|group| user(group, &rules.given))
+        .collect()
 }
 
 /// The fingerprints by which a request shows who it is from.
-pub(super) fn credentials(exchange: &Exchange) -> Vec<Fingerprint> {
-    let cookies = cookies(exchange)
-        .filter(|(name, print)| names::is_session_cookie(name) && print.bytes >= SESSION_COOKIE_BYTES_MIN);
-    let headers = exchange.request_headers.iter().filter(|header| names::is_credential_header(&header.name));
+pub(super) fn credentials(exchange: &Exchange, given: &Given) -> Vec<Fingerprint> {
+    let is_session = |name: &str, print: Fingerprint| {
+        (names::is_session_cookie(name) && print.bytes >= SESSION_COOKIE_BYTES_MIN)
+            || given.is_credential(Spot::Cookie, name)
+    };
+    let cookies = cookies(exchange).filter(|(name, print)| is_session(name, *print));
+    let is_credential =
+        |name: &str| names::is_credential_header(name) || given.is_credential(Spot::Header, name);
+    let headers = exchange.request_headers.iter().filter(|header| is_credential(&header.name));
     let prints = headers.flat_map(|header| Fingerprint::find_all(&header.value)).map(|(_, print)| print);
     prints.chain(cookies.map(|(_, print)| print)).collect()
 }
 
-fn keys(exchange: &Exchange) -> Vec<Key> {
-    let credentials = credentials(exchange);
+fn keys(exchange: &Exchange, given: &Given) -> Vec<Key> {
+    let named = if given.has_keys() { named_keys(exchange, given) } else { Vec::new() };
+    if !named.is_empty() {
+        return named;
+    }
+    let credentials = credentials(exchange, given);
     if !credentials.is_empty() {
         return credentials.into_iter().map(Key::Credential).collect();
     }
     let long = cookies(exchange).filter(|(_, print)| print.bytes >= VISITOR_BYTES_MIN);
     long.map(|(_, print)| Key::Visitor(print, exchange.client.clone())).collect()
+}
+
+/// What a rule says identifies the user; where it stands, nothing else counts.
+fn named_keys(exchange: &Exchange, given: &Given) -> Vec<Key> {
+    let is_key = |token: &Token| given.is_key(token.spot, &token.name);
+    let key = |token: Token| match Fingerprint::parse(&token.value) {
+        Some(print) => Key::Credential(print),
+        None => Key::Named(token.value),
+    };
+    tokens(exchange).into_iter().filter(is_key).map(key).collect()
 }
 
 /// Names and fingerprints of the cookies a request carries.
@@ -82,7 +107,7 @@ fn cookies(exchange: &Exchange) -> impl Iterator<Item = (&str, Fingerprint)> {
 /// Every fingerprint in a response: what it may have issued.
 fn issued(exchange: &Exchange) -> Vec<Fingerprint> {
     let body = match &exchange.response_body {
-        Body::Json(text) | Body::Form(text) => text.as_str(),
+        Body::Json(text) | Body::Form(text) | Body::Html(text) => text.as_str(),
         _ => "",
     };
     let texts = exchange.response_headers.iter().map(|header| header.value.as_str()).chain([body]);
@@ -127,11 +152,11 @@ impl Links {
         self.parents[one.max(other)] = one.min(other);
     }
 
-    fn by_credential(&mut self, exchanges: &[Exchange]) {
+    fn by_credential(&mut self, exchanges: &[Exchange], given: &Given) {
         let mut users: HashMap<Key, usize> = HashMap::new();
         let mut issuers: HashMap<Fingerprint, Vec<usize>> = HashMap::new();
         for (index, exchange) in exchanges.iter().enumerate() {
-            for key in keys(exchange) {
+            for key in keys(exchange, given) {
                 if let Key::Credential(print) = key {
                     for issuer in issuers.remove(&print).unwrap_or_default() {
                         self.join(issuer, index);
@@ -188,8 +213,9 @@ impl Links {
     }
 
     /// Which groups hold an exchange with a key.
-    fn known(&mut self, exchanges: &[Exchange]) -> HashSet<usize> {
-        let keyed: Vec<usize> = (0..exchanges.len()).filter(|&at| !keys(&exchanges[at]).is_empty()).collect();
+    fn known(&mut self, exchanges: &[Exchange], given: &Given) -> HashSet<usize> {
+        let keyed: Vec<usize> =
+            (0..exchanges.len()).filter(|&at| !keys(&exchanges[at], given).is_empty()).collect();
         keyed.into_iter().map(|index| self.root(index)).collect()
     }
 
@@ -268,10 +294,10 @@ fn login_names(exchange: &Exchange) -> Vec<String> {
     if passwords.is_empty() { Vec::new() } else { logins.into_iter().map(|(_, value)| value).collect() }
 }
 
-fn split_idle(group: Vec<Exchange>, gap_ns: i64) -> Vec<Vec<Exchange>> {
+fn split_idle(group: Vec<Exchange>, gap_ns: i64, given: &Given) -> Vec<Vec<Exchange>> {
     let mut parts = Vec::new();
     let mut rest = group;
-    while let Some(at) = idle_end(&rest, gap_ns) {
+    while let Some(at) = idle_end(&rest, gap_ns, given) {
         let after = rest.split_off(at);
         parts.push(std::mem::replace(&mut rest, after));
     }
@@ -280,11 +306,11 @@ fn split_idle(group: Vec<Exchange>, gap_ns: i64) -> Vec<Vec<Exchange>> {
 }
 
 /// Index of the first exchange after a silence, where the group may be split.
-fn idle_end(group: &[Exchange], gap_ns: i64) -> Option<usize> {
+fn idle_end(group: &[Exchange], gap_ns: i64, given: &Given) -> Option<usize> {
     let mut done_ns = i64::MAX;
     for (at, exchange) in group.iter().enumerate() {
         let is_idle = exchange.started_ns.saturating_sub(done_ns) > gap_ns;
-        if at > 0 && is_idle && stands_alone(&group[..at], &group[at..]) {
+        if at > 0 && is_idle && stands_alone(&group[..at], &group[at..], given) {
             return Some(at);
         }
         done_ns = if at == 0 { exchange.done_ns() } else { done_ns.max(exchange.done_ns()) };
@@ -292,15 +318,16 @@ fn idle_end(group: &[Exchange], gap_ns: i64) -> Option<usize> {
     None
 }
 
-fn stands_alone(before: &[Exchange], after: &[Exchange]) -> bool {
+fn stands_alone(before: &[Exchange], after: &[Exchange], given: &Given) -> bool {
     let issued: HashSet<Fingerprint> = before.iter().flat_map(issued).collect();
-    !after.iter().flat_map(credentials).any(|print| issued.contains(&print))
+    !after.iter().flat_map(|exchange| credentials(exchange, given)).any(|print| issued.contains(&print))
 }
 
-fn user(exchanges: Vec<Exchange>) -> User {
-    let mut keys = exchanges.iter().flat_map(keys);
+fn user(exchanges: Vec<Exchange>, given: &Given) -> User {
+    let mut keys = exchanges.iter().flat_map(|exchange| keys(exchange, given));
     let key = match keys.next() {
         Some(Key::Credential(print) | Key::Visitor(print, _)) => print.to_string(),
+        Some(Key::Named(value)) => value,
         None => format!("connection {}", exchanges.first().map_or(0, |first| first.connection)),
     };
     drop(keys);

@@ -1,6 +1,6 @@
 //! Captured sessions, written as prose.
 
-use kingtide::sessions::{Escape, Hole, Place, ResponsePlace, Session, Source, Step};
+use kingtide::sessions::{Choice, Escape, Hole, Place, ResponsePlace, Session, Source, Step};
 use kingtide_common::exchange::{
     Body, Exchange, FilePart, Header, Multipart, PacingPoint, Part, PartContent,
 };
@@ -80,14 +80,26 @@ pub(super) fn header_hole(step: &mut Step, name: &str, prefix: &str, source: Sou
     let index = step.exchange.request_headers.len();
     step.exchange.request_headers.push(header(name, &format!("{prefix}OLD")));
     let range = prefix.len()..prefix.len() + 3;
-    step.holes.push(Hole { place: Place::Header(index), range, escape: Escape::Raw, source });
+    step.holes.push(Hole {
+        place: Place::Header(index),
+        range,
+        escape: Escape::Raw,
+        source,
+        choice: Choice::default(),
+    });
 }
 
 /// Makes the value `OLD` of a JSON body a hole.
 pub(super) fn body_hole(step: &mut Step, key: &str, escape: Escape, source: Source) {
     let Body::Json(text) = &step.exchange.request_body else { panic!("no JSON body") };
     let start = text.find(&format!("\"{key}\":\"OLD\"")).unwrap() + key.len() + 4;
-    step.holes.push(Hole { place: Place::Body, range: start..start + 3, escape, source });
+    step.holes.push(Hole {
+        place: Place::Body,
+        range: start..start + 3,
+        escape,
+        source,
+        choice: Choice::default(),
+    });
 }
 
 pub(super) fn json_of(step: usize, pointer: &str) -> Source {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use kingtide::drive::{DriveConfig, Late, Target};
 use kingtide::measure::run::Verdict;
 use kingtide::measure::{ClientStage, ErrorClass};
-use kingtide::sessions::{Escape, Hole, Place, Step};
+use kingtide::sessions::{Choice, Escape, Hole, Place, Step};
 use kingtide_common::exchange::Body;
 use tokio::io::AsyncWriteExt;
 
@@ -121,6 +121,7 @@ fn laborious() -> Step {
         range: value * 6 + 2..value * 6 + 5,
         escape: Escape::JsonString,
         source: json_of(0, "/token"),
+        choice: Choice::default(),
     };
     step.holes = (0..VALUES).map(hole).collect();
     step.exchange.request_body = Body::Json(text);

@@ -9,5 +9,6 @@ mod golden;
 mod hostile;
 mod reading;
 mod replay;
+mod ruled;
 mod server;
 mod tls;

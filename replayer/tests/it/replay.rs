@@ -20,13 +20,13 @@ use crate::server::{Server, answer};
 const START_NS: i64 = 1_763_924_024_000_000_000;
 
 /// A directory with a capture in it.
-struct Scene {
+pub(super) struct Scene {
     directory: TempDir,
 }
 
 impl Scene {
     /// Exchanges of (connection, ms after the start).
-    fn new(exchanges: Vec<(u64, i64, Exchange)>) -> Self {
+    pub(super) fn new(exchanges: Vec<(u64, i64, Exchange)>) -> Self {
         let directory = TempDir::new().unwrap();
         let options = WriterOptions {
             program: "test".to_owned(),
@@ -55,7 +55,7 @@ impl Scene {
         Self { directory }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
@@ -66,12 +66,12 @@ impl Scene {
         command
     }
 
-    fn run(&self, target: &str, more: &[&str]) -> Output {
+    pub(super) fn run(&self, target: &str, more: &[&str]) -> Output {
         self.replay(target, more).output().unwrap()
     }
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 

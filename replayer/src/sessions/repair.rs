@@ -1,0 +1,258 @@
+//! Orphans: sessions whose login precedes the capture, and what a user's rules make of them.
+//!
+//! An orphan's requests carry a credential that no captured response gave. With a rule the requests that give one
+//! (mostly the login) are put before them, as another session of the capture has them; what the orphan lacks is then
+//! bound to their answers, where sessions that do have their login bind the same place of the same route, or else the
+//! same place of any.
+
+use std::collections::{HashMap, HashSet};
+
+use kingtide_common::exchange::Ending;
+
+use super::place::RoutePattern;
+use super::rules::{Given, Orphans};
+use super::{Choice, Fresh, Hole, ResponsePlace, Session, Sessions, Source, Step, bind, route, tokens};
+use crate::report::format::counted;
+
+/// What became of the orphans of a capture.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Repairs {
+    /// They have a login now.
+    pub repaired: usize,
+    /// They are left out.
+    pub dropped: usize,
+    /// The rules name requests that no whole session of the capture has, so nothing was done.
+    pub without_donor: bool,
+}
+
+/// From this status on an answer gives nothing.
+const FAILED_STATUS_MIN: u16 = 400;
+/// A user who has just logged in waits no longer than this for the next request.
+const LEAD_US_MAX: u64 = 10_000_000;
+/// Where no captured user shows it.
+const LEAD_US: u64 = 1_000_000;
+
+/// A UUID that an orphan sends and other sessions take from a response was no invention of its client either: that
+/// response only precedes the capture.
+pub(super) fn doubt_inventions(sessions: &mut [Session]) {
+    let invented = |session: &Session| -> Vec<(String, String)> {
+        let holes = session.steps.iter().flat_map(|step| step.holes.iter().map(move |hole| (step, hole)));
+        holes.filter(|(_, hole)| is_invented(hole)).map(|(step, hole)| key(step, hole)).collect()
+    };
+    let doubtful: HashSet<_> = sessions.iter().filter(|session| session.orphan).flat_map(invented).collect();
+    if doubtful.is_empty() {
+        return;
+    }
+    let holes = sessions.iter().flat_map(|session| &session.steps);
+    let bound = holes.flat_map(|step| step.holes.iter().map(move |hole| (step, hole)));
+    let bound = bound.filter(|(_, hole)| matches!(hole.source, Source::Response { .. }));
+    let given: HashSet<_> =
+        bound.map(|(step, hole)| key(step, hole)).filter(|key| doubtful.contains(key)).collect();
+    for step in sessions.iter_mut().filter(|session| session.orphan).flat_map(|session| &mut session.steps) {
+        for at in 0..step.holes.len() {
+            if is_invented(&step.holes[at]) && given.contains(&key(step, &step.holes[at])) {
+                step.holes[at].source = Source::Unresolved;
+            }
+        }
+    }
+}
+
+fn is_invented(hole: &Hole) -> bool {
+    hole.choice.rule.is_none() && matches!(hole.source, Source::Fresh(Fresh::Uuid { .. }))
+}
+
+/// Route and place of a value.
+fn key(step: &Step, hole: &Hole) -> (String, String) {
+    (template(step), tokens::describe(&step.exchange, hole))
+}
+
+/// Does what the rules say about orphans.
+pub(super) fn repair(sessions: Vec<Session>, given: &Given) -> (Vec<Session>, Repairs) {
+    match &given.orphans {
+        Orphans::Keep => (sessions, Repairs::default()),
+        Orphans::Drop => {
+            let all = sessions.len();
+            let kept: Vec<Session> = sessions.into_iter().filter(|session| !session.orphan).collect();
+            let dropped = all - kept.len();
+            (kept, Repairs { dropped, ..Repairs::default() })
+        }
+        Orphans::Prepend(routes) => prepend(sessions, routes, given),
+    }
+}
+
+fn prepend(mut sessions: Vec<Session>, routes: &[RoutePattern], given: &Given) -> (Vec<Session>, Repairs) {
+    let mut repairs = Repairs::default();
+    let Some(prelude) = sessions.iter().find_map(|session| Prelude::of(session, routes)) else {
+        repairs.without_donor = sessions.iter().any(|session| session.orphan);
+        return (sessions, repairs);
+    };
+    let known = Known::of(&sessions, routes);
+    for session in sessions.iter_mut().filter(|session| session.orphan) {
+        prelude.put_before(session, &known);
+        session.orphan =
+            session.steps.iter().any(|step| bind::lacks_credential(&step.exchange, &step.holes, given));
+        repairs.repaired += usize::from(!session.orphan);
+    }
+    (sessions, repairs)
+}
+
+/// The requests that are put before an orphan's.
+struct Prelude {
+    steps: Vec<Step>,
+    /// From its first request to the orphan's first.
+    lead_us: u64,
+}
+
+impl Prelude {
+    /// The wanted routes in their order, out of a session that is no orphan and has them all.
+    fn of(session: &Session, routes: &[RoutePattern]) -> Option<Self> {
+        let mut chosen = Vec::new();
+        let mut from = 0;
+        for wanted in routes.iter().filter(|_| !session.orphan) {
+            let serves =
+                |at: &usize| wanted.matches(&template(&session.steps[*at])) && gives(&session.steps[*at]);
+            let at = (from..session.steps.len()).find(serves)?;
+            chosen.push(at);
+            from = at + 1;
+        }
+        let (first, last) = (*chosen.first()?, *chosen.last()?);
+        let last_us = session.steps[last].offset_us;
+        let think_us = session.steps.get(last + 1).map_or(LEAD_US, |next| next.offset_us - last_us);
+        let base_us = session.steps[first].offset_us;
+        let steps = chosen.iter().map(|&at| Self::step(&session.steps[at], base_us, &chosen)).collect();
+        Some(Self { steps, lead_us: last_us - base_us + think_us.clamp(1, LEAD_US_MAX) })
+    }
+
+    fn step(step: &Step, base_us: u64, chosen: &[usize]) -> Step {
+        let mut step = Step { offset_us: step.offset_us - base_us, connection: 0, ..step.clone() };
+        for hole in &mut step.holes {
+            hole.choice.also.clear();
+            if let Source::Response { step: from, .. } = &mut hole.source {
+                match chosen.iter().position(|at| at == from) {
+                    Some(position) => *from = position,
+                    None => hole.source = Source::Unresolved,
+                }
+            }
+        }
+        step
+    }
+
+    fn put_before(&self, session: &mut Session, known: &Known) {
+        let (shift, slots) = (self.steps.len(), slots(session));
+        session.start_ns -= i64::try_from(self.lead_us).unwrap_or_default() * 1000;
+        for step in &mut session.steps {
+            step.offset_us += self.lead_us;
+            known.supply(step, shift);
+        }
+        let mut steps: Vec<Step> =
+            self.steps.iter().map(|step| timed(step, session.start_ns, slots)).collect();
+        steps.append(&mut session.steps);
+        session.steps = steps;
+    }
+}
+
+/// Where sessions with a login take from its answers, by request route and place.
+struct Known {
+    exact: HashMap<(String, String), (usize, ResponsePlace)>,
+    by_place: HashMap<String, (usize, ResponsePlace)>,
+}
+
+impl Known {
+    fn of(sessions: &[Session], routes: &[RoutePattern]) -> Self {
+        let mut known = Self { exact: HashMap::new(), by_place: HashMap::new() };
+        for session in sessions {
+            for (step, hole) in
+                session.steps.iter().flat_map(|step| step.holes.iter().map(move |hole| (step, hole)))
+            {
+                let Source::Response { step: source, from } = &hole.source else { continue };
+                let given_by = template(&session.steps[*source]);
+                if let Some(at) = routes.iter().position(|route| route.matches(&given_by)) {
+                    let key = key(step, hole);
+                    known.by_place.entry(key.1.clone()).or_insert_with(|| (at, from.clone()));
+                    known.exact.entry(key).or_insert_with(|| (at, from.clone()));
+                }
+            }
+        }
+        known
+    }
+
+    /// Fills what a step of an orphan lacks; its own sources are `shift` steps later now.
+    fn supply(&self, step: &mut Step, shift: usize) {
+        for at in 0..step.holes.len() {
+            let key = key(step, &step.holes[at]);
+            let hole = &mut step.holes[at];
+            hole.choice.also.iter_mut().for_each(|candidate| candidate.step += shift);
+            match &mut hole.source {
+                Source::Response { step, .. } => *step += shift,
+                open @ Source::Unresolved => {
+                    let Some((step, from)) = self.source(&key) else { continue };
+                    *open = Source::Response { step, from };
+                    hole.choice = Choice { is_repair: true, ..Choice::default() };
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn source(&self, key: &(String, String)) -> Option<(usize, ResponsePlace)> {
+        self.exact.get(key).or_else(|| self.by_place.get(&key.1)).cloned()
+    }
+}
+
+fn template(step: &Step) -> String {
+    route::template(&step.exchange.method, &step.exchange.target)
+}
+
+/// Whether an answer may give what later requests need.
+fn gives(step: &Step) -> bool {
+    let is_good = step.exchange.status.is_some_and(|status| status < FAILED_STATUS_MIN);
+    is_good && step.exchange.ending == Ending::Complete
+}
+
+/// How many slots of fresh values a session has.
+fn slots(session: &Session) -> usize {
+    let holes = session.steps.iter().flat_map(|step| &step.holes);
+    let slots = holes.filter_map(|hole| match hole.source {
+        Source::Fresh(Fresh::Uuid { slot } | Fresh::Time { slot, .. }) => Some(slot + 1),
+        _ => None,
+    });
+    slots.max().unwrap_or_default()
+}
+
+/// A step of the prelude at its time in a session, with slots of its own.
+fn timed(step: &Step, start_ns: i64, slots: usize) -> Step {
+    let mut step = step.clone();
+    step.exchange.started_ns = start_ns.saturating_add_unsigned(step.offset_us * 1000);
+    for hole in &mut step.holes {
+        if let Source::Fresh(Fresh::Uuid { slot } | Fresh::Time { slot, .. }) = &mut hole.source {
+            *slot += slots;
+        }
+    }
+    step
+}
+
+impl Sessions {
+    /// What a user must know of the orphans, as sentences.
+    pub fn cautions(&self) -> Vec<String> {
+        let orphans = self.sessions.iter().filter(|session| session.orphan).count();
+        let Repairs { repaired, dropped, without_donor } = self.repairs;
+        let of = |number: usize, what: &str| {
+            (number > 0).then(|| format!("{} {what}", counted(number as u64, "session")))
+        };
+        let lines = [
+            of(
+                orphans,
+                "without login in the capture: requests carry filler for the credential; \
+                         repair them by [orphans] in --rules FILE (configs/bindings.toml)",
+            ),
+            of(repaired, "without login in the capture, given one by the rules"),
+            of(dropped, "without login in the capture, left out by the rules"),
+        ];
+        let donor = without_donor.then(|| {
+            "the rules name requests to put before orphans ([orphans] prepend) that no session with its login has, in \
+             this order and answered well: nothing was put before them"
+                .to_owned()
+        });
+        lines.into_iter().flatten().chain(donor).collect()
+    }
+}
