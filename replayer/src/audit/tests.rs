@@ -154,6 +154,25 @@ fn recorded_captures_hold_no_secret_and_a_torn_one_is_incomplete() {
 }
 
 #[test]
+fn the_exit_status_tells_a_secret_from_damage_and_from_bad_input() {
+    use crate::cli::{Exit, run};
+
+    let exit = |directory: &Path, more: &[&str]| {
+        let start = ["kingtide".into(), "inspect".into(), directory.as_os_str().to_owned(), "--audit".into()];
+        run(start.into_iter().chain(more.iter().map(std::ffi::OsString::from)))
+    };
+    assert_eq!(exit(&golden("classroom-12"), &[]), Exit::Held);
+    assert_eq!(exit(&golden("torn"), &["--json"]), Exit::Invalid);
+    let found = written(target("/x?token=hunter"));
+    assert_eq!(exit(found.path(), &[]), Exit::Missed);
+    assert_eq!(exit(found.path(), &["--redaction", "not/there.toml"]), Exit::BadInput);
+    let rules = found.path().join("rules.toml");
+    std::fs::write(&rules, "plain_names = [\"token\"]\n").unwrap();
+    assert_eq!(exit(found.path(), &["--redaction", rules.to_str().unwrap()]), Exit::Held);
+    assert_eq!(exit(Path::new("not/there"), &[]), Exit::BadInput);
+}
+
+#[test]
 fn an_audit_fits_its_schema() {
     let schema = serde_json::from_str(include_str!("../../schemas/audit.json")).unwrap();
     let validator = jsonschema::validator_for(&schema).unwrap();
