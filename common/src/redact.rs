@@ -21,7 +21,7 @@ pub use names::Verdict;
 pub use patterns::{is_luhn, is_mod97};
 pub use random::find as find_random;
 pub use rules::{HeaderVerdict, Rules};
-pub(crate) use values::percent_decoded;
+pub use values::percent_decoded;
 
 use std::borrow::Cow;
 

@@ -5,6 +5,7 @@
 //! instants of every sample, [`report`] says what they mean. `sessions`, `plan` and the statistics are
 //! pure: no clock, no socket, no randomness but the seed.
 
+pub mod audit;
 pub mod cli;
 pub mod drive;
 pub mod identities;

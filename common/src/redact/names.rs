@@ -37,12 +37,16 @@ pub(super) struct Names {
 impl Names {
     /// The verdict on the name of a field.
     pub(super) fn field(&self, name: &str) -> Verdict {
-        let words = || name.split(PATH_SIGNS).filter(|word| !word.is_empty());
-        if self.is_secret(name) || (words().nth(1).is_some() && words().any(|word| self.is_secret(word))) {
+        if self.hides_all(name) {
             return Verdict::Secret;
         }
-        let named = words().rev().find(|word| !is_index(word));
+        let named = words(name).rev().find(|word| !is_index(word));
         named.map_or(Verdict::Plain, |name| self.personal(name))
+    }
+
+    /// Whether the name is that of a secret.
+    pub(super) fn hides_all(&self, name: &str) -> bool {
+        self.is_secret(name) || (words(name).nth(1).is_some() && words(name).any(|word| self.is_secret(word)))
     }
 
     /// One word, or a name without structure.
@@ -77,6 +81,10 @@ impl Verdict {
     pub fn is_hidden(self) -> bool {
         self != Self::Plain
     }
+}
+
+fn words(name: &str) -> impl DoubleEndedIterator<Item = &str> {
+    name.split(PATH_SIGNS).filter(|word| !word.is_empty())
 }
 
 /// Also as a plural.

@@ -25,19 +25,40 @@ pub(super) const fn is_run_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'+' | b'/')
 }
 
-/// Runs of at least `chars_min` in a text that look random.
+/// Runs of at least `chars_min` in a text that look random. In a path or URL each segment is a run of its own, so that
+/// an id has the fingerprint there that it has elsewhere.
 pub fn find(text: &str, chars_min: usize, found: &mut Vec<Range<usize>>) {
     let bytes = text.as_bytes();
+    let is_path = text.starts_with('/') || text.contains("://");
     let mut at = 0;
     while at < bytes.len() {
-        let run = bytes[at..].iter().take_while(|byte| is_run_byte(**byte)).count();
-        let end = at + run;
-        if run >= chars_min && is_random(&bytes[at..end]) {
-            let padding = bytes[end..].iter().take(2).take_while(|byte| **byte == b'=').count();
-            found.push(at..end + padding);
+        let is_in = |byte: &&u8| is_run_byte(**byte) && !(is_path && **byte == b'/');
+        let end = at + bytes[at..].iter().take_while(is_in).count();
+        let run = without_words(bytes, at..end);
+        if run.len() >= chars_min && is_random(&bytes[run.clone()]) {
+            let padding = bytes[run.end..].iter().take(2).take_while(|byte| **byte == b'=').count();
+            found.push(run.start..run.end + padding);
         }
         at = end + 1;
     }
+}
+
+/// A run without the words and numbers at its ends that slashes separate: `uploads/2026/KEY`.
+fn without_words(bytes: &[u8], run: Range<usize>) -> Range<usize> {
+    let is_word =
+        |part: &[u8]| part.iter().all(u8::is_ascii_lowercase) || part.iter().all(u8::is_ascii_digit);
+    let Range { mut start, mut end } = run;
+    while let Some(slash) = bytes[start..end].iter().position(|byte| *byte == b'/')
+        && is_word(&bytes[start..start + slash])
+    {
+        start += slash + 1;
+    }
+    while let Some(slash) = bytes[start..end].iter().rposition(|byte| *byte == b'/')
+        && is_word(&bytes[start + slash + 1..end])
+    {
+        end = start + slash;
+    }
+    start..end
 }
 
 /// Whether a run has the order of random text.
@@ -87,6 +108,16 @@ mod tests {
             "q0gF2bL3Wm8cVt1k2ZkRr7==",
         ] {
             assert_eq!(found(&format!("key: {secret}, next")), [secret], "{secret}");
+        }
+    }
+
+    #[test]
+    fn in_paths_and_urls_a_segment_is_found_as_it_stands_elsewhere() {
+        const KEY: &str = "q0gF2bL3Wm8cVt1k2ZkRr7Xa";
+        for text in
+            ["/uploads/KEY/parts/7?x=1", "https://a.example/KEY", "uploads/2026/KEY", "KEY/parts", "KEY"]
+        {
+            assert_eq!(found(&text.replace("KEY", KEY)), [KEY], "{text}");
         }
     }
 

@@ -158,7 +158,7 @@ impl Rules {
 
     /// A field whose value, and all below it, is a secret.
     pub fn is_secret(&self, field: &str) -> bool {
-        self.field(field) == Verdict::Secret
+        self.names.hides_all(field)
     }
 
     /// A word before a credential, in any case.
@@ -167,7 +167,7 @@ impl Rules {
     }
 
     /// What follows this segment of a path is a secret.
-    pub(super) fn is_secret_path(&self, segment: &str) -> bool {
+    pub fn is_secret_path(&self, segment: &str) -> bool {
         self.secret_paths.contains(&normal(segment))
     }
 

@@ -76,7 +76,8 @@ pub(super) fn form_decoded(text: &str) -> Cow<'_, str> {
     percent_decoded(&text.replace('+', " ")).into_owned().into()
 }
 
-pub(crate) fn percent_decoded(text: &str) -> Cow<'_, str> {
+/// A text without percent-encoding; what is none stays.
+pub fn percent_decoded(text: &str) -> Cow<'_, str> {
     if !text.contains('%') {
         return text.into();
     }

@@ -17,20 +17,20 @@ use tokio::time::Duration;
 use crate::programs::{Proxy, program};
 use crate::school::{faulty, health, quick, school};
 
-const STUDENTS: u64 = 12;
+pub(crate) const STUDENTS: u64 = 12;
 const SEED: u64 = 1;
 const MISSED: Option<i32> = Some(1);
 const BAD_INPUT: Option<i32> = Some(2);
 
 /// What is left of a visit of students through a recording proxy.
-struct Recorded {
-    directory: TempDir,
+pub(crate) struct Recorded {
+    pub(crate) directory: TempDir,
     report: Report,
-    kept: Uploads,
+    pub(crate) kept: Uploads,
 }
 
 impl Recorded {
-    fn capture(&self) -> PathBuf {
+    pub(crate) fn capture(&self) -> PathBuf {
         self.directory.path().join("capture")
     }
 
@@ -47,16 +47,24 @@ impl Recorded {
 }
 
 /// A service with some latency and enough accounts for every replay.
-fn service() -> ServeConfig {
+pub(crate) fn service() -> ServeConfig {
     let law =
         ServiceLaw { store: StoreLatency::Constant(20.0), auth_ms: 2.0, db_ms: 3.0, ..ServiceLaw::default() };
     ServeConfig { students: 200, law, ..quick() }
 }
 
 async fn recorded(server: &RunningServer) -> Recorded {
+    recorded_with(server, |_| ()).await
+}
+
+/// Together with what `more` sends to the proxy's URL meanwhile.
+pub(crate) async fn recorded_with(server: &RunningServer, more: fn(&str)) -> Recorded {
     let directory = tempfile::tempdir().unwrap();
     let proxy = Proxy::start(&server.base_url(), &directory.path().join("capture"));
+    let url = proxy.url.clone();
+    let more = tokio::task::spawn_blocking(move || more(&url));
     let report = run(&visit(&proxy.url)).await.unwrap();
+    more.await.unwrap();
     tokio::task::spawn_blocking(|| proxy.stop()).await.unwrap();
     Recorded { directory, report, kept: health(server).await.uploads }
 }
@@ -80,7 +88,7 @@ fn visit(url: &str) -> StudentsConfig {
     }
 }
 
-async fn kingtide(arguments: &[&str]) -> Output {
+pub(crate) async fn kingtide(arguments: &[&str]) -> Output {
     let mut command = Command::new(program("kingtide"));
     command.args(arguments);
     tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
@@ -88,16 +96,34 @@ async fn kingtide(arguments: &[&str]) -> Output {
 
 /// Replays and reads the run's report, whatever the verdict.
 async fn replayed(recorded: &Recorded, server: &RunningServer, more: &[&str]) -> (Option<i32>, Value) {
-    let (capture, identities) = (recorded.capture(), recorded.identities(5 * STUDENTS));
+    replayed_from(recorded, &recorded.capture(), server, more).await
+}
+
+/// Replays another capture of the same students at 1x.
+pub(crate) async fn replayed_capture(
+    recorded: &Recorded,
+    capture: &Path,
+    server: &RunningServer,
+) -> (Option<i32>, Value) {
+    replayed_from(recorded, capture, server, &["-x", "1"]).await
+}
+
+async fn replayed_from(
+    recorded: &Recorded,
+    capture: &Path,
+    server: &RunningServer,
+    more: &[&str],
+) -> (Option<i32>, Value) {
+    let identities = recorded.identities(5 * STUDENTS);
     let target = server.base_url();
-    let fixed = ["replay", text(&capture), "--target", &target, "--identities", text(&identities), "--json"];
+    let fixed = ["replay", text(capture), "--target", &target, "--identities", text(&identities), "--json"];
     let output = kingtide(&[&fixed, more].concat()).await;
     let run = serde_json::from_slice(&output.stdout);
     let run = run.unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
     (output.status.code(), run)
 }
 
-fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 

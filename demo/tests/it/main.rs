@@ -9,6 +9,7 @@ mod command;
 mod databases;
 mod faults;
 mod journey;
+mod privacy;
 mod programs;
 mod school;
 mod visits;
