@@ -18,7 +18,7 @@ pub(super) const META_VERSION: &str = "kingtide_format_version";
 
 /// How many columns earlier programs wrote, the latest first. Each of their schemas is the beginning of
 /// today's.
-const COLUMNS_BEFORE: [usize; 1] = [43];
+const COLUMNS_BEFORE: [usize; 2] = [48, 43];
 
 /// Names of the instants, in the order of [`super::encode`]'s and [`super::decode`]'s tables.
 pub(super) const INSTANTS: [&str; 12] = [
@@ -102,6 +102,7 @@ fn fields() -> Vec<Field> {
         column("refused_by", dictionary()),
         column("would_refuse", list_of(DataType::Utf8)),
         column("attempts", list_of(DataType::Struct(attempts::fields()))),
+        column("synthesised", list_of(DataType::Utf8)),
     ]);
     fields
 }

@@ -148,6 +148,7 @@ fn edge_columns(rows: &[Row<'_>]) -> Vec<ArrayRef> {
         texts(rows, |row| row.exchange.refused_by.clone()),
         text_lists(rows, |x| &x.would_refuse),
         attempts::encode(rows.iter().map(|row| row.exchange.attempts.as_slice())),
+        text_lists(rows, |x| &x.synthesised),
     ]
 }
 
