@@ -20,12 +20,14 @@ pub mod distribution;
 mod limits;
 mod routes;
 mod stages;
+pub mod synthesised;
 pub mod text;
 mod uploads;
 
 pub use distribution::{Sizes, StageTimes};
 pub use limits::{Judged, LimitSummary};
 pub use routes::RouteSummary;
+pub use synthesised::Synthesised;
 pub use uploads::SizeBin;
 
 /// What a summary is made of.
@@ -84,6 +86,8 @@ pub struct Summary {
     pub stages_inner: BTreeMap<String, StageTimes>,
     /// Index of dispersion of request starts by window in seconds; `null` when the capture is too short.
     pub dispersion: BTreeMap<String, Option<f64>>,
+    /// What an import made up; `null` for what the proxy recorded.
+    pub synthesised: Option<Synthesised>,
     pub gaps: Vec<Gap>,
     /// What could not be read, as sentences.
     pub damage: Vec<Damage>,
@@ -113,6 +117,7 @@ pub fn summarise(material: &Material<'_>) -> Summary {
         routes: routes::summarise(tables),
         ledger: material.ledger,
         dispersion: dispersion(&exchanges),
+        synthesised: synthesised::count(exchanges.iter().copied()),
         gaps: material.gaps.to_vec(),
         damage: material.damage.to_vec(),
     }
