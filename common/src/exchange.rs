@@ -186,6 +186,9 @@ pub struct Exchange {
     /// All tries at the upstream where there was more than one, else none: a single one is what the other
     /// fields tell.
     pub attempts: Vec<Attempt>,
+    /// What an import made up because its source does not hold it (`pacing`, `request_body`); empty for what
+    /// the proxy recorded. The names and their rules: captures/README.md, "Importing".
+    pub synthesised: Vec<String>,
 }
 
 /// Requests that were accepted and are not in the capture.

@@ -3,7 +3,7 @@
 //! The capture format ([`capture`], [`exchange`], [`fingerprint`], [`ledger`]), the stages of an exchange
 //! ([`stages`]), how configuration and JSON are read ([`config`], [`json`]), the units of both ([`units`]),
 //! the latency recorder ([`latency`]), the file bodies of uploads ([`audio`]), and what becomes of foreign
-//! bytes before they may be kept ([`body`], [`pacing`], [`redact`]). Nothing here opens a socket.
+//! bytes before they may be kept ([`body`], [`pacing`], [`redact`], [`server_timing`]). Nothing here opens a socket.
 
 pub mod audio;
 pub mod body;
@@ -18,5 +18,6 @@ pub mod latency;
 pub mod ledger;
 pub mod pacing;
 pub mod redact;
+pub mod server_timing;
 pub mod stages;
 pub mod units;

@@ -13,6 +13,7 @@ use clap::{Parser, Subcommand};
 
 mod capture;
 pub mod completions;
+pub mod import;
 pub mod inspect;
 pub mod plan;
 pub mod replay;
@@ -34,6 +35,7 @@ pub enum Exit {
 const EXAMPLES: &str = "\
 Examples:
   kingtide inspect captures/monday                    what the capture holds
+  kingtide import har session.har --out captures/s    a capture of what a browser recorded
   kingtide plan captures/monday -x 5 --seed 7         what a replay at 5× would send, without sending
   kingtide replay captures/monday --target http://127.0.0.1:8080 -x 5 --out runs/5x
   kingtide report --capture captures/monday runs/1x runs/5x --html report.html
@@ -56,6 +58,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Inspect(inspect::InspectArgs),
+    Import(import::ImportArgs),
     Plan(plan::PlanArgs),
     Replay(replay::ReplayArgs),
     Report(report::ReportArgs),
@@ -74,6 +77,7 @@ impl Command {
     fn run(&self) -> anyhow::Result<Exit> {
         match self {
             Self::Inspect(args) => inspect::run(args),
+            Self::Import(args) => import::run(args),
             Self::Plan(args) => plan::run(args),
             Self::Replay(args) => replay::run(args),
             Self::Report(args) => report::run(args),

@@ -21,12 +21,14 @@ pub mod distribution;
 mod limits;
 mod routes;
 mod stages;
+pub mod synthesised;
 pub mod text;
 mod uploads;
 
 pub use distribution::{Sizes, StageTimes};
 pub use limits::{Judged, LimitSummary};
 pub use routes::RouteSummary;
+pub use synthesised::Synthesised;
 pub use uploads::SizeBin;
 
 /// What a summary is made of.
@@ -89,6 +91,8 @@ pub struct Summary {
     pub stages_inner: BTreeMap<String, StageTimes>,
     /// Index of dispersion of request starts by window in seconds; `null` when the capture is too short.
     pub dispersion: BTreeMap<String, Option<f64>>,
+    /// What an import made up; `null` for what the proxy recorded.
+    pub synthesised: Option<Synthesised>,
     pub gaps: Vec<Gap>,
     /// Segments that were recorded and are gone: taken away by the retention, or with their directory; `null`
     /// when there are none.
@@ -122,6 +126,7 @@ pub fn summarise(material: &Material<'_>) -> Summary {
         routes: routes::summarise(tables),
         ledger: material.ledger,
         dispersion: dispersion(&exchanges),
+        synthesised: synthesised::count(exchanges.iter().copied()),
         gaps: material.gaps.to_vec(),
         removed: Some(material.removed).filter(|removed| !removed.is_nothing()),
         damage: material.damage.to_vec(),

@@ -2,13 +2,15 @@
 //!
 //! A module per arrow: [`sessions`] groups a capture into users and finds what must be bound,
 //! [`plan`] amplifies them into intended instants, [`drive`] sends on time, [`measure`] keeps the four
-//! instants of every sample, [`report`] says what they mean. `sessions`, `plan` and the statistics are
+//! instants of every sample, [`report`] says what they mean. [`import`] makes captures of other programs'
+//! recordings. `sessions`, `plan` and the statistics are
 //! pure: no clock, no socket, no randomness but the seed.
 
 pub mod audit;
 pub mod cli;
 pub mod drive;
 pub mod identities;
+pub mod import;
 pub mod inspect;
 pub mod measure;
 pub mod plan;

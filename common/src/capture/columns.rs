@@ -103,6 +103,7 @@ fn fields() -> Vec<Field> {
         column("would_refuse", list_of(DataType::Utf8)),
         column("attempts", list_of(DataType::Struct(attempts::fields()))),
         column("gap_cut", list_of(DataType::Utf8)),
+        column("synthesised", list_of(DataType::Utf8)),
     ]);
     fields
 }

@@ -87,6 +87,7 @@ impl Columns<'_> {
             refused_by: self.text("refused_by", row),
             would_refuse: self.text_list("would_refuse", row),
             attempts: self.attempts(row),
+            synthesised: self.text_list("synthesised", row),
         }
     }
 

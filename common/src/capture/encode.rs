@@ -150,6 +150,7 @@ fn edge_columns(rows: &[Row<'_>]) -> Vec<ArrayRef> {
         text_lists(rows, |x| &x.would_refuse),
         attempts::encode(rows.iter().map(|row| row.exchange.attempts.as_slice())),
         cut_users(rows),
+        text_lists(rows, |x| &x.synthesised),
     ]
 }
 

@@ -69,6 +69,7 @@ pub(crate) fn upload(id: u64) -> Exchange {
         refused_by: id.is_multiple_of(5).then(|| "limit_req".into()),
         would_refuse: vec!["client_max_body_size".into(); usize::from(id.is_multiple_of(2))],
         attempts: vec![attempt(None, 502), attempt(Some(id), 201)],
+        synthesised: vec!["pacing".into(); usize::from(id.is_multiple_of(3))],
     }
 }
 

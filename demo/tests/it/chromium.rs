@@ -37,7 +37,7 @@ const FLAGS: [&str; 11] = [
     "--remote-debugging-port=0",
 ];
 /// A page may not make sound before a click; this one is let.
-const SOUND: &str = "--autoplay-policy=no-user-gesture-required";
+pub(crate) const SOUND: &str = "--autoplay-policy=no-user-gesture-required";
 const NO_SOUND: &str = "--autoplay-policy=document-user-activation-required";
 
 /// Starting the browser, two seconds of recording, the upload: about 4 s on an idle machine.
@@ -45,13 +45,13 @@ const PAGE_DEADLINE: Duration = Duration::from_secs(90);
 const PAGE_POLL: Duration = Duration::from_millis(50);
 
 /// A browser with one page; ends with all its processes when dropped.
-struct Chromium {
+pub(crate) struct Chromium {
     child: Child,
     profile: TempDir,
 }
 
 impl Chromium {
-    fn open(page: &str, autoplay: &str) -> Self {
+    pub(crate) fn open(page: &str, autoplay: &str) -> Self {
         let profile = tempfile::tempdir().unwrap();
         let child = NAMES.iter().find_map(|name| spawn(name, profile.path(), &[autoplay, page]));
         let child = child.unwrap_or_else(|| {
@@ -77,14 +77,31 @@ impl Chromium {
         }
     }
 
+    /// Where the page's developer tools are to be had, once there is a page.
+    pub(crate) async fn debugger_url(&mut self) -> String {
+        let deadline = Instant::now() + PAGE_DEADLINE;
+        loop {
+            let page = self.page().await;
+            if let Some(url) = page.as_ref().and_then(|page| page["webSocketDebuggerUrl"].as_str()) {
+                return url.to_owned();
+            }
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none() && Instant::now() < deadline, "{page:?}; {ended:?}: {}", self.log());
+            sleep(PAGE_POLL).await;
+        }
+    }
+
     /// The title of the page, from the browser's debugging port; `None` while there is neither.
     async fn title(&self) -> Option<String> {
+        self.page().await?["title"].as_str().map(unescaped)
+    }
+
+    async fn page(&self) -> Option<Value> {
         let port = fs::read_to_string(self.profile.path().join("DevToolsActivePort")).ok()?;
         let (port, _) = port.split_once('\n')?;
         let addr = SocketAddr::from(([127, 0, 0, 1], port.parse().ok()?));
         let targets = Browser { addr, token: None }.get("/json/list").await.json();
-        let page = targets.as_array()?.iter().find(|target| target["type"] == "page")?;
-        page["title"].as_str().map(unescaped)
+        targets.as_array()?.iter().find(|target| target["type"] == "page").cloned()
     }
 
     fn log(&self) -> String {
@@ -170,7 +187,7 @@ fn assert_secrets_became_fingerprints(reading: &Reading, upload: &Exchange) {
 }
 
 /// Neither in the bytes of any file nor, as those are compressed, in anything that reads back from them.
-fn assert_absent(capture_dir: &Path, reading: &Reading, secrets: &[String]) {
+pub(crate) fn assert_absent(capture_dir: &Path, reading: &Reading, secrets: &[String]) {
     let mut files = vec![("the exchanges".to_owned(), format!("{reading:?}"))];
     for file in fs::read_dir(capture_dir).unwrap() {
         let path = file.unwrap().path();
@@ -185,7 +202,7 @@ fn assert_absent(capture_dir: &Path, reading: &Reading, secrets: &[String]) {
 }
 
 /// What no capture of this account's visit may hold; of its tokens the head, which all tokens share.
-async fn secrets(browser: &Browser, account: &Account) -> Vec<String> {
+pub(crate) async fn secrets(browser: &Browser, account: &Account) -> Vec<String> {
     let answer = login(browser, &account.email, &account.password).await.json();
     let token = answer["access_token"].as_str().unwrap();
     let (head, _) = token.split_once('.').expect("a JWT");

@@ -53,6 +53,7 @@ impl Recorder {
             refused_by: passage.refused_by.map(|limit| limit.name().to_owned()),
             would_refuse: passage.would_refuse.iter().map(|limit| limit.name().to_owned()).collect(),
             attempts: attempts(&passage),
+            synthesised: Vec::new(),
         }
     }
 

@@ -93,7 +93,7 @@ impl Walk<'_> {
             Body::Empty | Body::Opaque => {}
             Body::Unread(why) => self.leaf(Kind::Unread, "", why),
             Body::Form(text) => self.pairs(Kind::Form, text),
-            Body::Json(text) => self.json("", text, 0),
+            Body::Json(text) | Body::Html(text) => self.json("", text, 0),
             Body::Multipart(multipart) => self.parts(multipart),
         }
     }

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{anyhow, ensure};
 use clap::Args;
 use kingtide_common::capture::{Capture, CaptureError, Damage, Manifest, Removed};
-use kingtide_common::exchange::Gap;
+use kingtide_common::exchange::{Exchange, Gap};
 use kingtide_common::ledger::Ledger;
 
+use crate::inspect::synthesised;
 use crate::report::format::counted;
 use crate::sessions::{self, Rules, Sessions};
 
@@ -61,7 +62,11 @@ impl Recorded {
         named.map(|((index, _), rule)| format!("rule {} ({rule}) decided nothing", index + 1)).collect()
     }
 
-    /// Damage, losses and orphans, as sentences.
+    fn exchanges(&self) -> impl Iterator<Item = &Exchange> {
+        self.sessions.sessions.iter().flat_map(|session| &session.steps).map(|step| &step.exchange)
+    }
+
+    /// Damage, losses, orphans and what an import made up, as sentences.
     pub(super) fn cautions(&self) -> Vec<String> {
         let damage = self.damage.iter().map(|damage| format!("the capture is damaged: {damage}"));
         let in_gaps: u64 = self.gaps.iter().map(|gap| gap.count).sum();
@@ -70,7 +75,10 @@ impl Recorded {
         let gaps = (missing > 0).then(|| {
             format!("the capture lacks {} that the proxy could not record", counted(missing, "request"))
         });
-        damage.chain(gaps).chain(self.sessions.cautions()).collect()
+        let synthesised = synthesised::count(self.exchanges());
+        let imported =
+            synthesised.map(|synthesised| format!("the capture was imported: {}", synthesised.sentence()));
+        damage.chain(gaps).chain(self.sessions.cautions()).chain(imported).collect()
     }
 }
 

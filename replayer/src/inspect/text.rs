@@ -57,6 +57,9 @@ fn trouble(summary: &Summary) -> String {
     for gap in summary.gaps.iter().take(GAPS_LISTED) {
         let _ = writeln!(lines, "!! GAP: {}", gap_line(gap));
     }
+    if let Some(synthesised) = &summary.synthesised {
+        let _ = writeln!(lines, "!! IMPORTED: {}", synthesised.sentence());
+    }
     let unlisted = summary.gaps.len().saturating_sub(GAPS_LISTED) as u64;
     if unlisted > 0 {
         let _ = writeln!(lines, "!! GAP: {} more, see --json", count(unlisted));

@@ -7,6 +7,7 @@ mod captured;
 mod drive;
 mod golden;
 mod hostile;
+mod import;
 mod reading;
 mod replay;
 mod ruled;
