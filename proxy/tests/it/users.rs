@@ -186,20 +186,24 @@ fn behind_a_trusted_proxy_users_of_one_connection_and_address_are_told_apart() {
 }
 
 #[test]
-fn users_over_the_rate_are_left_out_whole_and_those_that_are_cut_are_named() {
+fn over_the_rate_who_is_in_goes_on_and_nobody_new_comes() {
     let backend = school();
     let proxy = proxy(&backend, "exchanges_per_s_max = 10", "");
-    // Two users share the room of ten; both find it used up on their way. Who comes then is not begun.
-    let mut clients = [Client::connect(proxy.address), Client::connect(proxy.address)];
-    let mut users = [User::new(0), User::new(1)];
-    for _ in 0..12 {
-        users.iter_mut().zip(&mut clients).for_each(|(user, client)| user.ask(client, ""));
-    }
-    (2..8).for_each(|user| visit(proxy.address, user, 12));
+    // Twelve at once are more than a second's worth: who comes right after them is not begun.
+    (0..6).for_each(|user| visit(proxy.address, user, 12));
     let left = proxy.stop();
-    let [whole, absent, cut] = assert_whole(&left, 8, 12);
-    assert!(cut >= 1 && absent >= 1, "{whole} whole, {absent} absent, {cut} cut");
+    let [whole, absent, cut] = assert_whole(&left, 6, 12);
+    assert!(whole >= 1 && absent >= 1 && cut == 0, "{whole} whole, {absent} absent, {cut} cut");
     assert!(left.ledger().shed_budget > 0);
+}
+
+/// Ten seconds' worth is as far as one user may go.
+#[test]
+fn who_asks_far_too_much_is_cut_and_named() {
+    let backend = school();
+    let proxy = proxy(&backend, "exchanges_per_s_max = 1", "");
+    (0..2).for_each(|user| visit(proxy.address, user, 40));
+    assert_eq!(assert_whole(&proxy.stop(), 2, 40), [0, 1, 1]);
 }
 
 #[test]
