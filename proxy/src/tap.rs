@@ -33,7 +33,7 @@ use crate::clock::Clock;
 use crate::passage::Passage;
 use counts::{Counts, Shed};
 use describe::Recorder;
-use door::Door;
+use door::{Door, Standing};
 use fates::Fate;
 use rate::RateBound;
 use users::{Issued, User, Users};
@@ -140,6 +140,7 @@ impl Tap {
         }
         let user = self.door.users.of(passage);
         let now_ns = passage.marks.head_done_ns.unwrap_or(passage.marks.started_ns);
+        let sheds = self.door.sheds();
         let fate = match self.door.admit(&user, second(now_ns), || self.pressed(now_ns)) {
             fate if fate.is_recorded() && self.is_failing() => Fate::Shed(Shed::Disk),
             fate => fate,
@@ -147,7 +148,7 @@ impl Tap {
         if let Fate::Shed(why) = fate {
             self.leave_out(&user, passage, why);
         }
-        Some(Recording::new(id, Arc::clone(self), (user, fate), passage))
+        Some(Recording::new(id, Arc::clone(self), Standing { user, fate, sheds }, passage))
     }
 
     /// Why nobody new is let in, if so: half of what there is belongs to those who are in.
@@ -169,7 +170,7 @@ impl Tap {
         let issued = std::mem::take(&mut observation.issued);
         let started_ns = observation.passage.marks.started_ns;
         self.settle(&mut observation, now_ns);
-        let fate = match observation.fate {
+        let fate = match observation.standing.fate {
             Fate::Admitted | Fate::Recorded => self.hand_over(observation, now_ns),
             Fate::SampledOut => {
                 self.counts.sample_out();
@@ -182,27 +183,22 @@ impl Tap {
         }
     }
 
-    /// The last word on an exchange that was to be recorded: its user may have been shed meanwhile, or never
-    /// have become known.
+    /// Who never became known goes by the place.
     fn settle(&self, observation: &mut Observation, now_ns: u64) {
-        if !observation.fate.is_recorded() {
-            return;
-        }
-        if observation.user.is_unknown() {
-            observation.user = self.door.users.by_place(&observation.passage);
-            observation.fate = self.door.admit(&observation.user, second(now_ns), || self.pressed(now_ns));
-        } else if let Some(shed @ Fate::Shed(_)) = self.door.known(&observation.user, second(now_ns)) {
-            observation.fate = shed;
+        let standing = &mut observation.standing;
+        if standing.user.is_unknown() && standing.fate.is_recorded() {
+            standing.user = self.door.users.by_place(&observation.passage);
+            standing.fate = self.door.admit(&standing.user, second(now_ns), || self.pressed(now_ns));
         }
     }
 
     /// Who was unknown until now is known by a credential in the answer.
-    fn know_by(&self, credential: u64, (user, fate): (User, Fate)) -> (User, Fate) {
-        if !user.is_unknown() || !fate.is_recorded() {
-            return (user, fate);
+    fn know_by(&self, credential: u64, standing: &mut Standing) {
+        if standing.user.is_unknown() && standing.fate.is_recorded() {
+            let now_ns = self.clock.now_ns();
+            standing.user = User::by_credential(credential);
+            standing.fate = self.door.admit(&standing.user, second(now_ns), || self.pressed(now_ns));
         }
-        let (user, now_ns) = (User::by_credential(credential), self.clock.now_ns());
-        (user, self.door.admit(&user, second(now_ns), || self.pressed(now_ns)))
     }
 
     /// What is issued in an answer belongs to who asked. Where that is left out and others have used it
@@ -222,15 +218,15 @@ impl Tap {
     }
 
     fn hand_over(&self, mut observation: Observation, now_ns: u64) -> Fate {
+        if let Err(why) = self.door.note_recorded(&observation.standing, second(now_ns)) {
+            return self.shed(&observation, why);
+        }
         if self.rate.as_ref().is_some_and(|rate| !rate.take(now_ns)) {
             return self.shed(&observation, Shed::Budget);
         }
         observation.held = self.bounds.budget.reserve(ROW_BYTES + observation.header_bytes());
         if observation.held.is_none() {
             return self.shed(&observation, Shed::Budget);
-        }
-        if let Err(why) = self.door.note_recorded(&observation.user, second(now_ns)) {
-            return self.shed(&observation, why);
         }
         match self.queue.try_send(observation) {
             Ok(()) => {}
@@ -271,7 +267,7 @@ impl Tap {
 
     fn shed(&self, observation: &Observation, why: Shed) -> Fate {
         let passage = &observation.passage;
-        self.leave_out(&observation.user, passage, why);
+        self.leave_out(&observation.standing.user, passage, why);
         let started_ns = self.clock.utc_ns(passage.marks.started_ns);
         self.counts.shed(why, started_ns, passage.request_body_bytes);
         Fate::Shed(why)

@@ -8,8 +8,8 @@ use kingtide_common::exchange::PacingPoint;
 use kingtide_common::pacing::PacingCurve;
 
 use super::Tap;
-use super::fates::Fate;
-use super::users::{Issued, User, may_issue};
+use super::door::Standing;
+use super::users::{Issued, may_issue};
 use crate::message::Fields;
 use crate::passage::Passage;
 
@@ -19,8 +19,7 @@ pub(crate) struct Recording {
     pub(crate) id: u64,
     /// Where it goes when it is over.
     tap: Arc<Tap>,
-    user: User,
-    fate: Fate,
+    standing: Standing,
     /// Of the process's clock.
     started_ns: u64,
     /// Its answer is looked at, whatever its fate: it may tell whose later requests are.
@@ -42,19 +41,20 @@ pub(crate) struct Bodies {
 
 impl Recording {
     /// Headers are complete: what their body is to be taken for. Of who is left out nothing is kept.
-    pub(super) fn new(id: u64, tap: Arc<Tap>, (user, fate): (User, Fate), passage: &Passage) -> Self {
+    pub(super) fn new(id: u64, tap: Arc<Tap>, standing: Standing, passage: &Passage) -> Self {
         let fields = &passage.request.fields;
-        let request = if fate.is_recorded() { collector(fields, &tap.bounds) } else { nothing(&tap.bounds) };
+        let request =
+            if standing.fate.is_recorded() { collector(fields, &tap.bounds) } else { nothing(&tap.bounds) };
         let may_issue = may_issue(&passage.request);
         let (response, issued, pacing) = (None, Vec::new(), PacingCurve::default());
         let started_ns = passage.marks.started_ns;
-        Self { id, tap, user, fate, started_ns, may_issue, issued, request, response, pacing }
+        Self { id, tap, standing, started_ns, may_issue, issued, request, response, pacing }
     }
 
     pub(crate) fn begin_response(&mut self, fields: &Fields) {
         let cookies = self.tap.door.users.issued_by_head(fields);
         self.note_issued(cookies);
-        if self.fate.is_recorded() || self.may_issue {
+        if self.standing.fate.is_recorded() || self.may_issue {
             self.response = Some(collector(fields, &self.tap.bounds));
         }
     }
@@ -62,8 +62,8 @@ impl Recording {
     /// The client does not have them yet: whoever shows one from now on is known.
     fn note_issued(&mut self, credentials: Vec<Issued>) {
         if let Some(first) = credentials.first() {
-            (self.user, self.fate) = self.tap.know_by(first.key, (self.user, self.fate));
-            self.tap.inherit(&credentials, self.fate, self.started_ns);
+            self.tap.know_by(first.key, &mut self.standing);
+            self.tap.inherit(&credentials, self.standing.fate, self.started_ns);
             self.issued.extend(credentials);
         }
     }
@@ -71,7 +71,7 @@ impl Recording {
     /// A piece of the request body arrived `at_us` after the headers.
     pub(crate) fn request_piece(&mut self, piece: &[u8], at_us: u64) {
         self.request.take(piece);
-        if self.fate.is_recorded() {
+        if self.standing.fate.is_recorded() {
             self.pacing.note(at_us, self.request.bytes());
         }
     }
@@ -112,8 +112,7 @@ pub(crate) struct Observation {
     pub(crate) id: u64,
     pub(crate) passage: Box<Passage>,
     pub(crate) bodies: Bodies,
-    pub(super) user: User,
-    pub(super) fate: Fate,
+    pub(super) standing: Standing,
     /// The credentials in its answer.
     pub(super) issued: Vec<Issued>,
     /// Its share of the memory budget.
@@ -126,10 +125,10 @@ impl Observation {
         let mut recording = passage.recording.take()?;
         let tap = Arc::clone(&recording.tap);
         let marks = &passage.marks;
-        let (id, user, fate) = (recording.id, recording.user, recording.fate);
+        let (id, standing) = (recording.id, recording.standing);
         let issued = std::mem::take(&mut recording.issued);
         let bodies = recording.finish(marks.body_done_ns.is_some(), marks.response_last_ns.is_some());
-        Some((tap, Self { id, passage: Box::new(passage), bodies, user, fate, issued, held: None }))
+        Some((tap, Self { id, passage: Box::new(passage), bodies, standing, issued, held: None }))
     }
 
     /// Bytes of both heads.

@@ -40,13 +40,14 @@ impl User {
         Self { credential: Some(key), place: None }
     }
 
-    pub(super) fn keys(&self) -> impl Iterator<Item = u64> {
-        self.credential.into_iter().chain(self.place)
+    /// Of the credential and of the place.
+    pub(super) fn keys(&self) -> [Option<u64>; 2] {
+        [self.credential, self.place]
     }
 
     /// What is answered will tell.
     pub(super) fn is_unknown(&self) -> bool {
-        self.keys().next().is_none()
+        self.credential.is_none() && self.place.is_none()
     }
 }
 
@@ -104,8 +105,8 @@ impl Users {
 
     /// What the head of an answer gives its client to show from now on: session cookies.
     pub(super) fn issued_by_head(&self, answer: &Fields) -> Vec<Issued> {
-        let cookies = answer.iter().filter(|(name, _)| name.eq_ignore_ascii_case(b"set-cookie"));
-        let pairs = cookies.map(|(_, value)| value.split(|byte| *byte == b';').next());
+        let cookies = answer.all("set-cookie");
+        let pairs = cookies.map(|value| value.split(|byte| *byte == b';').next());
         pairs.filter_map(session_cookie).map(|value| self.issued(value)).collect()
     }
 
@@ -134,7 +135,7 @@ pub(super) fn credential<'a>(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>
     for (name, value) in headers {
         match name.len() {
             13 if name.eq_ignore_ascii_case(b"authorization") => return Some(after_scheme(value)),
-            12..=15 if is_token_header(name) => return Some(value.trim_ascii()),
+            12..=15 if name[0] | 0x20 == b'x' && is_token_header(name) => return Some(value.trim_ascii()),
             6 if cookie.is_none() && name.eq_ignore_ascii_case(b"cookie") => {
                 cookie = session_cookie(value.split(|byte| *byte == b';'));
             }

@@ -109,7 +109,7 @@ impl Writer {
     /// While the disk refuses nothing is tried but a probe: a batch that happens to fit would be the end of
     /// sessions whose rest does not.
     fn write(&mut self, observation: Observation) {
-        let user = observation.user;
+        let user = observation.standing.user;
         let exchange = self.recorder.exchange(observation);
         if self.counts.is_failing() {
             return self.shed(&exchange, &user);
