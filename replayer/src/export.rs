@@ -13,8 +13,11 @@ use kingtide_common::exchange::{Exchange, Gap, Record};
 use crate::rows::Row;
 use crate::selection::Selection;
 
+mod body;
 pub mod csv;
+pub mod goreplay;
 pub mod har;
+pub mod k6;
 mod ordered;
 pub mod output;
 pub mod parquet;
@@ -28,6 +31,11 @@ pub trait Document {
 
     /// Writes what is still waiting, and the end. `damage` is what could not be read of the capture.
     fn finish(&mut self, damage: &[Damage]) -> io::Result<()>;
+
+    /// What a user should know about the finished document.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Which rows go into a document.

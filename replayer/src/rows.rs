@@ -1,8 +1,6 @@
 //! A capture as a stream of its rows, for what need not hold it whole: exports and edits.
 
-use std::path::Path;
-
-use kingtide_common::capture::{Capture, CaptureError, Damage};
+use kingtide_common::capture::{Batch, Capture, CaptureError, Damage, Projection};
 use kingtide_common::exchange::{Exchange, Record};
 
 /// One row, and where it belongs.
@@ -10,16 +8,9 @@ use kingtide_common::exchange::{Exchange, Record};
 pub struct Row {
     /// Which start of the writer it belongs to, from 1.
     pub start: u64,
-    /// With ids that are unique in the capture.
+    /// What to take from its ids to have them as of their start; in the record they are unique in the capture.
+    pub ids_from: u64,
     pub record: Record,
-}
-
-/// Ids of later starts are moved up by this much per start, so that they stay unique in a capture.
-const IDS_PER_START: u64 = 1 << 40;
-
-/// Which start an id that is unique in its capture belongs to, and what the id is within it.
-pub fn within_start(id: u64) -> (u64, u64) {
-    (id / IDS_PER_START + 1, id % IDS_PER_START)
 }
 
 /// Gives every row to `visit`, in the order in which they were written, until it answers with an error.
@@ -28,15 +19,12 @@ pub fn each<E: From<CaptureError>>(
     capture: &Capture,
     mut visit: impl FnMut(Row) -> Result<(), E>,
 ) -> Result<Vec<Damage>, E> {
-    let reading = capture.read()?;
-    for exchange in reading.exchanges {
-        let (start, _) = within_start(exchange.id);
-        visit(Row { start, record: Record::Exchange(Box::new(exchange)) })?;
-    }
-    for gap in reading.gaps {
-        visit(Row { start: 1, record: Record::Gap(gap) })?;
-    }
-    Ok(reading.damage)
+    capture.map_batches(Projection::All, rows, |rows| rows.into_iter().try_for_each(&mut visit))
+}
+
+fn rows(batch: Batch) -> Vec<Row> {
+    let (start, ids_from) = (batch.start(), batch.ids_from());
+    batch.records().map(|record| Row { start, ids_from, record }).collect()
 }
 
 /// Like [`each`], of exchanges only.
@@ -53,15 +41,16 @@ pub fn each_exchange<E: From<CaptureError>>(
 /// The earliest start of an exchange, ns UTC; `None` for a capture without any.
 pub fn first_ns(capture: &Capture) -> Result<Option<i64>, CaptureError> {
     let mut first = None;
-    each_exchange(capture, |exchange| {
-        first = Some(first.map_or(exchange.started_ns, |first: i64| first.min(exchange.started_ns)));
+    let earliest = |batch: Batch| {
+        let starts = batch.records().filter_map(|record| match record {
+            Record::Exchange(exchange) => Some(exchange.started_ns),
+            Record::Gap(_) => None,
+        });
+        starts.min()
+    };
+    capture.map_batches(Projection::Only(&[]), earliest, |earliest| {
+        first = first.into_iter().chain(earliest).min();
         Ok::<_, CaptureError>(())
     })?;
     Ok(first)
-}
-
-/// The name of a capture's directory, without the way to it.
-pub fn name(directory: &Path) -> String {
-    let absolute = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
-    absolute.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
