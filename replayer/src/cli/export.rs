@@ -6,15 +6,17 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use kingtide_common::capture::{Capture, CaptureError, Damage};
+use kingtide_common::units::ByteSize;
 
 use super::Exit;
-use super::capture::explained;
+use super::capture::{Recorded, RulesArgs, explained};
 use super::selection::SelectionArgs;
 use crate::export::har::Scheme;
 use crate::export::output::Output;
-use crate::export::{Document, Exported, Wanted, csv, har, parquet};
+use crate::export::{Document, Exported, Wanted, csv, goreplay, har, k6, parquet};
 use crate::report::format::counted;
 use crate::rows;
+use crate::sessions::Session;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -40,6 +42,8 @@ enum Format {
     Har(HarArgs),
     Parquet(ParquetArgs),
     Csv(CsvArgs),
+    Goreplay(GoreplayArgs),
+    K6(K6Args),
 }
 
 /// What every format needs.
@@ -105,6 +109,48 @@ struct CsvArgs {
     common: Common,
 }
 
+const GOREPLAY_EXAMPLES: &str = "\
+Examples:
+  kingtide export goreplay captures/monday --out monday.gor
+  kingtide export goreplay captures/monday --route '/api/*' --max-body 5m --out api.gor
+  gor --input-file monday.gor --output-http http://127.0.0.1:8000
+
+The file is as large as the traffic was: bodies are made at their recorded size.";
+
+/// GoReplay's file (.gor): requests and answers as HTTP/1.1.
+///
+/// Bodies that the capture does not hold are made at their recorded size. Fingerprints stay as they are, so
+/// that GoReplay's middleware can put live values in their place.
+#[derive(Debug, Args)]
+#[command(after_long_help = GOREPLAY_EXAMPLES)]
+struct GoreplayArgs {
+    #[command(flatten)]
+    common: Common,
+    /// Longer bodies are cut to this size; how many is said on stderr.
+    #[arg(long, value_name = "SIZE", default_value = "16m")]
+    max_body: ByteSize,
+}
+
+const K6_EXAMPLES: &str = "\
+Examples:
+  kingtide export k6 captures/monday --out monday.js
+  k6 run -e BASE_URL=http://127.0.0.1:8000 -e IDENTITIES=accounts.csv -e TIMES=5 monday.js
+  kingtide edit captures/monday --sample 5% --out some && kingtide export k6 some --out some.js
+
+The script says at its top what it does otherwise than `kingtide replay`.";
+
+/// A script for k6: a scenario a session, with recorded offsets and values bound to live answers.
+///
+/// A session is exported whole when one of its exchanges is meant.
+#[derive(Debug, Args)]
+#[command(after_long_help = K6_EXAMPLES)]
+struct K6Args {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    rules: RulesArgs,
+}
+
 pub fn run(args: &ExportArgs) -> anyhow::Result<Exit> {
     match &args.format {
         Format::Har(args) => {
@@ -116,6 +162,11 @@ pub fn run(args: &ExportArgs) -> anyhow::Result<Exit> {
             args.common.export(|out| Ok(Box::new(parquet::Columns::begin(out, group_rows)?)))?;
         }
         Format::Csv(args) => args.common.export(|out| Ok(Box::new(csv::Table::begin(out)?)))?,
+        Format::Goreplay(args) => {
+            let body_bytes_max = args.max_body.0;
+            args.common.export(|out| Ok(Box::new(goreplay::Recording::begin(out, body_bytes_max))))?;
+        }
+        Format::K6(args) => script(&args.common, &args.rules)?,
     }
     Ok(Exit::Held)
 }
@@ -131,6 +182,7 @@ impl Common {
         let mut output = self.output()?;
         let mut document = begin(&mut output).with_context(|| self.unwritable())?;
         let written = write(&capture, &wanted, document.as_mut());
+        let notes = document.notes();
         drop(document);
         let (exported, damage) = match written {
             Ok(written) => written,
@@ -142,6 +194,7 @@ impl Common {
         self.refuse_nothing(exported)?;
         output.commit().with_context(|| self.unwritable())?;
         self.report(exported, &damage);
+        notes.iter().for_each(|note| eprintln!("warning: {note}"));
         Ok(())
     }
 
@@ -195,6 +248,30 @@ impl Common {
         }
         eprintln!("{line}");
     }
+}
+
+/// A script is made of sessions, and these of the whole capture.
+fn script(args: &Common, rules: &RulesArgs) -> anyhow::Result<()> {
+    let capture = Capture::open(&args.capture).map_err(|error| explained(&error))?;
+    let wanted = args.selection.wanted(&capture)?;
+    let recorded = Recorded::read_traffic(&args.capture, rules)?;
+    let is_meant = |session: &&Session| session.steps.iter().any(|step| wanted.takes(&step.exchange));
+    let sessions: Vec<&Session> = recorded.sessions.sessions.iter().filter(is_meant).collect();
+    let count =
+        |sessions: &[&Session]| sessions.iter().map(|session| session.steps.len() as u64).sum::<u64>();
+    let all: Vec<&Session> = recorded.sessions.sessions.iter().collect();
+    let exchanges = count(&sessions);
+    let exported = Exported { exchanges, left_out: count(&all) - exchanges, ..Exported::default() };
+    args.refuse_nothing(exported)?;
+    let name = args.capture.file_name().unwrap_or_default().to_string_lossy();
+    let mut output = args.output()?;
+    match k6::write(&mut output, &name, &sessions).and_then(|()| output.commit()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            return Err(error).with_context(|| args.unwritable());
+        }
+        _ => args.report(exported, &[]),
+    }
+    Ok(())
 }
 
 /// Why an export is not whole.

@@ -102,7 +102,10 @@ mod tests {
         assert_eq!(written(&json, json.bytes()), br#"{"a":1}"#);
         let blob = Exchange { response_body: Body::Opaque, response_body_bytes: 200_000, ..get("/").0 };
         let blob = MadeBody::response(&blob);
-        assert_eq!((blob.bytes(), written(&blob, 200_000).len(), written(&blob, 70_000).len()), (200_000, 200_000, 70_000));
+        assert_eq!(
+            (blob.bytes(), written(&blob, 200_000).len(), written(&blob, 70_000).len()),
+            (200_000, 200_000, 70_000)
+        );
         assert_eq!(MadeBody::request(&get("/").0).bytes(), 0);
     }
 

@@ -104,7 +104,9 @@ fn within(of: &str, part: &TextPart) -> String {
         TextPart::Query { key } => format!("query({of}, {})", string(key)),
         TextPart::Link { relation } => format!("link({of}, {})", string(relation)),
         TextPart::Uuid { nth } => format!("uuidIn({of}, {nth})"),
-        TextPart::Between { before, after } => format!("between({of}, {}, {})", string(before), string(after)),
+        TextPart::Between { before, after } => {
+            format!("between({of}, {}, {})", string(before), string(after))
+        }
     }
 }
 

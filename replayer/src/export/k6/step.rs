@@ -75,10 +75,8 @@ fn fields(form: &Multipart, step: &Step) -> String {
 }
 
 fn upload(part: &Part, file: &FilePart) -> String {
-    let name = file_name(&part.head).map_or_else(
-        || format!("file.{}", file.extension.as_deref().unwrap_or("bin")),
-        ToOwned::to_owned,
-    );
+    let name = file_name(&part.head)
+        .map_or_else(|| format!("file.{}", file.extension.as_deref().unwrap_or("bin")), ToOwned::to_owned);
     let content_type = file.content_type.as_deref().unwrap_or("application/octet-stream");
     format!("http.file(filler({}), {}, {})", file.bytes, string(&name), string(content_type))
 }

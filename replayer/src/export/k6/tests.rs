@@ -8,9 +8,16 @@ fn student() -> Vec<Scene> {
     let credentials = format!(r#"{{"email":"{}","password":"{}"}}"#, secret("anna"), secret("pw"));
     let token = format!(r#"{{"access_token":"{}"}}"#, secret("t"));
     vec![
-        post("/api/login").json(&credentials).answers(&token).header("Content-Type", "application/json").at_s(0.0),
+        post("/api/login")
+            .json(&credentials)
+            .answers(&token)
+            .header("Content-Type", "application/json")
+            .at_s(0.0),
         get("/api/assignments").bearer("t").answers(&format!(r#"[{{"id":"{ID}"}}]"#)).at_s(1.5),
-        post("/api/upload").upload(&[("assignment_id", ID), ("note", "cost: `$5`")], 5_000).bearer("t").at_s(3.25),
+        post("/api/upload")
+            .upload(&[("assignment_id", ID), ("note", "cost: `$5`")], 5_000)
+            .bearer("t")
+            .at_s(3.25),
     ]
 }
 
@@ -35,8 +42,13 @@ fn a_session_is_a_function_that_uses_live_values() {
 fn every_session_has_its_scenario_and_its_start() {
     let other = vec![get("/").on(2).at_s(2.0), get("/x").on(2).at_s(2.1)];
     let script = script(&sessions([student(), other].concat()));
-    assert!(script.contains("  [\"session1\", 0.000, 3.250],\n  [\"session2\", 2.000, 0.100],\n];"), "{script}");
-    assert!(script.contains("export function session1() {") && script.contains("export function session2() {"));
+    assert!(
+        script.contains("  [\"session1\", 0.000, 3.250],\n  [\"session2\", 2.000, 0.100],\n];"),
+        "{script}"
+    );
+    assert!(
+        script.contains("export function session1() {") && script.contains("export function session2() {")
+    );
     assert_eq!(script.matches("user();").count(), 1, "only who logs in needs an account");
 }
 
@@ -44,5 +56,9 @@ fn every_session_has_its_scenario_and_its_start() {
 fn the_name_of_a_capture_stays_in_its_comment() {
     let mut text = Vec::new();
     write(&mut text, "a\nprocess.exit()", &[]).unwrap();
-    assert!(String::from_utf8(text).unwrap().starts_with("// 0 sessions, 0 requests of the capture a process.exit(),"));
+    assert!(
+        String::from_utf8(text)
+            .unwrap()
+            .starts_with("// 0 sessions, 0 requests of the capture a process.exit(),")
+    );
 }
