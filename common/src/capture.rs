@@ -39,7 +39,7 @@ mod writer;
 pub use batch::{Batch, Projection};
 pub use damage::Damage;
 pub use encode::batch as to_batch;
-pub use manifest::{Manifest, Removed, SegmentEntry, Start};
+pub use manifest::{Edit, Manifest, Removed, SegmentEntry, Start};
 pub use reader::{Capture, Reading};
 pub use retention::Retention;
 pub use segment::SyncPolicy;

@@ -310,6 +310,16 @@ impl Ending {
     }
 }
 
+impl Record {
+    /// When the exchange, or the first of the missing requests, began, nanoseconds UTC.
+    pub fn started_ns(&self) -> i64 {
+        match self {
+            Self::Exchange(exchange) => exchange.started_ns,
+            Self::Gap(gap) => gap.from_ns,
+        }
+    }
+}
+
 impl Exchange {
     /// When the exchange was over, nanoseconds UTC.
     pub fn done_ns(&self) -> i64 {

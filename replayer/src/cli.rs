@@ -13,6 +13,7 @@ use clap::{Parser, Subcommand};
 
 mod capture;
 pub mod completions;
+pub mod edit;
 pub mod export;
 pub mod import;
 pub mod inspect;
@@ -20,6 +21,7 @@ pub mod plan;
 pub mod replay;
 pub mod report;
 mod selection;
+mod share;
 
 /// What the exit status says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +43,7 @@ Examples:
   kingtide plan captures/monday -x 5 --seed 7         what a replay at 5× would send, without sending
   kingtide replay captures/monday --target http://127.0.0.1:8080 -x 5 --out runs/5x
   kingtide report --capture captures/monday runs/1x runs/5x --html report.html
+  kingtide edit captures/monday --from +10m --to +20m --out captures/rush
   kingtide export parquet captures/monday --out monday.parquet
 
 Exit status:
@@ -65,6 +68,7 @@ enum Command {
     Plan(plan::PlanArgs),
     Replay(replay::ReplayArgs),
     Report(report::ReportArgs),
+    Edit(edit::EditArgs),
     Export(export::ExportArgs),
     Completions(completions::CompletionsArgs),
 }
@@ -85,6 +89,7 @@ impl Command {
             Self::Plan(args) => plan::run(args),
             Self::Replay(args) => replay::run(args),
             Self::Report(args) => report::run(args),
+            Self::Edit(args) => edit::run(args),
             Self::Export(args) => export::run(args),
             Self::Completions(args) => completions::run(args),
         }

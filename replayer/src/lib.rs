@@ -9,6 +9,7 @@
 pub mod audit;
 pub mod cli;
 pub mod drive;
+pub mod edit;
 pub mod export;
 pub mod identities;
 pub mod import;

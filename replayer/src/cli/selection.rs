@@ -1,8 +1,11 @@
 //! The flags that say which exchanges of a capture are meant; the same for exports and edits.
 
+use std::collections::HashSet;
+
 use anyhow::bail;
 use clap::Args;
 use kingtide_common::capture::Capture;
+use kingtide_common::exchange::Exchange;
 
 use super::capture::explained;
 use crate::export::Wanted;
@@ -43,7 +46,7 @@ pub(super) struct SelectionArgs {
 }
 
 impl SelectionArgs {
-    pub(super) fn selection(&self) -> Selection {
+    fn selection(&self) -> Selection {
         Selection {
             routes: self.route.clone(),
             methods: self.method.clone(),
@@ -53,52 +56,104 @@ impl SelectionArgs {
         }
     }
 
-    pub(super) fn period(&self) -> Period {
+    fn period(&self) -> Period {
         Period { from: self.from, to: self.to }
     }
 
-    pub(super) fn sessions(&self) -> &[String] {
-        &self.session
+    pub(super) fn has_period(&self) -> bool {
+        !self.period().is_always()
+    }
+
+    pub(super) fn names_sessions(&self) -> bool {
+        !self.session.is_empty()
+    }
+
+    /// The places of the sessions that are named; `None` when none is.
+    pub(super) fn named(&self, members: &Members) -> anyhow::Result<Option<HashSet<usize>>> {
+        if self.session.is_empty() {
+            return Ok(None);
+        }
+        let mut places = HashSet::new();
+        for wanted in &self.session {
+            places.extend(find(members, wanted)?);
+        }
+        Ok(Some(places))
+    }
+
+    /// What single exchanges must be like, whatever their session, in a capture that begins at `first_ns`.
+    pub(super) fn wanted_at(&self, first_ns: i64) -> anyhow::Result<Wanted> {
+        let period_ns = self.period().range(first_ns);
+        if period_ns.is_empty() {
+            bail!("--from is not before --to: nothing lies between them");
+        }
+        Ok(Wanted { selection: self.selection(), period_ns, ids: None })
+    }
+
+    /// What was asked for, for the record.
+    pub(super) fn changes(&self) -> Vec<String> {
+        let instants = [("--from", &self.from_text()), ("--to", &self.to_text())];
+        let mut changes: Vec<String> = instants
+            .iter()
+            .filter_map(|(flag, text)| text.as_ref().map(|text| format!("{flag} {text}")))
+            .collect();
+        let lists = [
+            ("--route", self.route.iter().map(ToString::to_string).collect()),
+            ("--method", self.method.clone()),
+            ("--status", self.status.iter().map(ToString::to_string).collect()),
+            ("--host", self.host.clone()),
+            ("--client", self.client.clone()),
+            ("--session", self.session.clone()),
+        ];
+        let said = lists.into_iter().filter(|(_, values)| !values.is_empty());
+        changes.extend(said.map(|(flag, values)| format!("{flag} {}", values.join(","))));
+        changes
+    }
+
+    fn from_text(&self) -> Option<String> {
+        self.from.map(|instant| instant.to_string())
+    }
+
+    fn to_text(&self) -> Option<String> {
+        self.to.map(|instant| instant.to_string())
     }
 
     /// What of a capture is meant, exchange by exchange.
     pub(super) fn wanted(&self, capture: &Capture) -> anyhow::Result<Wanted> {
-        let period = self.period();
         // An offset counts from the first request, and for that all starts must have been seen.
-        let first_ns =
-            if period.is_always() { None } else { rows::first_ns(capture).map_err(|e| explained(&e))? };
-        let range = period.range(first_ns.unwrap_or_default());
-        if range.is_empty() {
-            bail!("--from is not before --to: nothing lies between them");
-        }
-        let ids = if self.session.is_empty() { None } else { Some(self.ids(capture)?) };
-        Ok(Wanted { selection: self.selection(), period_ns: range, ids })
+        let first_ns = if self.has_period() { first_ns(capture)? } else { 0 };
+        let ids = if self.names_sessions() { Some(self.ids(capture)?) } else { None };
+        Ok(Wanted { ids, ..self.wanted_at(first_ns)? })
     }
 
     fn ids(&self, capture: &Capture) -> anyhow::Result<Vec<u64>> {
-        let members = members(capture)?;
-        let mut ids = Vec::new();
-        for wanted in &self.session {
-            ids.extend(find(&members, wanted)?.iter().flat_map(|at| &members.sessions[*at].exchanges));
-        }
+        let members = Members::of(exchanges(capture)?);
+        let places = self.named(&members)?.unwrap_or_default();
+        let mut ids: Vec<u64> =
+            places.iter().flat_map(|place| &members.sessions[*place].exchanges).copied().collect();
         ids.sort_unstable();
         Ok(ids)
     }
 }
 
-/// Which exchanges belong to one session.
-pub(super) fn members(capture: &Capture) -> anyhow::Result<Members> {
+/// When a capture's first request began, ns UTC; 0 where there is none.
+pub(super) fn first_ns(capture: &Capture) -> anyhow::Result<i64> {
+    let first_ns = rows::first_ns(capture).map_err(|error| explained(&error))?;
+    Ok(first_ns.unwrap_or_default())
+}
+
+/// All exchanges of a capture, in memory.
+pub(super) fn exchanges(capture: &Capture) -> anyhow::Result<Vec<Exchange>> {
     let mut exchanges = Vec::new();
-    rows::each_exchange(capture, |exchange| {
+    let taken = rows::each_exchange(capture, |exchange| {
         exchanges.push(exchange);
         Ok(())
-    })
-    .map_err(|error| explained(&error))?;
-    Ok(Members::of(exchanges))
+    });
+    taken.map_err(|error| explained(&error))?;
+    Ok(exchanges)
 }
 
 /// The places of the sessions that a user means.
-pub(super) fn find(members: &Members, wanted: &str) -> anyhow::Result<Vec<usize>> {
+fn find(members: &Members, wanted: &str) -> anyhow::Result<Vec<usize>> {
     let numbered = (1..).zip(&members.sessions);
     let found: Vec<usize> = numbered
         .filter(|(number, member)| member.is(*number, wanted))

@@ -1,6 +1,7 @@
 //! A text with `*` for any stretch of characters.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::str::FromStr;
 
 /// `*` stands for any stretch, an empty one too; everything else for itself.
@@ -24,6 +25,12 @@ impl Pattern {
             left = &left[at + piece.len()..];
         }
         left.ends_with(last.as_str())
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.pieces.join("*"))
     }
 }
 
@@ -56,6 +63,7 @@ mod tests {
         ];
         for (pattern, text, matches) in cases {
             assert_eq!(Pattern::new(pattern).matches(text), matches, "{pattern} {text}");
+            assert_eq!(Pattern::new(pattern).to_string(), pattern);
         }
     }
 }

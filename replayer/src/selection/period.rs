@@ -1,5 +1,6 @@
 //! A stretch of time: from an instant to another, each an RFC 3339 time or an offset from the beginning.
 
+use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
@@ -28,6 +29,18 @@ impl Instant {
         match self {
             Self::At(ns) => ns,
             Self::After(ns) => first_ns.saturating_add(ns),
+        }
+    }
+}
+
+impl fmt::Display for Instant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::After(ns) => write!(f, "+{}ms", ns / 1_000_000),
+            Self::At(ns) => {
+                let time = OffsetDateTime::from_unix_timestamp_nanos((*ns).into()).map_err(|_| fmt::Error)?;
+                f.write_str(&time.format(&Rfc3339).map_err(|_| fmt::Error)?)
+            }
         }
     }
 }

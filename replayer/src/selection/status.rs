@@ -1,5 +1,6 @@
 //! Statuses as users write them: `404`, `5xx`, `400-499`, `none`.
 
+use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
@@ -18,6 +19,16 @@ impl Statuses {
             (Some(range), Some(status)) => range.contains(&status),
             (None, None) => true,
             _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Statuses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            None => f.write_str("none"),
+            Some(range) if range.start() == range.end() => write!(f, "{}", range.start()),
+            Some(range) => write!(f, "{}-{}", range.start(), range.end()),
         }
     }
 }
