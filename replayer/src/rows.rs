@@ -19,10 +19,14 @@ pub fn each<E: From<CaptureError>>(
     capture: &Capture,
     mut visit: impl FnMut(Row) -> Result<(), E>,
 ) -> Result<Vec<Damage>, E> {
-    capture.map_batches(Projection::All, rows, |rows| rows.into_iter().try_for_each(&mut visit))
+    capture.map_batches(
+        Projection::All,
+        |batch| rows(&batch),
+        |rows| rows.into_iter().try_for_each(&mut visit),
+    )
 }
 
-fn rows(batch: Batch) -> Vec<Row> {
+fn rows(batch: &Batch) -> Vec<Row> {
     let (start, ids_from) = (batch.start(), batch.ids_from());
     batch.records().map(|record| Row { start, ids_from, record }).collect()
 }

@@ -37,6 +37,7 @@ The result is a directory that is there whole or not at all; a source is never c
 /// Make a capture from others: filter, cut, sample, merge, repair, anonymise further.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
 pub struct EditArgs {
     /// Directories of the captures; several are merged, each start of each stays a start.
     #[arg(required = true, value_name = "CAPTURE")]
@@ -154,7 +155,7 @@ impl EditArgs {
             return Ok(Choice::by_exchange(wanted));
         }
         if self.exchanges {
-            return Ok(Choice::by_exchange(crate::export::Wanted { ..self.selection.wanted(capture)? }));
+            return Ok(Choice::by_exchange(self.selection.wanted(capture)?));
         }
         let sample = self.sample.map(|share| (share.get(), self.seed));
         let picking = Picking { wanted, crossing: self.crossing, sample };
@@ -185,13 +186,13 @@ impl EditArgs {
             changes.push("single exchanges".to_owned());
         }
         if self.selection.has_period() && !self.exchanges {
-            changes.push(format!("sessions that cross the cut: {}", word(self.crossing)));
+            changes.push(format!("sessions that cross the cut: {}", word(&self.crossing)));
         }
         if let Some(share) = self.sample {
             changes.push(format!("--sample {} --seed {}", share.get(), self.seed));
         }
         if let Some(align) = self.align {
-            changes.push(format!("--align {}", word(align)));
+            changes.push(format!("--align {}", word(&align)));
         }
         match self.shift {
             None => {}
@@ -226,7 +227,7 @@ impl EditArgs {
 }
 
 /// A value of an enum as it is written on the command line.
-fn word(value: impl clap::ValueEnum) -> String {
+fn word(value: &impl clap::ValueEnum) -> String {
     value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 

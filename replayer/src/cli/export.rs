@@ -194,7 +194,9 @@ impl Common {
         self.refuse_nothing(exported)?;
         output.commit().with_context(|| self.unwritable())?;
         self.report(exported, &damage);
-        notes.iter().for_each(|note| eprintln!("warning: {note}"));
+        for note in notes {
+            eprintln!("warning: {note}");
+        }
         Ok(())
     }
 
@@ -239,14 +241,14 @@ impl Common {
             eprintln!("warning: the capture is damaged: {damage}");
         }
         let Exported { exchanges, gaps, left_out } = exported;
-        let mut line = format!("{}: {}", self.out.display(), counted(exchanges, "exchange"));
+        let mut said = vec![counted(exchanges, "exchange")];
         if gaps > 0 {
-            line += &format!(", {}", counted(gaps, "gap"));
+            said.push(counted(gaps, "gap"));
         }
         if left_out > 0 {
-            line += &format!(", {} left out", counted(left_out, "exchange"));
+            said.push(format!("{} left out", counted(left_out, "exchange")));
         }
-        eprintln!("{line}");
+        eprintln!("{}: {}", self.out.display(), said.join(", "));
     }
 }
 

@@ -91,7 +91,7 @@ impl SelectionArgs {
 
     /// What was asked for, for the record.
     pub(super) fn changes(&self) -> Vec<String> {
-        let instants = [("--from", &self.from_text()), ("--to", &self.to_text())];
+        let instants = [("--from", &self.begin_text()), ("--to", &self.end_text())];
         let mut changes: Vec<String> = instants
             .iter()
             .filter_map(|(flag, text)| text.as_ref().map(|text| format!("{flag} {text}")))
@@ -109,11 +109,11 @@ impl SelectionArgs {
         changes
     }
 
-    fn from_text(&self) -> Option<String> {
+    fn begin_text(&self) -> Option<String> {
         self.from.map(|instant| instant.to_string())
     }
 
-    fn to_text(&self) -> Option<String> {
+    fn end_text(&self) -> Option<String> {
         self.to.map(|instant| instant.to_string())
     }
 

@@ -203,7 +203,10 @@ mod tests {
 
     #[test]
     fn rekeyed_tokens_are_others_and_equal_where_they_were_equal() {
-        let before = login().upload(&[("f", "v")], 5_000).0;
+        let mut before = login().upload(&[("f", "v")], 5_000).0;
+        let Body::Multipart(form) = &mut before.request_body else { panic!("{before:?}") };
+        let PartContent::File { file } = &mut form.parts[1].content else { panic!("{:?}", form.parts[1]) };
+        "5f0c9a1e33b2d874".clone_into(&mut file.hash);
         let mut after = before.clone();
         Hiding::default().rekey().unwrap().apply(&mut after);
         let tokens = |exchange: &Exchange| {

@@ -76,10 +76,9 @@ impl<W: Write> Archive<W> {
 
     fn scheme_of(&self, exchange: &Exchange) -> &'static str {
         match self.scheme {
-            Scheme::Http => "http",
             Scheme::Https => "https",
             Scheme::Recorded if self.tls_connections.contains(&exchange.connection) => "https",
-            Scheme::Recorded => "http",
+            Scheme::Recorded | Scheme::Http => "http",
         }
     }
 }

@@ -10,7 +10,7 @@ mod step;
 use std::io::{self, Write};
 
 use crate::report::format::counted;
-use crate::sessions::{Session, Source};
+use crate::sessions::{Session, Source, Step};
 
 const PRELUDE: &str = include_str!("k6/prelude.js");
 
@@ -62,7 +62,7 @@ fn write_session(out: &mut impl Write, number: usize, session: &Session) -> io::
     for (line, _) in made.iter().zip(needed).filter(|(_, needed)| *needed) {
         writeln!(out, "  {line}")?;
     }
-    let bound: Vec<usize> = session.steps.iter().flat_map(|step| step.waits_for()).collect();
+    let bound: Vec<usize> = session.steps.iter().flat_map(Step::waits_for).collect();
     for (index, step) in session.steps.iter().enumerate() {
         writeln!(out, "  at({});", step.offset_us / 1000)?;
         let kept = if bound.contains(&index) { format!("const r{index} = ") } else { String::new() };

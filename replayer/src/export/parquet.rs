@@ -99,6 +99,7 @@ mod tests {
     use arrow_array::types::UInt64Type;
     use bytes::Bytes;
     use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+    use parquet::file::metadata::RowGroupMetaData;
 
     use super::*;
     use crate::sessions::scene::post;
@@ -122,7 +123,7 @@ mod tests {
     fn every_row_is_there_in_groups_of_the_given_size() {
         let reader = ParquetRecordBatchReaderBuilder::try_new(document(2_500, 1_000)).unwrap();
         let groups = reader.metadata().row_groups();
-        assert_eq!(groups.iter().map(|group| group.num_rows()).collect::<Vec<_>>(), [1_000, 1_000, 501]);
+        assert_eq!(groups.iter().map(RowGroupMetaData::num_rows).collect::<Vec<_>>(), [1_000, 1_000, 501]);
         let batches: Vec<RecordBatch> = reader.build().unwrap().map(Result::unwrap).collect();
         let sum = |batch: &RecordBatch| {
             let bytes = batch.column_by_name("request_body_bytes").unwrap();

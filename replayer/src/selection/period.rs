@@ -50,16 +50,12 @@ impl FromStr for Instant {
 
     fn from_str(text: &str) -> Result<Self, InstantError> {
         let refused = || InstantError(text.to_owned());
-        match text.strip_prefix('+') {
-            Some(offset) => {
-                let span: Span = offset.parse().map_err(|_| refused())?;
-                i64::try_from(span.0.as_nanos()).map(Self::After).map_err(|_| refused())
-            }
-            None => {
-                let time = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| refused())?;
-                i64::try_from(time.unix_timestamp_nanos()).map(Self::At).map_err(|_| refused())
-            }
+        if let Some(offset) = text.strip_prefix('+') {
+            let span: Span = offset.parse().map_err(|_| refused())?;
+            return i64::try_from(span.0.as_nanos()).map(Self::After).map_err(|_| refused());
         }
+        let time = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| refused())?;
+        i64::try_from(time.unix_timestamp_nanos()).map(Self::At).map_err(|_| refused())
     }
 }
 

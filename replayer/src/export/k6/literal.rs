@@ -18,7 +18,7 @@ pub(super) fn template<'h>(text: &str, holes: impl IntoIterator<Item = &'h Hole>
         push(&mut literal, &text[from..hole.range.start]);
         match value(&hole.source) {
             Some(value) => {
-                literal += &format!("${{{}}}", escaped(&value, hole.escape));
+                literal.extend(["${", &escaped(&value, hole.escape), "}"]);
                 is_live = true;
             }
             None => push(&mut literal, &filler(&text[hole.range.clone()])),
@@ -37,7 +37,7 @@ fn push(literal: &mut String, text: &str) {
             '\\' | '`' | '$' => literal.extend(['\\', character]),
             '\r' => literal.push_str("\\r"),
             '\n' => literal.push_str("\\n"),
-            control if control.is_control() => *literal += &format!("\\u{{{:x}}}", u32::from(control)),
+            control if control.is_control() => literal.extend(control.escape_unicode()),
             other => literal.push(other),
         }
     }
@@ -138,12 +138,12 @@ fn filler(captured: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sessions::Place;
+    use crate::sessions::{Choice, Place};
 
     fn hole(text: &str, part: &str, escape: Escape, source: Source) -> Hole {
         let start = text.find(part).unwrap();
         let range = start..start + part.len();
-        Hole { place: Place::Body, range, escape, source, choice: Default::default() }
+        Hole { place: Place::Body, range, escape, source, choice: Choice::default() }
     }
 
     fn response(pointer: &str) -> Source {

@@ -33,7 +33,7 @@ fn headers(step: &Step) -> String {
         match joined.iter_mut().find(|(name, _)| name.eq_ignore_ascii_case(&header.name)) {
             Some((name, before)) => {
                 let separator = if name.eq_ignore_ascii_case("cookie") { "; " } else { ", " };
-                *before += &format!(" + {} + {value}", string(separator));
+                before.extend([" + ", &string(separator), " + ", &value]);
             }
             None => joined.push((&header.name, value)),
         }
