@@ -3,8 +3,12 @@
 # Running it again does nothing. It installs no Rust: it says how.
 #
 #   deploy/setup.sh build    what `make demo` needs
-#   deploy/setup.sh test     that, and what `make test` needs (the default)
+#   deploy/setup.sh test     that, and what `make test` needs (the default); the Python packages go to target/python
 set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+PYTHON=target/python
+PYTHON_PACKAGES=deploy/python-requirements.txt
 
 missing=()
 
@@ -28,6 +32,7 @@ has_postgres() { have postgres || compgen -G '/usr/lib/postgresql/*/bin/postgres
 has_openssl() { have openssl; }
 has_nginx() { have nginx || [ -x /usr/sbin/nginx ]; }
 has_http2_clients() { have nghttp && have h2load; }
+has_python() { have python3 && python3 -c 'import ensurepip, venv' 2>/dev/null; }
 has_chromium() { have chromium || have chromium-browser || have google-chrome; }
 
 build_packages() {
@@ -43,6 +48,7 @@ test_packages() {
   need 'the differential tests run it beside the proxy' has_nginx nginx-light
   need 'HTTP/2 clients of the tests' has_http2_clients nghttp2-client
   need 'uploads through the proxy from a real browser' has_chromium "$(chromium_package)"
+  need 'DuckDB and pandas read exports' has_python python3 python3-venv
 }
 
 # Ubuntu has chromium under another name.
@@ -72,6 +78,17 @@ install_missing() {
   say 'installed'
 }
 
+# Made again when its list of packages has changed; a list beside it says what is in it.
+provide_python() {
+  if cmp -s "$PYTHON_PACKAGES" "$PYTHON/packages.txt"; then return; fi
+  say "making $PYTHON from $PYTHON_PACKAGES: DuckDB, pandas, polars and pyarrow, which read exports in tests (600 MB)"
+  rm -rf "$PYTHON"
+  python3 -m venv "$PYTHON" || fail "python3 cannot make $PYTHON; run: apt-get install python3-venv"
+  "$PYTHON/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: -r "$PYTHON_PACKAGES" \
+    || fail "pip could not install $PYTHON_PACKAGES; without a package index name a Python that has them in KINGTIDE_TEST_PYTHON"
+  cp "$PYTHON_PACKAGES" "$PYTHON/packages.txt"
+}
+
 check_rust() {
   PATH=$PATH:$HOME/.cargo/bin
   have cargo || fail "cargo is missing; install Rust and run again:
@@ -89,6 +106,6 @@ check_rust_tools() {
 
 case ${1:-test} in
   build) build_packages && install_missing && check_rust ;;
-  test) test_packages && install_missing && check_rust && check_rust_tools ;;
+  test) test_packages && install_missing && provide_python && check_rust && check_rust_tools ;;
   *) printf 'usage: deploy/setup.sh [build|test]\n' >&2; exit 2 ;;
 esac

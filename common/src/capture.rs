@@ -38,7 +38,8 @@ mod writer;
 
 pub use batch::{Batch, Projection};
 pub use damage::Damage;
-pub use manifest::{Manifest, Removed, SegmentEntry, Start};
+pub use encode::batch as to_batch;
+pub use manifest::{Edit, Manifest, Removed, SegmentEntry, Start};
 pub use reader::{Capture, Reading};
 pub use retention::Retention;
 pub use segment::SyncPolicy;

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::fingerprint::Fingerprint;
@@ -75,21 +77,21 @@ pub struct FilePart {
 
 /// A point of the upload's arrival curve: `bytes` of the body had arrived `at_us` after the headers.
 /// Both are cumulative and never decrease.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PacingPoint {
     pub at_us: u64,
     pub bytes: u64,
 }
 
 /// An inner stage of the backend, from its `Server-Timing` header.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerTiming {
     pub name: String,
     pub duration_us: u64,
 }
 
 /// One of several tries at an upstream. Times count from when its peer was picked.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
     /// Address and port.
     pub peer: String,
@@ -101,6 +103,32 @@ pub struct Attempt {
     pub reused: bool,
     /// What the upstream answered; 502 or 504 where it did not.
     pub status: u16,
+}
+
+impl Body {
+    /// Its kind, as the columns `request_body_kind` and `response_body_kind` name it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::Json(_) => "json",
+            Self::Form(_) => "form",
+            Self::Multipart(_) => "multipart",
+            Self::Html(_) => "html",
+            Self::Opaque => "opaque",
+            Self::Unread(_) => "unread",
+        }
+    }
+
+    /// What is kept of it, as the columns `request_body` and `response_body` hold it.
+    pub fn text(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Empty | Self::Opaque => None,
+            Self::Json(text) | Self::Form(text) | Self::Html(text) | Self::Unread(text) => Some(text.into()),
+            Self::Multipart(multipart) => {
+                Some(serde_json::to_string(multipart).expect("plain data always serialises").into())
+            }
+        }
+    }
 }
 
 /// Who produced the answer that the client got.
@@ -278,6 +306,16 @@ impl Ending {
             Self::UpstreamReset => "upstream_reset",
             Self::UpstreamTimeout => "upstream_timeout",
             Self::EdgeFailure => "edge_failure",
+        }
+    }
+}
+
+impl Record {
+    /// When the exchange, or the first of the missing requests, began, nanoseconds UTC.
+    pub fn started_ns(&self) -> i64 {
+        match self {
+            Self::Exchange(exchange) => exchange.started_ns,
+            Self::Gap(gap) => gap.from_ns,
         }
     }
 }

@@ -20,6 +20,7 @@ const HEX_DIGITS: usize = 16;
 pub struct Fingerprinter {
     /// Overwritten when it is dropped.
     key: Zeroizing<[u8; 32]>,
+    keeps_tokens: bool,
 }
 
 /// The fingerprint of one value.
@@ -35,22 +36,52 @@ impl Fingerprinter {
     pub fn with_random_key() -> std::io::Result<Self> {
         let mut key = Zeroizing::new([0; 32]);
         let filled = rustix::rand::getrandom(key.as_mut_slice(), rustix::rand::GetRandomFlags::empty())?;
-        if filled == key.len() { Ok(Self { key }) } else { Err(std::io::ErrorKind::UnexpectedEof.into()) }
+        let is_filled = filled == key.len();
+        if is_filled {
+            Ok(Self { key, keeps_tokens: false })
+        } else {
+            Err(std::io::ErrorKind::UnexpectedEof.into())
+        }
     }
 
     /// With a given key: for tests, which must be repeatable.
     pub fn with_key(key: [u8; 32]) -> Self {
-        Self { key: Zeroizing::new(key) }
+        Self { key: Zeroizing::new(key), keeps_tokens: false }
+    }
+
+    /// For texts that hold tokens already, of a key that is gone: a token stays as it is, and counts with the
+    /// length of the value it stands for.
+    #[must_use]
+    pub fn keeping_tokens(self) -> Self {
+        Self { keeps_tokens: true, ..self }
+    }
+
+    pub fn keeps_tokens(&self) -> bool {
+        self.keeps_tokens
     }
 
     pub fn fingerprint(&self, value: &[u8]) -> Fingerprint {
-        Fingerprint { hash: leading_u64(&blake3::keyed_hash(&self.key, value)), bytes: value.len() }
+        let hash = || leading_u64(&blake3::keyed_hash(&self.key, value));
+        if !self.keeps_tokens {
+            return Fingerprint { hash: hash(), bytes: value.len() };
+        }
+        let text = String::from_utf8_lossy(value);
+        Fingerprint::parse(&text).unwrap_or_else(|| Fingerprint { hash: hash(), bytes: bytes_before(&text) })
     }
 
     /// An incremental keyed hash, for contents that come in pieces.
     pub fn hasher(&self) -> blake3::Hasher {
         blake3::Hasher::new_keyed(&self.key)
     }
+}
+
+/// Bytes of a text before tokens took the place of values.
+pub fn bytes_before(text: &str) -> usize {
+    let tokens = Fingerprint::find_all(text);
+    let (now, before) = tokens.iter().fold((0, 0_usize), |(now, before), (range, print)| {
+        (now + range.len(), before.saturating_add(print.bytes))
+    });
+    (text.len() - now).saturating_add(before)
 }
 
 /// The 64 bits that a fingerprint keeps of a hash.
@@ -129,6 +160,15 @@ mod tests {
         assert_eq!(found.len(), 2);
         assert_eq!(found[0], (7..7 + token.to_string().len(), token));
         assert_eq!(Fingerprint::parse(&token.to_string()), Some(token));
+    }
+
+    #[test]
+    fn a_second_fingerprinter_may_keep_the_tokens_of_the_first() {
+        let token = Fingerprinter::with_key([1; 32]).fingerprint(b"secret");
+        let again = Fingerprinter::with_key([2; 32]).keeping_tokens();
+        assert_eq!(again.fingerprint(token.to_string().as_bytes()), token);
+        assert_eq!(again.fingerprint(b"secret"), Fingerprinter::with_key([2; 32]).fingerprint(b"secret"));
+        assert_eq!(again.fingerprint(format!("id-{token}").as_bytes()).bytes, "id-secret".len());
     }
 
     #[test]

@@ -110,7 +110,7 @@ impl Redactor {
     }
 
     /// The head of a part, in which `name="…"` is the name of a field.
-    pub(crate) fn part_head<'a>(&self, head: &'a str) -> Cow<'a, str> {
+    pub fn part_head<'a>(&self, head: &'a str) -> Cow<'a, str> {
         self.kept(head, Manner { has_names: false, ..Manner::HASHES })
     }
 

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 ///
 /// All come from one monotonic clock. They are not forced into order: a backend may answer before
 /// the upload ends.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Instants {
     /// Request headers complete.
     pub head_done_us: Option<u64>,

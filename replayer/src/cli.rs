@@ -13,11 +13,15 @@ use clap::{Parser, Subcommand};
 
 mod capture;
 pub mod completions;
+pub mod edit;
+pub mod export;
 pub mod import;
 pub mod inspect;
 pub mod plan;
 pub mod replay;
 pub mod report;
+mod selection;
+mod share;
 
 /// What the exit status says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +43,8 @@ Examples:
   kingtide plan captures/monday -x 5 --seed 7         what a replay at 5× would send, without sending
   kingtide replay captures/monday --target http://127.0.0.1:8080 -x 5 --out runs/5x
   kingtide report --capture captures/monday runs/1x runs/5x --html report.html
+  kingtide edit captures/monday --from +10m --to +20m --out captures/rush
+  kingtide export parquet captures/monday --out monday.parquet
 
 Exit status:
   0  the target held        2  bad input: arguments, configuration, files
@@ -62,6 +68,8 @@ enum Command {
     Plan(plan::PlanArgs),
     Replay(replay::ReplayArgs),
     Report(report::ReportArgs),
+    Edit(edit::EditArgs),
+    Export(export::ExportArgs),
     Completions(completions::CompletionsArgs),
 }
 
@@ -81,6 +89,8 @@ impl Command {
             Self::Plan(args) => plan::run(args),
             Self::Replay(args) => replay::run(args),
             Self::Report(args) => report::run(args),
+            Self::Edit(args) => edit::run(args),
+            Self::Export(args) => export::run(args),
             Self::Completions(args) => completions::run(args),
         }
     }

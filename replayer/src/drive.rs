@@ -5,13 +5,13 @@
 //! value of an earlier answer and for its turn on the connection, and what it waited is kept apart from
 //! what the generator was late. Every planned request ends in exactly one counted state.
 
-mod body;
+pub(crate) mod body;
 mod connection;
 mod ending;
 mod exchange;
 mod lane;
 mod link;
-mod multipart;
+pub(crate) mod multipart;
 mod pacing;
 mod request;
 mod script;

@@ -9,10 +9,14 @@
 pub mod audit;
 pub mod cli;
 pub mod drive;
+pub mod edit;
+pub mod export;
 pub mod identities;
 pub mod import;
 pub mod inspect;
 pub mod measure;
 pub mod plan;
 pub mod report;
+pub mod rows;
+pub mod selection;
 pub mod sessions;

@@ -69,7 +69,8 @@ struct Row<'a> {
     gap: Option<&'a Gap>,
 }
 
-fn batch(records: &[Record]) -> Result<RecordBatch, ArrowError> {
+/// Records as a batch of today's columns.
+pub fn batch(records: &[Record]) -> Result<RecordBatch, ArrowError> {
     let empty = Exchange::default();
     let rows: Vec<Row<'_>> = records.iter().map(|record| row(record, &empty)).collect();
     let mut columns = identity_columns(&rows);
@@ -111,7 +112,7 @@ fn request_columns(rows: &[Row<'_>]) -> Vec<ArrayRef> {
             rows.iter().map(|row| row.exchange.http_version),
         )),
         headers(rows, |x| &x.request_headers),
-        texts(rows, |row| Some(body_kind(&row.exchange.request_body))),
+        texts(rows, |row| Some(row.exchange.request_body.kind())),
         body_texts(rows, |x| &x.request_body),
         u64s(rows, |x| x.request_body_bytes),
         pacing(rows, |point| point.at_us),
@@ -123,7 +124,7 @@ fn response_columns(rows: &[Row<'_>]) -> Vec<ArrayRef> {
     vec![
         Arc::new(rows.iter().map(|row| row.exchange.status).collect::<PrimitiveArray<UInt16Type>>()),
         headers(rows, |x| &x.response_headers),
-        texts(rows, |row| Some(body_kind(&row.exchange.response_body))),
+        texts(rows, |row| Some(row.exchange.response_body.kind())),
         body_texts(rows, |x| &x.response_body),
         u64s(rows, |x| x.response_body_bytes),
         server_timings(rows),
@@ -252,27 +253,5 @@ fn pacing(rows: &[Row<'_>], value: impl Fn(&PacingPoint) -> u64) -> ArrayRef {
 }
 
 fn body_texts(rows: &[Row<'_>], of: impl Fn(&Exchange) -> &Body) -> ArrayRef {
-    Arc::new(rows.iter().map(|row| body_text(of(row.exchange))).collect::<StringArray>())
-}
-
-fn body_kind(body: &Body) -> &'static str {
-    match body {
-        Body::Empty => "empty",
-        Body::Json(_) => "json",
-        Body::Form(_) => "form",
-        Body::Multipart(_) => "multipart",
-        Body::Html(_) => "html",
-        Body::Opaque => "opaque",
-        Body::Unread(_) => "unread",
-    }
-}
-
-fn body_text(body: &Body) -> Option<Cow<'_, str>> {
-    match body {
-        Body::Empty | Body::Opaque => None,
-        Body::Json(text) | Body::Form(text) | Body::Html(text) | Body::Unread(text) => Some(text.into()),
-        Body::Multipart(multipart) => {
-            Some(serde_json::to_string(multipart).expect("plain data always serialises").into())
-        }
-    }
+    Arc::new(rows.iter().map(|row| of(row.exchange).text()).collect::<StringArray>())
 }

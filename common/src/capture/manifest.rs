@@ -73,6 +73,26 @@ pub struct Start {
     pub privacy: String,
     /// As of the last flush.
     pub ledger: Ledger,
+    /// What was done to it since it was recorded, in order; empty for a recording.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub edits: Vec<Edit>,
+}
+
+/// A capture was made from another one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edit {
+    /// Name and version of the program.
+    pub program: String,
+    /// Nanoseconds UTC.
+    pub at_ns: i64,
+    /// Name of the capture it was made from, and the BLAKE3 digest of its segments; empty where they must not
+    /// be known.
+    pub source: String,
+    pub source_digest: String,
+    /// What was left out or changed, as sentences.
+    pub changes: Vec<String>,
+    /// What of the source could not be read, as sentences.
+    pub damage: Vec<String>,
 }
 
 /// A sealed segment.

@@ -12,7 +12,7 @@ use super::place::Place;
 use super::retention::{Kept, Retention};
 use super::segment::{self, SegmentWriter, SyncPolicy, file_name};
 use super::shelf::{first_free_number, kept_in};
-use super::{CaptureError, Manifest, Start};
+use super::{CaptureError, Edit, Manifest, Start};
 use crate::exchange::{Body, Exchange, Record};
 use crate::ledger::Ledger;
 
@@ -111,6 +111,11 @@ impl CaptureWriter {
     #[must_use]
     pub fn with_upkeep(self, upkeep: Upkeep) -> Self {
         Self { upkeep, ..self }
+    }
+
+    /// Notes how this start came about; it stands in the manifest once the capture is closed.
+    pub fn note_edits(&mut self, edits: Vec<Edit>) {
+        self.last_start().edits = edits;
     }
 
     /// Takes a record; writes the batch when it is full. Returns the exchanges that are now on disk, or the
@@ -284,6 +289,7 @@ fn start(options: WriterOptions) -> Start {
         config_digest: options.config_digest,
         privacy: options.privacy,
         ledger: Ledger::default(),
+        edits: Vec::new(),
     }
 }
 

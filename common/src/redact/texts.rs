@@ -10,6 +10,7 @@ use std::ops::Range;
 
 use super::values::{encoded, form_decoded, percent_decoded};
 use super::{Redactor, assignments, random};
+use crate::fingerprint::Fingerprint;
 
 /// How often a text may be wrapped in JSON or percent-encoding; what is wrapped deeper is hidden whole.
 const DEPTH_MAX: u8 = 4;
@@ -71,6 +72,28 @@ impl Cut {
     }
 }
 
+/// Cuts that leave the tokens of an earlier redaction whole: one inside a token is none, one that reaches into a
+/// token takes all of it, since what stands beside it belongs to the same secret.
+fn around_tokens(text: &str, cuts: Vec<Cut>) -> Vec<Cut> {
+    let tokens: Vec<Range<usize>> = Fingerprint::find_all(text).into_iter().map(|(range, _)| range).collect();
+    let around = |mut cut: Cut| {
+        for token in &tokens {
+            let is_apart = cut.range.end <= token.start || token.end <= cut.range.start;
+            let is_inside = token.start <= cut.range.start && cut.range.end <= token.end;
+            let is_around = cut.range.start <= token.start && token.end <= cut.range.end;
+            if is_inside {
+                return None;
+            }
+            if !is_apart && !is_around {
+                let (start, end) = (cut.range.start.min(token.start), cut.range.end.max(token.end));
+                cut = Cut { range: start..end, instead: None, ..cut };
+            }
+        }
+        Some(cut)
+    };
+    cuts.into_iter().filter_map(around).collect()
+}
+
 impl Redactor {
     /// A kept text with all that is secret in it replaced; borrowed where nothing is.
     pub(super) fn kept<'a>(&self, text: &'a str, manner: Manner) -> Cow<'a, str> {
@@ -83,7 +106,10 @@ impl Redactor {
                 return if redacted == text { text.into() } else { redacted.into() };
             }
         }
-        let cuts = self.cuts(text, traits, manner);
+        let mut cuts = self.cuts(text, traits, manner);
+        if self.fingerprinter.keeps_tokens() {
+            cuts = around_tokens(text, cuts);
+        }
         if cuts.is_empty() { text.into() } else { self.replaced(text, cuts).into() }
     }
 

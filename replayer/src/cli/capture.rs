@@ -98,7 +98,8 @@ impl RulesArgs {
     }
 }
 
-fn explained(error: &CaptureError) -> anyhow::Error {
+/// The error with what a user can do about it.
+pub(super) fn explained(error: &CaptureError) -> anyhow::Error {
     match error {
         CaptureError::Io { .. } | CaptureError::NotACapture { .. } => {
             anyhow!("{error}; a capture is the directory that kingtide-proxy records into")

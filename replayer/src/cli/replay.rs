@@ -3,7 +3,6 @@
 //! Everything that can be wrong with the input is found before the first request goes out.
 
 mod progress;
-mod share;
 mod stop;
 
 use std::num::NonZeroUsize;
@@ -16,8 +15,8 @@ use clap::Args;
 use kingtide_common::units::{Multiple, Seed, Span};
 
 use self::progress::Display;
-use self::share::Share;
 use super::capture::{Recorded, RulesArgs};
+use super::share::Share;
 use super::{Exit, print_result};
 use crate::drive::{self, Clock, DriveConfig, Late, Target};
 use crate::identities::Identities;

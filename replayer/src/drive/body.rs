@@ -21,7 +21,7 @@ pub(super) const PIECE_BYTES: usize = 32 * 1024;
 
 /// A stretch of a body.
 #[derive(Debug, Clone)]
-pub(super) enum Segment {
+pub(crate) enum Segment {
     Text(Bytes),
     File(AudioBody),
 }
@@ -48,14 +48,14 @@ pub(super) struct ReplayBody {
 }
 
 impl Segment {
-    fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         match self {
             Self::Text(text) => text.len() as u64,
             Self::File(file) => file.len(),
         }
     }
 
-    fn piece(&self, offset: u64, bytes: usize) -> Bytes {
+    pub(crate) fn piece(&self, offset: u64, bytes: usize) -> Bytes {
         match self {
             Self::Text(text) => {
                 let start = usize::try_from(offset).expect("an offset inside a text in memory");

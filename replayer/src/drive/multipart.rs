@@ -17,7 +17,7 @@ const DIGITS: &[u8] = b"0123456789";
 
 /// The body's segments. `field` gives the value of the field part with an index; `recorded_bytes` is the
 /// size of the captured body, from which follows whether it ended in a line break.
-pub(super) fn segments(
+pub(crate) fn segments(
     multipart: &Multipart,
     boundary: &str,
     recorded_bytes: u64,
@@ -71,7 +71,7 @@ fn content_bytes(content: &PartContent) -> u64 {
 }
 
 /// Bytes of a text before fingerprints took the place of values.
-pub(super) fn captured_bytes(text: &str) -> u64 {
+pub(crate) fn captured_bytes(text: &str) -> u64 {
     let found = kingtide_common::fingerprint::Fingerprint::find_all(text);
     let tokens: u64 = found.iter().map(|(range, _)| range.len() as u64).sum();
     let values: u64 = found.iter().map(|(_, fingerprint)| fingerprint.bytes as u64).sum();
@@ -132,7 +132,7 @@ pub(super) fn word(bytes: usize, alphabet: &[u8], random: &mut ChaCha8Rng) -> St
 }
 
 /// Where the boundary parameter's value stands in a `Content-Type`, without quotes.
-pub(super) fn boundary_range(content_type: &str) -> Option<Range<usize>> {
+pub(crate) fn boundary_range(content_type: &str) -> Option<Range<usize>> {
     const PARAMETER: &str = "boundary=";
     let at = content_type.to_ascii_lowercase().find(PARAMETER)? + PARAMETER.len();
     let value = content_type[at..].split(';').next()?.trim_end();

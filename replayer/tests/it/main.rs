@@ -5,9 +5,12 @@
 mod capture_files;
 mod captured;
 mod drive;
+mod edit;
+mod export;
 mod golden;
 mod hostile;
 mod import;
+mod python;
 mod reading;
 mod replay;
 mod ruled;
