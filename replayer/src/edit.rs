@@ -130,7 +130,8 @@ fn copy(
     progress: &impl Fn(u64),
 ) -> Result<SourceSummary, EditError> {
     let read_before = summary.read();
-    let mut copy = Copy { source, edits, directory, starts_done: 0, open: None, summary };
+    let removed = source.capture.manifest().map_or(0, |manifest| manifest.removed.rows);
+    let mut copy = Copy { source, edits, directory, starts_done: 0, removed, open: None, summary };
     let damage = rows::each(&source.capture, |row| {
         copy.row(row)?;
         progress(copy.summary.read());
@@ -168,6 +169,8 @@ struct Copy<'a> {
     directory: &'a Path,
     /// Starts of the source that are in the result.
     starts_done: u64,
+    /// Rows that the retention took away, of starts that are not yet done.
+    removed: u64,
     open: Option<Open>,
     summary: &'a mut Summary,
 }
@@ -210,6 +213,7 @@ impl Copy<'_> {
                 open.tally.keep_gap(&gap);
                 gap.from_ns = gap.from_ns.saturating_add(self.source.shift_ns);
                 gap.to_ns = gap.to_ns.saturating_add(self.source.shift_ns);
+                self.edits.hiding.apply_to_gap(&mut gap, row.ids_from);
                 open.push(Record::Gap(gap))
             }
         }
@@ -251,7 +255,9 @@ impl Copy<'_> {
         let Some(mut open) = self.open.take() else { return Ok(()) };
         open.writer.flush(Instant::now()).map_err(|dropped| dropped.error)?;
         let before = self.before(open.start);
-        let ledger = ledger::after(before.map(|before| before.ledger), &open.tally);
+        let ledger_before = before.map(|before| before.ledger);
+        let removed = ledger::gone(ledger_before, &open.tally).min(self.removed);
+        let ledger = ledger::after(ledger_before, &open.tally, removed);
         let closed_ns = before.and_then(|before| before.closed_ns);
         let closed_ns = closed_ns.map_or(open.last_done_ns, |ns| ns.saturating_add(self.source.shift_ns));
         let edits_before = before.map(|before| before.edits.clone()).unwrap_or_default();
@@ -259,6 +265,7 @@ impl Copy<'_> {
             .note_edits([self.edits.hiding.unlinked_edits(edits_before), vec![self.note(damage)]].concat());
         open.writer.close(ledger, closed_ns)?;
         self.summary.add(&open.tally, ledger);
+        self.removed -= removed;
         Ok(())
     }
 

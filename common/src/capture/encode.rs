@@ -1,6 +1,5 @@
 //! Records → Arrow batch → bytes.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow_array::builder::{

@@ -237,7 +237,14 @@ mod tests {
     fn gaps_outside_of_the_period_are_left_out() {
         let choice =
             Choice::by_exchange(Wanted { selection: Selection::default(), period_ns: 10..20, ids: None });
-        let gap = |from_ns, to_ns| Gap { from_ns, to_ns, count: 1, bytes: 0, reason: "disk".to_owned() };
+        let gap = |from_ns, to_ns| Gap {
+            from_ns,
+            to_ns,
+            count: 1,
+            bytes: 0,
+            reason: "disk".to_owned(),
+            cut: Vec::new(),
+        };
         let kept = [gap(0, 9), gap(0, 10), gap(19, 30), gap(20, 30)].map(|gap| choice.keeps_gap(&gap));
         assert_eq!(kept, [false, true, true, false]);
     }

@@ -4,7 +4,7 @@
 //! is made for this edit and dies with it.
 
 use kingtide_common::capture::Edit;
-use kingtide_common::exchange::{Body, Exchange, Header, Part, PartContent};
+use kingtide_common::exchange::{Body, CutUser, Exchange, Gap, Header, Part, PartContent};
 use kingtide_common::fingerprint::{Fingerprint, Fingerprinter};
 use kingtide_common::redact::{Privacy, Redactor, Rules};
 
@@ -63,6 +63,21 @@ impl Hiding {
         }
     }
 
+    /// A gap names users whose sessions are cut; `ids_from` is taken from their connections, as from those of
+    /// exchanges.
+    pub(super) fn apply_to_gap(&self, gap: &mut Gap, ids_from: u64) {
+        for user in &mut gap.cut {
+            match user {
+                CutUser::Connection(number) => *number = number.saturating_sub(ids_from),
+                CutUser::Credential(print) => {
+                    if let Some(key) = &self.rekeying {
+                        *print = rekeyed(key, *print);
+                    }
+                }
+            }
+        }
+    }
+
     /// The privacy of a start that had `before`.
     pub(super) fn privacy(&self, before: &str) -> String {
         if self.is_strict { "strict".to_owned() } else { before.to_owned() }
@@ -95,10 +110,11 @@ fn redact(redactor: &Redactor, exchange: &mut Exchange) {
 fn redact_body(redactor: &Redactor, body: &mut Body) {
     match body {
         Body::Empty | Body::Opaque | Body::Unread(_) => {}
-        Body::Json(text) => match redactor.json(text) {
+        // A page stands as JSON of its forms.
+        Body::Json(text) | Body::Html(text) => match redactor.json(text) {
             Some(redacted) => *text = redacted,
             // It was JSON once; as it is nobody can say what is in it.
-            None => *body = Body::Unread("malformed JSON".to_owned()),
+            None => *body = Body::Unread("no JSON any more".to_owned()),
         },
         Body::Form(text) => *text = redactor.form(text),
         Body::Multipart(form) => form.parts.iter_mut().for_each(|part| redact_part(redactor, part)),
@@ -128,7 +144,7 @@ fn rekey(key: &Fingerprinter, exchange: &mut Exchange) {
 fn rekey_body(key: &Fingerprinter, body: &mut Body) {
     match body {
         Body::Empty | Body::Opaque => {}
-        Body::Json(text) | Body::Form(text) | Body::Unread(text) => rekey_text(key, text),
+        Body::Json(text) | Body::Form(text) | Body::Html(text) | Body::Unread(text) => rekey_text(key, text),
         Body::Multipart(form) => form.parts.iter_mut().for_each(|part| rekey_part(key, part)),
     }
 }
@@ -146,9 +162,12 @@ fn rekey_part(key: &Fingerprinter, part: &mut Part) {
 
 fn rekey_text(key: &Fingerprinter, text: &mut String) {
     for (range, print) in Fingerprint::find_all(text).into_iter().rev() {
-        let hash = key.fingerprint(&print.hash.to_be_bytes()).hash;
-        text.replace_range(range, &Fingerprint { hash, bytes: print.bytes }.to_string());
+        text.replace_range(range, &rekeyed(key, print).to_string());
     }
+}
+
+fn rekeyed(key: &Fingerprinter, print: Fingerprint) -> Fingerprint {
+    Fingerprint { hash: key.fingerprint(&print.hash.to_be_bytes()).hash, bytes: print.bytes }
 }
 
 #[cfg(test)]
@@ -224,6 +243,20 @@ mod tests {
         };
         assert_eq!(pairs(&old), pairs(&new));
         assert_ne!(before.files().next().unwrap().hash, after.files().next().unwrap().hash);
+    }
+
+    #[test]
+    fn the_users_that_a_gap_names_are_rekeyed_like_their_tokens() {
+        let hiding = Hiding::default().rekey().unwrap();
+        let mut exchange = login().0;
+        let print = |exchange: &Exchange| {
+            Fingerprint::find_all(exchange.request_header("authorization").unwrap())[0].1
+        };
+        let cut = vec![CutUser::Credential(print(&exchange)), CutUser::Connection((1 << 40) + 7)];
+        let mut gap = Gap { cut, ..Gap::default() };
+        hiding.apply(&mut exchange);
+        hiding.apply_to_gap(&mut gap, 1 << 40);
+        assert_eq!(gap.cut, [CutUser::Credential(print(&exchange)), CutUser::Connection(7)]);
     }
 
     #[test]

@@ -78,7 +78,7 @@ fn plain(body: &Body, content_type: Option<&str>, bytes: u64, variation: u64) ->
     match body {
         Body::Empty => Vec::new(),
         Body::Json(text) | Body::Form(text) => vec![Segment::Text(text.clone().into())],
-        Body::Multipart(_) | Body::Opaque | Body::Unread(_) => {
+        Body::Multipart(_) | Body::Html(_) | Body::Opaque | Body::Unread(_) => {
             let format = content_type.and_then(AudioFormat::from_content_type);
             vec![Segment::File(AudioBody::new(format, bytes, variation))]
         }

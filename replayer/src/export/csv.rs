@@ -15,7 +15,7 @@ use super::Document;
 use crate::sessions::route;
 
 /// The columns before the stages.
-const COLUMNS: [&str; 24] = [
+const COLUMNS: [&str; 25] = [
     "start",
     "id",
     "connection",
@@ -33,6 +33,7 @@ const COLUMNS: [&str; 24] = [
     "end",
     "refused_by",
     "would_refuse",
+    "synthesised",
     "request_body_kind",
     "request_body_bytes",
     "upload_files",
@@ -94,6 +95,7 @@ fn fields(start: u64, exchange: &Exchange) -> [String; COLUMNS.len()] {
         text(&exchange.end),
         text(&exchange.refused_by),
         exchange.would_refuse.join(" "),
+        exchange.synthesised.join(" "),
         exchange.request_body.kind().to_owned(),
         exchange.request_body_bytes.to_string(),
         exchange.files().count().to_string(),

@@ -46,7 +46,7 @@ fn text_bytes(exchange: &Exchange) -> usize {
 fn body(body: &Body) -> usize {
     match body {
         Body::Empty | Body::Opaque => 0,
-        Body::Json(text) | Body::Form(text) | Body::Unread(text) => text.len(),
+        Body::Json(text) | Body::Form(text) | Body::Html(text) | Body::Unread(text) => text.len(),
         Body::Multipart(multipart) => multipart.parts.iter().map(|part| part.head.len() + 256).sum(),
     }
 }

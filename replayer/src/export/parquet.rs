@@ -112,7 +112,8 @@ mod tests {
             let scene = post("/api/upload").upload(&[("x", "1")], id);
             columns.exchange(1, Exchange { id, host: format!("host-{id}"), ..scene.0 }).unwrap();
         }
-        let gap = Gap { from_ns: 1, to_ns: 2, count: 3, bytes: 4, reason: "queue".to_owned() };
+        let gap =
+            Gap { from_ns: 1, to_ns: 2, count: 3, bytes: 4, reason: "queue".to_owned(), cut: Vec::new() };
         columns.gap(2, gap).unwrap();
         columns.finish(&[]).unwrap();
         drop(columns);

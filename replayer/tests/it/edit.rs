@@ -60,7 +60,9 @@ impl Result {
         let capture = self.capture();
         let ledgers: Vec<Ledger> =
             capture.manifest().unwrap().starts.iter().map(|start| start.ledger).collect();
-        ledgers.iter().for_each(|ledger| assert_eq!(ledger.accepted, ledger.settled(), "{ledger:?}"));
+        for ledger in &ledgers {
+            assert_eq!(ledger.accepted, ledger.settled(), "{ledger:?}");
+        }
         ledgers
     }
 }

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use kingtide_common::capture::Capture;
+use kingtide_common::exchange::Exchange;
 use serde_json::Value;
 
 use crate::capture_files;
@@ -104,6 +106,49 @@ fn a_k6_script_has_every_session_of_the_capture() {
     assert!(!script.contains("{fp:"), "every token is bound or filler");
     let one = exported(&["k6", &golden("classroom-12"), "--session", "3"]);
     assert_eq!(one.matches("\nexport function session").count(), 1);
+}
+
+/// Method, target, status and bytes of the files of each exchange, sorted.
+fn shapes(capture: &Path) -> Vec<(String, String, Option<u16>, Vec<u64>)> {
+    let exchanges = Capture::open(capture).and_then(|capture| capture.read()).unwrap().exchanges;
+    let shape = |exchange: &Exchange| {
+        let files = exchange.files().map(|file| file.bytes).collect();
+        (exchange.method.clone(), exchange.target.clone(), exchange.status, files)
+    };
+    let mut shapes: Vec<_> = exchanges.iter().map(shape).collect();
+    shapes.sort();
+    shapes
+}
+
+/// An importer knows nothing of the exporter; what both agree on is the format.
+#[test]
+fn what_is_exported_imports_to_the_same_requests() {
+    let directory = tempfile::tempdir().unwrap();
+    let golden = golden("classroom-12");
+    for format in ["har", "goreplay"] {
+        let [file, imported] =
+            ["file", "imported"].map(|name| directory.path().join(format!("{name}-{format}")));
+        let (file, imported_to) = (file.to_str().unwrap(), imported.to_str().unwrap());
+        for arguments in
+            [["export", format, &golden, "--out", file], ["import", format, file, "--out", imported_to]]
+        {
+            let output = kingtide(&arguments);
+            assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        }
+        let (before, after) = (shapes(Path::new(&golden)), shapes(&imported));
+        if format == "goreplay" {
+            assert_eq!(before, after);
+            continue;
+        }
+        // HAR has no place for the size of a file; the importer guesses it from that of the body.
+        let heads = |shapes: Vec<(String, String, Option<u16>, Vec<u64>)>| -> Vec<_> {
+            shapes
+                .into_iter()
+                .map(|(method, target, status, files)| (method, target, status, files.len()))
+                .collect()
+        };
+        assert_eq!(heads(before), heads(after));
+    }
 }
 
 #[test]

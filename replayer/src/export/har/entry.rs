@@ -56,6 +56,7 @@ pub(super) struct Own<'a> {
     refused_by: Option<&'a str>,
     would_refuse: &'a [String],
     attempts: &'a [Attempt],
+    synthesised: &'a [String],
 }
 
 /// A body; its text only where the entry does not hold it as it is.
@@ -109,6 +110,7 @@ impl<'a> Own<'a> {
             refused_by: exchange.refused_by.as_deref(),
             would_refuse: &exchange.would_refuse,
             attempts: &exchange.attempts,
+            synthesised: &exchange.synthesised,
         }
     }
 }

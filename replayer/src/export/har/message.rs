@@ -162,7 +162,9 @@ fn post_data(exchange: &Exchange) -> Option<PostData<'_>> {
         Body::Json(text) => data(Some(text), Vec::new(), None),
         Body::Form(text) => data(None, pairs(text).into_iter().map(field).collect(), None),
         Body::Multipart(Multipart { parts, .. }) => data(None, parts.iter().map(part).collect(), None),
-        Body::Opaque => data(Some(""), Vec::new(), Some(not_kept(exchange.request_body_bytes, "not kept"))),
+        Body::Html(_) | Body::Opaque => {
+            data(Some(""), Vec::new(), Some(not_kept(exchange.request_body_bytes, "not kept")))
+        }
         Body::Unread(why) => data(Some(""), Vec::new(), Some(not_kept(exchange.request_body_bytes, why))),
     }
 }
@@ -192,7 +194,7 @@ fn content(exchange: &Exchange) -> Content<'_> {
     match &exchange.response_body {
         Body::Empty => content(None, None),
         Body::Json(text) | Body::Form(text) => content(Some(text), None),
-        Body::Multipart(_) | Body::Opaque => content(None, Some(not_kept(size, "not kept"))),
+        Body::Multipart(_) | Body::Html(_) | Body::Opaque => content(None, Some(not_kept(size, "not kept"))),
         Body::Unread(why) => content(None, Some(not_kept(size, why))),
     }
 }

@@ -11,7 +11,9 @@ fn archive(exchanges: Vec<Exchange>) -> Value {
     for (exchange, id) in exchanges.into_iter().zip(1..) {
         archive.exchange(1, Exchange { id, ..exchange }).unwrap();
     }
-    archive.gap(1, Gap { from_ns: 1, to_ns: 2, count: 3, bytes: 4, reason: "queue".to_owned() }).unwrap();
+    archive
+        .gap(1, Gap { from_ns: 1, to_ns: 2, count: 3, bytes: 4, reason: "queue".to_owned(), cut: Vec::new() })
+        .unwrap();
     archive.finish(&[Damage::NoManifest]).unwrap();
     drop(archive);
     let har: Value = serde_json::from_slice(&text).unwrap();

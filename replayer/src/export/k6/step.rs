@@ -58,7 +58,9 @@ fn body(step: &Step) -> String {
         Body::Empty => "null".to_owned(),
         Body::Json(text) | Body::Form(text) => template(text, holes(step, Place::Body)),
         Body::Multipart(form) => fields(form, step),
-        Body::Opaque | Body::Unread(_) => format!("filler({})", step.exchange.request_body_bytes),
+        Body::Html(_) | Body::Opaque | Body::Unread(_) => {
+            format!("filler({})", step.exchange.request_body_bytes)
+        }
     }
 }
 
