@@ -254,6 +254,20 @@ mod tests {
     }
 
     #[test]
+    fn the_users_that_a_gap_names_are_rekeyed_like_their_tokens() {
+        let hiding = Hiding::default().rekey().unwrap();
+        let mut exchange = login().0;
+        let print = |exchange: &Exchange| {
+            Fingerprint::find_all(exchange.request_header("authorization").unwrap())[0].1
+        };
+        let cut = vec![CutUser::Credential(print(&exchange)), CutUser::Connection((1 << 40) + 7)];
+        let mut gap = Gap { cut, ..Gap::default() };
+        hiding.apply(&mut exchange);
+        hiding.apply_to_gap(&mut gap, 1 << 40);
+        assert_eq!(gap.cut, [CutUser::Credential(print(&exchange)), CutUser::Connection(7)]);
+    }
+
+    #[test]
     fn headers_and_clients_are_dropped() {
         let hiding = Hiding::default().drop_headers(&["x-school".to_owned()]).drop_clients(true);
         let exchange = edited(&hiding);
