@@ -215,20 +215,6 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_names_a_cut_user_as_its_exchanges_do() {
-        let hiding = Hiding::default().rekey().unwrap();
-        let print = Fingerprint { hash: 7, bytes: 9 };
-        let mut exchange = Exchange { target: format!("/{print}"), ..Exchange::default() };
-        let cut = vec![CutUser::Credential(print), CutUser::Connection(1003)];
-        let mut gap = Gap { cut, ..Gap::default() };
-        hiding.apply(&mut exchange);
-        hiding.apply_to_gap(&mut gap, 1000);
-        let [CutUser::Credential(after), CutUser::Connection(3)] = gap.cut[..] else { panic!("{gap:?}") };
-        assert_ne!(after, print);
-        assert_eq!(exchange.target, format!("/{after}"));
-    }
-
-    #[test]
     fn rekeyed_tokens_are_others_and_equal_where_they_were_equal() {
         let mut before = login().upload(&[("f", "v")], 5_000).0;
         let Body::Multipart(form) = &mut before.request_body else { panic!("{before:?}") };
