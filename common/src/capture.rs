@@ -34,6 +34,7 @@ mod writer;
 
 pub use batch::{Batch, Projection};
 pub use damage::Damage;
+pub use decode::body;
 pub use manifest::{Manifest, SegmentEntry, Start};
 pub use reader::{Capture, Reading};
 pub use writer::{CaptureWriter, Dropped, Rotation, WriterOptions};

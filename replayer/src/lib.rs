@@ -6,6 +6,7 @@
 //! pure: no clock, no socket, no randomness but the seed.
 
 pub mod cli;
+mod columns;
 pub mod drive;
 pub mod identities;
 pub mod inspect;

@@ -6,14 +6,16 @@
 //! result; the captured side uses the same `extract`, so that both agree on what a place means.
 
 mod bind;
+pub(crate) mod evidence;
 mod extract;
 mod fill;
+pub mod idle;
 mod map;
 mod names;
 pub mod route;
 mod supply;
 mod tokens;
-mod users;
+pub(crate) mod users;
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -27,10 +29,11 @@ pub use map::{BindingMap, BoundValue, map};
 pub use names::is_drives;
 
 /// What a user may set about grouping.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Rules {
-    /// Silence after which the next exchange begins a new session, if it can stand alone.
-    pub idle_gap: Duration,
+    /// Silence after which the next exchange begins a new session, if it can stand alone; `None` takes what
+    /// fits the capture ([`idle`]).
+    pub idle_gap: Option<Duration>,
 }
 
 /// A capture as its users' sessions.
@@ -149,17 +152,11 @@ pub enum Fresh {
     Uuid { slot: usize },
 }
 
-impl Default for Rules {
-    fn default() -> Self {
-        Self { idle_gap: Duration::from_mins(30) }
-    }
-}
-
 /// Groups exchanges into sessions and finds the source of every value that must differ for a new user.
 ///
 /// Takes the exchanges in any order. Every one of them is in exactly one session of the result.
 pub fn group(exchanges: Vec<Exchange>, rules: &Rules) -> Sessions {
-    let users = users::by_user(exchanges, rules.idle_gap);
+    let users = users::by_user(exchanges, rules);
     let shared = bind::shared_uuids(&users);
     let mut sessions: Vec<Session> = users.into_iter().map(|user| session(user, &shared)).collect();
     sessions.sort_by_key(|session| (session.start_ns, session.steps[0].exchange.id));

@@ -55,14 +55,21 @@ impl Batch {
 
     /// The rows in order, ids unique in the capture.
     pub fn records(&self) -> impl Iterator<Item = Record> {
-        let base = self.ids_from();
-        decode::records(&self.columns).map(move |mut record| {
-            if let Record::Exchange(exchange) = &mut record {
-                exchange.id = exchange.id.saturating_add(base);
-                exchange.connection = exchange.connection.saturating_add(base);
-            }
-            record
-        })
+        (0..self.columns.num_rows()).map(|row| self.record(row))
+    }
+
+    /// The record in one row.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such row.
+    pub fn record(&self, row: usize) -> Record {
+        let mut record = decode::record(&self.columns, row);
+        if let Record::Exchange(exchange) = &mut record {
+            exchange.id = exchange.id.saturating_add(self.ids_from());
+            exchange.connection = exchange.connection.saturating_add(self.ids_from());
+        }
+        record
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) struct Recorded {
 
 impl Recorded {
     pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
-        let capture = Capture::open(path).map_err(|error| explained(&error))?;
+        let capture = open(path)?;
         let reading = capture.read().map_err(|error| explained(&error))?;
         Ok(Self {
             name: path.display().to_string(),
@@ -61,7 +61,12 @@ impl Recorded {
     }
 }
 
-fn explained(error: &CaptureError) -> anyhow::Error {
+/// Opens the directory that a command was given.
+pub(super) fn open(path: &Path) -> anyhow::Result<Capture> {
+    Capture::open(path).map_err(|error| explained(&error))
+}
+
+pub(super) fn explained(error: &CaptureError) -> anyhow::Error {
     match error {
         CaptureError::Io { .. } | CaptureError::NotACapture { .. } => {
             anyhow!("{error}; a capture is the directory that kingtide-proxy records into")

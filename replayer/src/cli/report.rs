@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::{Exit, print_result};
 use crate::report::{self, Report, html, terminal};
+use crate::sessions::Rules;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -35,7 +36,9 @@ pub struct ReportArgs {
 }
 
 pub fn run(args: &ReportArgs) -> anyhow::Result<Exit> {
-    let capture = args.capture.as_deref().map(super::inspect::summary_of).transpose()?;
+    let rules = Rules::default();
+    let summary_of = |capture| super::inspect::summary_of(capture, &rules);
+    let capture = args.capture.as_deref().map(summary_of).transpose()?;
     let runs = args.runs.iter().map(|path| report::read_run(path)).collect::<Result<_, _>>()?;
     let report = Report { capture, runs };
     if let Some(path) = &args.json {
