@@ -1,5 +1,6 @@
 //! `kingtide inspect`: what a capture holds.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -7,7 +8,6 @@ use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use kingtide_common::capture::Capture;
 use kingtide_common::units::Span;
-use rustc_hash::FxHashSet;
 
 use super::capture::{explained, open};
 use super::{Exit, print_result};
@@ -117,7 +117,7 @@ fn found<'a>(groups: &'a [Group], wanted: &str) -> anyhow::Result<&'a Group> {
 
 fn one_exchange(path: &Path, id: u64) -> anyhow::Result<String> {
     let capture = open(path)?;
-    if let Some(exchange) = exchanges(&capture, &FxHashSet::from_iter([id]))?.first() {
+    if let Some(exchange) = exchanges(&capture, &BTreeSet::from([id]))?.first() {
         return Ok(waterfall::exchange(exchange));
     }
     let Groups { groups, .. } =
@@ -133,7 +133,7 @@ fn one_exchange(path: &Path, id: u64) -> anyhow::Result<String> {
 
 fn exchanges(
     capture: &Capture,
-    ids: &FxHashSet<u64>,
+    ids: &BTreeSet<u64>,
 ) -> anyhow::Result<Vec<kingtide_common::exchange::Exchange>> {
     inspect::exchanges(capture, ids).map_err(|error| explained(&error))
 }

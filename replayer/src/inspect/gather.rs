@@ -8,7 +8,7 @@ use arrow_array::types::UInt64Type;
 use kingtide_common::capture::{Batch, Capture, CaptureError, Damage, Manifest, Projection};
 use kingtide_common::exchange::{Exchange, Record};
 use kingtide_common::ledger::Ledger;
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 use super::tally::{self, Tally};
 use crate::columns;
@@ -50,7 +50,7 @@ pub fn gather(capture: &Capture, rules: &Rules) -> Result<Gathered, CaptureError
 }
 
 /// The exchanges with these ids, in the order in which they were finished.
-pub fn exchanges(capture: &Capture, wanted: &FxHashSet<u64>) -> Result<Vec<Exchange>, CaptureError> {
+pub fn exchanges(capture: &Capture, wanted: &BTreeSet<u64>) -> Result<Vec<Exchange>, CaptureError> {
     let mut found = Vec::new();
     capture.map_batches(
         Projection::All,

@@ -56,7 +56,7 @@ pub struct Arrivals {
 
 impl SessionShape {
     pub(super) fn of(groups: &[Group]) -> Self {
-        let silences = || groups.iter().flat_map(|group| group.silences_ns());
+        let silences = || groups.iter().flat_map(Group::silences_ns);
         let think_us: Vec<u64> = silences().filter_map(|ns| u64::try_from(ns / 1000).ok()).collect();
         let think_ms: Vec<u64> = think_us.iter().map(|us| us / 1000).collect();
         let duration_us = |group: &Group| (group.end_ns() - group.start_ns()).unsigned_abs() / 1000;

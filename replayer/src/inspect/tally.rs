@@ -195,16 +195,16 @@ impl Routes {
     fn at(&mut self, method: &str, target: &str) -> &mut RouteTally {
         self.name.clear();
         route::write_template(method, target, &mut self.name);
-        let place = match self.places.get(&self.name) {
-            Some(place) => *place,
-            None => {
-                let place = self.tallies.len();
-                self.tallies.push((self.name.clone(), RouteTally::default()));
-                self.places.insert(self.name.clone(), place);
-                place
-            }
-        };
+        let known = self.places.get(&self.name).copied();
+        let place = known.unwrap_or_else(|| self.add());
         &mut self.tallies[place].1
+    }
+
+    fn add(&mut self) -> usize {
+        let place = self.tallies.len();
+        self.tallies.push((self.name.clone(), RouteTally::default()));
+        self.places.insert(self.name.clone(), place);
+        place
     }
 }
 

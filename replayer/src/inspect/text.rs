@@ -125,7 +125,7 @@ fn sessions(summary: &Summary) -> String {
     let gap = &summary.idle_gap;
     format!(
         "{}  at most {} at a time · {} began before the answer to an earlier one\n  \
-         a silence of {} begins a new session ({})\n",
+         a silence of {} begins a new session\n  ({})\n",
         table.render(2),
         count(shape.at_once_max),
         counted(shape.overlapping, "request"),

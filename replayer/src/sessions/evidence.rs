@@ -113,7 +113,9 @@ impl Evidence {
             logins: u16::try_from(shown.logins.len()).unwrap_or(u16::MAX),
             is_complete: shown.is_complete,
         });
-        lists.into_iter().for_each(|list| self.prints.extend(list));
+        for list in lists {
+            self.prints.extend(list);
+        }
         self.logins.extend(shown.logins.iter().take(usize::from(u16::MAX)));
     }
 

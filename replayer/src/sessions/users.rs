@@ -77,11 +77,11 @@ pub(super) fn by_user(exchanges: Vec<Exchange>, rules: &Rules) -> Vec<User> {
     let ids_of = |rows: &[Row]| Ok::<_, Infallible>(rows.iter().map(ids).collect());
     let Ok(Groups { groups, .. }) = group(Evidence::of(&exchanges), rules, ids_of);
     let mut exchanges: Vec<Option<Exchange>> = exchanges.into_iter().map(Some).collect();
-    let mut user = |Group { key, rows, .. }: Group| {
+    let user = |Group { key, rows, .. }: Group| {
         let exchanges = rows.iter().filter_map(|row| exchanges[row.origin as usize].take());
         User { key, exchanges: exchanges.collect() }
     };
-    groups.into_iter().map(|group| user(group)).collect()
+    groups.into_iter().map(user).collect()
 }
 
 /// Splits a capture by user.
