@@ -55,7 +55,7 @@ fn one_exchange(bencher: Bencher<'_, '_>, which: &str) {
 fn parts() -> (Describer, Bounds) {
     let redactor = Redactor::new(Rules::built_in(), Privacy::Default, Fingerprinter::with_key([3; 32]));
     let (budget, hasher) = (Budget::new(1 << 30), redactor.hasher());
-    let bounds = Bounds { body_bytes_max: 64 << 10, hash_bytes_max: 4 << 10, budget, hasher };
+    let bounds = Bounds { body_bytes_max: 64 << 10, hash_bytes_max: 4 << 10, budget, hasher: hasher.into() };
     (Describer { redactor, body_bytes_max: 64 << 10 }, bounds)
 }
 

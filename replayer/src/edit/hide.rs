@@ -63,19 +63,13 @@ impl Hiding {
         }
     }
 
-    /// A gap names users whose sessions are cut; `ids_from` is taken from their connections, as from those of
-    /// exchanges.
+    /// A gap names users as the exchanges do: by what fingerprints become, and by connections as of their start.
     pub(super) fn apply_to_gap(&self, gap: &mut Gap, ids_from: u64) {
-        for user in &mut gap.cut {
-            match user {
-                CutUser::Connection(number) => *number = number.saturating_sub(ids_from),
-                CutUser::Credential(print) => {
-                    if let Some(key) = &self.rekeying {
-                        *print = rekeyed(key, *print);
-                    }
-                }
-            }
-        }
+        gap.cut.iter_mut().for_each(|user| match (user, &self.rekeying) {
+            (CutUser::Connection(number), _) => *number = number.saturating_sub(ids_from),
+            (CutUser::Credential(print), Some(key)) => *print = rekeyed(key, *print),
+            (CutUser::Credential(_), None) => {}
+        });
     }
 
     /// The privacy of a start that had `before`.
@@ -218,6 +212,20 @@ mod tests {
         assert!(!format!("{exchange:?}").contains("North"), "{exchange:?}");
         assert_eq!(exchange.request_header("authorization"), login().0.request_header("authorization"));
         assert_eq!(exchange.request_header("accept"), Some("*/*"));
+    }
+
+    #[test]
+    fn a_gap_names_a_cut_user_as_its_exchanges_do() {
+        let hiding = Hiding::default().rekey().unwrap();
+        let print = Fingerprint { hash: 7, bytes: 9 };
+        let mut exchange = Exchange { target: format!("/{print}"), ..Exchange::default() };
+        let cut = vec![CutUser::Credential(print), CutUser::Connection(1003)];
+        let mut gap = Gap { cut, ..Gap::default() };
+        hiding.apply(&mut exchange);
+        hiding.apply_to_gap(&mut gap, 1000);
+        let [CutUser::Credential(after), CutUser::Connection(3)] = gap.cut[..] else { panic!("{gap:?}") };
+        assert_ne!(after, print);
+        assert_eq!(exchange.target, format!("/{after}"));
     }
 
     #[test]

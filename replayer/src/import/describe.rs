@@ -192,7 +192,8 @@ fn boundary_bytes(content_type: &str) -> Option<usize> {
 /// A body of which only the size is known: one that would have been looked into says so.
 fn missing(content_type: Option<&str>) -> Body {
     let essence = essence(content_type.unwrap_or_default());
-    let is_text = essence == "application/json" || essence.ends_with("+json");
+    let is_text = matches!(essence.as_str(), "application/json" | "text/html" | "application/xhtml+xml")
+        || essence.ends_with("+json");
     let is_form = essence == "application/x-www-form-urlencoded" || essence == "multipart/form-data";
     if is_text || is_form { Body::Unread(NOT_HELD.to_owned()) } else { Body::Opaque }
 }

@@ -2,8 +2,9 @@
 //!
 //! An orphan's requests carry a credential that no captured response gave. With a rule the requests that give one
 //! (mostly the login) are put before them, as another session of the capture has them; what the orphan lacks is then
-//! bound to their answers, where sessions that do have their login bind the same place of the same route, or else the
-//! same place of any.
+//! bound to their answers: as that session binds the same place of the same route, else as any other does, else as the
+//! same place of any route is bound. The session that shows most is taken, so that ids that belong together (an
+//! assignment and its activity) come from one user.
 
 use std::collections::{HashMap, HashSet};
 
@@ -82,11 +83,17 @@ pub(super) fn repair(sessions: Vec<Session>, given: &Given) -> (Vec<Session>, Re
 
 fn prepend(mut sessions: Vec<Session>, routes: &[RoutePattern], given: &Given) -> (Vec<Session>, Repairs) {
     let mut repairs = Repairs::default();
-    let Some(prelude) = sessions.iter().find_map(|session| Prelude::of(session, routes)) else {
+    let preludes = sessions.iter().filter_map(|session| {
+        let prelude = Prelude::of(session, routes)?;
+        Some((Known::of_donor(session, &prelude.chosen), prelude))
+    });
+    // Of equal ones `rev` makes the earliest count.
+    let donor = preludes.collect::<Vec<_>>().into_iter().rev().max_by_key(|(known, _)| known.exact.len());
+    let Some((mut known, prelude)) = donor else {
         repairs.without_donor = sessions.iter().any(|session| session.orphan);
         return (sessions, repairs);
     };
-    let known = Known::of(&sessions, routes);
+    known.add_others(&sessions, routes);
     for session in sessions.iter_mut().filter(|session| session.orphan) {
         prelude.put_before(session, &known);
         session.orphan =
@@ -98,6 +105,8 @@ fn prepend(mut sessions: Vec<Session>, routes: &[RoutePattern], given: &Given) -
 
 /// The requests that are put before an orphan's.
 struct Prelude {
+    /// What they are in the session that they are taken from.
+    chosen: Vec<usize>,
     steps: Vec<Step>,
     /// From its first request to the orphan's first.
     lead_us: u64,
@@ -120,7 +129,8 @@ impl Prelude {
         let think_us = session.steps.get(last + 1).map_or(LEAD_US, |next| next.offset_us - last_us);
         let base_us = session.steps[first].offset_us;
         let steps = chosen.iter().map(|&at| Self::step(&session.steps[at], base_us, &chosen)).collect();
-        Some(Self { steps, lead_us: last_us - base_us + think_us.clamp(1, LEAD_US_MAX) })
+        let lead_us = last_us - base_us + think_us.clamp(1, LEAD_US_MAX);
+        Some(Self { chosen, steps, lead_us })
     }
 
     fn step(step: &Step, base_us: u64, chosen: &[usize]) -> Step {
@@ -158,22 +168,39 @@ struct Known {
 }
 
 impl Known {
-    fn of(sessions: &[Session], routes: &[RoutePattern]) -> Self {
+    /// By the requests of the donor that need nothing but the prelude: what these take together belongs together.
+    fn of_donor(session: &Session, chosen: &[usize]) -> Self {
         let mut known = Self { exact: HashMap::new(), by_place: HashMap::new() };
-        for session in sessions {
-            for (step, hole) in
-                session.steps.iter().flat_map(|step| step.holes.iter().map(move |hole| (step, hole)))
-            {
-                let Source::Response { step: source, from } = &hole.source else { continue };
-                let given_by = template(&session.steps[*source]);
-                if let Some(at) = routes.iter().position(|route| route.matches(&given_by)) {
-                    let key = key(step, hole);
-                    known.by_place.entry(key.1.clone()).or_insert_with(|| (at, from.clone()));
-                    known.exact.entry(key).or_insert_with(|| (at, from.clone()));
+        let position = |step: &usize| chosen.iter().position(|at| at == step);
+        for step in session.steps.iter().filter(|step| step.waits_for().all(|step| position(&step).is_some()))
+        {
+            for (hole, source, from) in responses(step) {
+                if let Some(at) = position(&source) {
+                    known.add(key(step, hole), at, from);
                 }
             }
         }
         known
+    }
+
+    /// What the donor does not show, others may.
+    fn add_others(&mut self, sessions: &[Session], routes: &[RoutePattern]) {
+        for session in sessions {
+            for step in &session.steps {
+                for (hole, source, from) in responses(step) {
+                    let given_by = template(&session.steps[source]);
+                    if let Some(at) = routes.iter().position(|route| route.matches(&given_by)) {
+                        self.add(key(step, hole), at, from);
+                    }
+                }
+            }
+        }
+    }
+
+    /// What is known already stays.
+    fn add(&mut self, key: (String, String), at: usize, from: &ResponsePlace) {
+        self.by_place.entry(key.1.clone()).or_insert_with(|| (at, from.clone()));
+        self.exact.entry(key).or_insert_with(|| (at, from.clone()));
     }
 
     /// Fills what a step of an orphan lacks; its own sources are `shift` steps later now.
@@ -197,6 +224,14 @@ impl Known {
     fn source(&self, key: &(String, String)) -> Option<(usize, ResponsePlace)> {
         self.exact.get(key).or_else(|| self.by_place.get(&key.1)).cloned()
     }
+}
+
+/// The holes that responses fill, with their step and place.
+fn responses(step: &Step) -> impl Iterator<Item = (&Hole, usize, &ResponsePlace)> {
+    step.holes.iter().filter_map(|hole| match &hole.source {
+        Source::Response { step, from } => Some((hole, *step, from)),
+        _ => None,
+    })
 }
 
 fn template(step: &Step) -> String {

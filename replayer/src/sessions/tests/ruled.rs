@@ -165,6 +165,36 @@ fn more_than_the_login_can_be_put_before_an_orphan() {
     assert_eq!(sources(upload), bound(&expected));
 }
 
+/// The first user takes the second of two lists and uploads nothing, the next the first and uploads to it.
+#[test]
+fn what_is_put_before_an_orphan_belongs_together() {
+    let lists = format!(r#"{{"lists":[{{"id":"{UUID}"}},{{"id":"{OTHER_UUID}"}}]}}"#);
+    let user = |name: &str, at_s: f64, connection: u64, list: &str| {
+        let token = format!("token of {name}");
+        let item = format!("{}{name}", &UUID[..35]);
+        let items =
+            get(&format!("/lists/{list}/items")).answers(&format!(r#"{{"items":[{{"id":"{item}"}}]}}"#));
+        let upload = post("/upload").upload(&[("list_id", list), ("item_id", &item)], 1000);
+        let open = get("/lists").answers(&lists);
+        let later = [open, items, upload].into_iter().zip([1.0, 2.0, 3.0]);
+        let later = later.map(|(scene, after_s)| scene.bearer(&token).at_s(at_s + after_s));
+        let all: Vec<Scene> = std::iter::once(login(name, at_s, &token)).chain(later).collect();
+        all.into_iter().map(|scene| scene.on(connection)).collect::<Vec<Scene>>()
+    };
+    let mut scenes = user("1", 0.0, 1, OTHER_UUID);
+    scenes.pop();
+    scenes.extend(user("2", 20.0, 2, UUID));
+    scenes.extend(user("3", 40.0, 3, OTHER_UUID).split_off(3));
+    let rule = "[orphans]\naction = \"login\"\nprepend = [\"POST /api/auth/login\", \"GET /lists\", \
+                \"GET /lists/{id}/items\"]";
+    let sessions = ruled(scenes, rule);
+    let steps = &sessions.sessions[2].steps;
+    let (list, item) = (from_json(1, "/lists/0/id"), from_json(2, "/items/0/id"));
+    let token = ("header Authorization", from_json(0, "/access_token"));
+    assert_eq!(sources(&steps[2]), bound(&[("path after lists", list.clone()), token.clone()]));
+    assert_eq!(sources(&steps[3]), bound(&[token, ("part list_id", list), ("part item_id", item)]));
+}
+
 #[test]
 fn a_uuid_that_others_were_given_is_no_invention_of_an_orphan() {
     let open: Vec<String> = grouped(cut()).unresolved.into_iter().map(|open| open.place).collect();
