@@ -2,7 +2,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-slow full-disk deny setup clean-demo
+.PHONY: help demo test fuzz lint bench bench-slow full-disk deny setup clean-demo
 MAKEFLAGS += --no-print-directory
 
 # Where rustup puts cargo, for shells that have not been started anew since.
@@ -27,6 +27,7 @@ test: ## Everything CI checks: format, lints, documentation tests, all tests
 	$(call stage,format,cargo fmt --all --check)
 	$(call stage,lints,cargo clippy --locked --workspace --all-targets -- -D warnings)
 	$(call stage,documentation tests,cargo test --locked --workspace --doc)
+	$(call stage,fuzz,bash fuzz/run.sh 10)
 	@# Last, so that the runner's own count is the last line.
 	@if cargo nextest --version >/dev/null 2>&1; then \
 	  printf '\n== tests: cargo nextest run --locked --workspace\n'; \
@@ -38,6 +39,10 @@ test: ## Everything CI checks: format, lints, documentation tests, all tests
 	    /^test result:/ { passed += $$4; failed += $$6 } \
 	    END { printf "%d passed, %d failed\n", passed, failed }'; \
 	fi
+
+fuzz: ## Every parser of foreign bytes against made-up input, a minute each (FUZZ_SECONDS=600 for longer)
+	$(call stage,setup,bash deploy/setup.sh test)
+	$(call stage,fuzz,bash fuzz/run.sh $(or $(FUZZ_SECONDS),60))
 
 lint: ## Format check and lints only
 	$(call stage,format,cargo fmt --all --check)

@@ -26,6 +26,7 @@ need() {
 }
 
 compiles_c() { have cc && printf '#include <stdlib.h>\nint main(void) { return EXIT_SUCCESS; }\n' | cc -x c -o /dev/null - 2>/dev/null; }
+compiles_cxx() { have c++ && printf '#include <vector>\nint main() { return 0; }\n' | c++ -x c++ -o /dev/null - 2>/dev/null; }
 has_make() { have make; }
 has_curl() { have curl; }
 has_postgres() { have postgres || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null; }
@@ -43,6 +44,7 @@ build_packages() {
 
 test_packages() {
   build_packages
+  need 'C++ compiler: libFuzzer, which the fuzz targets are linked with' compiles_cxx g++
   need 'server binaries; tests start servers of their own on free ports' has_postgres postgresql
   need 'makes the certificates of the TLS tests' has_openssl openssl
   need 'the differential tests run it beside the proxy' has_nginx nginx-light
