@@ -24,6 +24,7 @@ mod stages;
 pub mod synthesised;
 pub mod text;
 mod uploads;
+pub mod waterfall;
 
 pub use distribution::{Sizes, StageTimes};
 pub use limits::{Judged, LimitSummary};

@@ -26,7 +26,7 @@ pub(super) struct Recorded {
 
 impl Recorded {
     pub(super) fn read(path: &Path, rules: &Rules) -> anyhow::Result<Self> {
-        let capture = Capture::open(path).map_err(|error| explained(&error))?;
+        let capture = open(path)?;
         let reading = capture.read().map_err(|error| explained(&error))?;
         Ok(Self {
             name: path.display().to_string(),
@@ -96,6 +96,11 @@ impl RulesArgs {
             |file: &PathBuf| Rules::read(file).map_err(|error| anyhow!("--rules: {}", error.in_one_line()));
         Ok(self.file.as_ref().map(read).transpose()?.unwrap_or_default())
     }
+}
+
+/// Opens the directory that a command was given.
+pub(super) fn open(path: &Path) -> anyhow::Result<Capture> {
+    Capture::open(path).map_err(|error| explained(&error))
 }
 
 /// The error with what a user can do about it.

@@ -1,6 +1,7 @@
 //! `kingtide inspect`: what a capture holds.
 
 mod audit;
+mod one;
 
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,8 @@ Examples:
   kingtide inspect captures/monday                                   for people
   kingtide inspect captures/monday --json | jq .upload_bytes         for scripts (schema: schemas/inspect.json)
   kingtide inspect captures/monday --json | jq -e '.damage == []'    fails when the capture is damaged
+  kingtide inspect captures/monday --session 1                       the first session, request by request
+  kingtide inspect captures/monday --exchange 4711                   one request: stages, headers, upload curve
   kingtide inspect captures/monday --audit                           lists what it holds; fails on a secret
 
 Exit status of --audit: 0 no secret, 1 a secret was found, 3 none was found and the capture is damaged.
@@ -30,8 +33,14 @@ pub struct InspectArgs {
     #[command(flatten)]
     rules: RulesArgs,
     /// JSON on stdout instead of text.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["session", "exchange"])]
     json: bool,
+    /// One session: its number in the order of their starts, from 1, or the beginning of its key.
+    #[arg(long, value_name = "N|KEY", conflicts_with_all = ["exchange", "audit"])]
+    session: Option<String>,
+    /// One exchange by its id; `--session` shows ids.
+    #[arg(long, value_name = "ID", conflicts_with = "audit")]
+    exchange: Option<u64>,
     /// List what kinds of values the capture holds, and fail when a secret is among them.
     #[arg(long)]
     audit: bool,
@@ -47,11 +56,18 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<Exit> {
     let rules = args.rules.read()?;
     // A summary tells what was recorded, not what a replay would add to it.
     let rules = Rules { given: rules.given.without_repairs(), ..rules };
-    let summary = summary_of(&args.capture, &rules)?;
-    let result =
-        if args.json { serde_json::to_string_pretty(&summary)? + "\n" } else { text::render(&summary) };
+    let result = match (&args.session, args.exchange) {
+        (Some(wanted), _) => one::session(&args.capture, wanted, &rules)?,
+        (None, Some(id)) => one::exchange(&args.capture, id)?,
+        (None, None) => whole(args, &rules)?,
+    };
     print_result(&result)?;
     Ok(Exit::Held)
+}
+
+fn whole(args: &InspectArgs, rules: &Rules) -> anyhow::Result<String> {
+    let summary = summary_of(&args.capture, rules)?;
+    Ok(if args.json { serde_json::to_string_pretty(&summary)? + "\n" } else { text::render(&summary) })
 }
 
 /// Reads a capture and sums it up.

@@ -290,3 +290,11 @@ fn recorded_share(ledger: &Ledger) -> String {
     let recorded = ledger.recorded as f64 / ledger.accepted as f64;
     if ledger.accepted == 0 { String::new() } else { format!(" ({})", share(recorded)) }
 }
+
+/// A column a count, in eighths of the highest; what is not 0 shows.
+pub fn sparkline(counts: &[u64]) -> String {
+    const EIGHTHS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let highest = u128::from(counts.iter().max().copied().unwrap_or_default().max(1));
+    let eighths = |count: u64| usize::try_from((u128::from(count) * 8).div_ceil(highest)).unwrap_or(8);
+    counts.iter().map(|count| EIGHTHS[eighths(*count)]).collect::<String>()
+}

@@ -78,3 +78,37 @@ fn a_capture_cut_by_kill_9_is_inspected_and_planned_up_to_the_tear() {
     assert_eq!((&plan["requests_planned"], &plan["unresolved"]), (&Value::from(52), &Value::from(0)));
     assert!(said.contains("the capture is damaged") && said.contains("torn tail"), "{said}");
 }
+
+fn one(arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kingtide"));
+    let output = command.arg("inspect").arg(golden("classroom-12")).args(arguments).output().unwrap();
+    (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+}
+
+#[test]
+fn one_session_and_one_exchange_of_it_can_be_looked_at() {
+    let (code, session) = one(&["--session", "1"]);
+    assert_eq!(code, Some(0), "{session}");
+    let requests: Vec<&str> = session.lines().filter(|line| line.contains("/api/")).collect();
+    assert!(requests[0].contains("POST /api/auth/login"), "{session}");
+    let key = session.lines().next().unwrap().strip_prefix("session ").unwrap();
+    assert_eq!(one(&["--session", key]), (Some(0), session.clone()));
+    let (code, login) = one(&["--exchange", "1"]);
+    assert_eq!(code, Some(0), "{login}");
+    assert!(login.starts_with("exchange 1: POST /api/auth/login"), "{login}");
+    assert!(login.contains("Stages") && login.contains("JSON"), "{login}");
+}
+
+#[test]
+fn a_session_or_exchange_that_is_not_there_is_answered_with_what_is() {
+    for (arguments, remedy) in [
+        (["--session", "13"], "the capture has sessions 1 to 12"),
+        (["--session", "0"], "the capture has sessions 1 to 12"),
+        (["--session", "nobody"], "no session has a key that begins so"),
+        (["--exchange", "999"], "the nearest id is "),
+    ] {
+        let (code, said) = one(&arguments);
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains(remedy), "{said}");
+    }
+}

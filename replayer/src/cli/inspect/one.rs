@@ -1,0 +1,69 @@
+//! `kingtide inspect --session` and `--exchange`: one of the many.
+
+use std::path::Path;
+
+use anyhow::{anyhow, bail};
+use kingtide_common::capture::CaptureError;
+use kingtide_common::exchange::{Exchange, Record};
+
+use crate::cli::capture::{Recorded, explained, open};
+use crate::inspect::waterfall;
+use crate::report::format::counted;
+use crate::sessions::{Rules, Session};
+
+pub(super) fn session(path: &Path, wanted: &str, rules: &Rules) -> anyhow::Result<String> {
+    let recorded = Recorded::read(path, rules)?;
+    let Session { key, orphan, steps, .. } = found(&recorded.sessions.sessions, wanted)?;
+    let exchanges: Vec<Exchange> = steps.iter().map(|step| step.exchange.clone()).collect();
+    Ok(waterfall::session(key, *orphan, &exchanges))
+}
+
+/// A user whose exchanges an idle gap parts has several sessions of one key.
+fn found<'a>(sessions: &'a [Session], wanted: &str) -> anyhow::Result<&'a Session> {
+    let Some(first) = sessions.first() else {
+        bail!("--session {wanted}: the capture holds no exchange");
+    };
+    if let Ok(number) = wanted.parse::<usize>() {
+        let place = number.checked_sub(1).and_then(|place| sessions.get(place));
+        return place
+            .ok_or_else(|| anyhow!("--session {wanted}: the capture has sessions 1 to {}", sessions.len()));
+    }
+    let of_key: Vec<usize> =
+        (0..sessions.len()).filter(|place| sessions[*place].key.starts_with(wanted)).collect();
+    match of_key[..] {
+        [one] => Ok(&sessions[one]),
+        [] => bail!(
+            "--session {wanted}: no session has a key that begins so; the first one's is `{}`, numbers go from 1 to {}",
+            first.key,
+            sessions.len()
+        ),
+        _ => {
+            let numbers: Vec<String> = of_key.iter().take(10).map(|place| (place + 1).to_string()).collect();
+            bail!(
+                "--session {wanted}: {} have a key that begins so; choose by number: {}",
+                counted(of_key.len() as u64, "session"),
+                numbers.join(", ")
+            )
+        }
+    }
+}
+
+/// Goes through the capture without holding it.
+pub(super) fn exchange(path: &Path, id: u64) -> anyhow::Result<String> {
+    let (mut wanted, mut nearest) = (None, None::<u64>);
+    let read = open(path)?.for_each_record(|record| -> Result<(), CaptureError> {
+        if let Record::Exchange(exchange) = record {
+            let is_nearer = nearest.is_none_or(|nearest| exchange.id.abs_diff(id) < nearest.abs_diff(id));
+            nearest = if is_nearer { Some(exchange.id) } else { nearest };
+            wanted = if exchange.id == id { Some(exchange) } else { wanted.take() };
+        }
+        Ok(())
+    });
+    read.map_err(|error| explained(&error))?;
+    let name = path.display();
+    match (wanted, nearest) {
+        (Some(exchange), _) => Ok(waterfall::exchange(&exchange)),
+        (None, Some(nearest)) => bail!("{name}: --exchange {id}: there is none; the nearest id is {nearest}"),
+        (None, None) => bail!("{name}: --exchange {id}: the capture holds no exchange"),
+    }
+}
