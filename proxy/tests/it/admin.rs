@@ -101,6 +101,8 @@ fn metrics_tell_limits_enforced_and_shadowed_apart() {
     let mut client = Client::connect(proxy.address);
     let upload = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n01234567890";
     assert_eq!([(); 3].map(|()| status(&client.ask(upload).0)), [200, 200, 503]);
+    // An exchange is over, and counted, a little after its client has the answer.
+    proxy.exchanges_once_there_are(3);
     let (_, metrics) = ask(&proxy, "GET /metrics", "");
     let count = |what: &str, limit: &str| {
         sample(&metrics, &format!("kingtide_limit_{what}_total{{route=\"all\",limit=\"{limit}\"}}"))
