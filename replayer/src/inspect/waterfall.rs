@@ -100,15 +100,13 @@ pub fn exchange(one: &Exchange) -> String {
 fn head(one: &Exchange) -> String {
     let started = super::rfc3339(one.started_ns).unwrap_or_else(|| UNKNOWN.to_owned());
     let status = one.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
-    let word = |value: serde_json::Result<serde_json::Value>| {
-        value.ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default().replace('_', " ")
-    };
+    let spaced = |word: &str| word.replace('_', " ");
     let mut text = format!("exchange {}: {} {}\n", one.id, one.method, one.target);
     let _ = writeln!(
         text,
         "  {status} · answered by {} · ended {}{}",
-        word(serde_json::to_value(one.answered_by)),
-        word(serde_json::to_value(one.ending)),
+        spaced(one.answered_by.word()),
+        spaced(one.ending.word()),
         one.end.as_deref().filter(|end| *end != "--").map_or_else(String::new, |end| format!(" ({end})"))
     );
     let _ = writeln!(
