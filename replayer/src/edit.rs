@@ -2,7 +2,7 @@
 //!
 //! Streams: a source is read once to choose ([`choose`]) and once to copy; only to tell which exchanges are one
 //! user's must their texts be in memory, as for a replay. The result is a capture like any other, in a
-//! directory that is there whole or not at all ([`place`]). Invariants:
+//! directory that is there whole or not at all ([`crate::destination`]). Invariants:
 //!
 //! - Every start of every source is a start of the result: ids stay as they were within it, and fingerprints of
 //!   different starts were never comparable.
@@ -10,7 +10,7 @@
 //! - The ledger of each start adds up ([`ledger`]): what an edit leaves out is `filtered` or `sampled_out`.
 //! - The manifest says what was done and to what.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kingtide_common::capture::{
@@ -20,13 +20,13 @@ use kingtide_common::exchange::Record;
 use kingtide_common::ledger::Ledger;
 use serde::Serialize;
 
+use crate::destination::{Allowed, Destination, DestinationError};
 use crate::rows::{self, Row};
 
 mod choose;
 mod hide;
 mod ledger;
 mod origin;
-mod place;
 mod shift;
 
 pub use choose::{Choice, Crossing, Fate, Picking};
@@ -35,7 +35,6 @@ pub use origin::digest;
 pub use shift::{Align, shifts_ns};
 
 use ledger::Tally;
-use place::Place;
 
 const PROGRAM: &str = concat!("kingtide ", env!("CARGO_PKG_VERSION"));
 
@@ -65,10 +64,8 @@ pub struct Edits {
 /// Why there is no result.
 #[derive(Debug, thiserror::Error)]
 pub enum EditError {
-    #[error("--out {0} is there already; name a directory that is not there")]
-    Exists(PathBuf),
-    #[error("--out {path}: {source}")]
-    Place { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Destination(#[from] DestinationError),
     #[error("nothing is left: none of the {exchanges} exchanges is what was asked for")]
     Nothing { exchanges: u64 },
     #[error(transparent)]
@@ -109,16 +106,16 @@ pub fn edit(
     out: &Path,
     progress: impl Fn(u64),
 ) -> Result<Summary, EditError> {
-    let place = Place::take(out)?;
+    let destination = Destination::prepare(out, Allowed::Nothing)?;
     let mut summary = Summary { out: out.display().to_string(), ..Summary::default() };
     for source in sources {
-        let copied = copy(source, edits, place.directory(), &mut summary, &progress)?;
+        let copied = copy(source, edits, destination.path(), &mut summary, &progress)?;
         summary.sources.push(copied);
     }
     if summary.exchanges == 0 {
         return Err(EditError::Nothing { exchanges: summary.read() });
     }
-    place.commit()?;
+    destination.keep()?;
     Ok(summary)
 }
 

@@ -23,7 +23,6 @@ use kingtide_common::redact::{Privacy, Redactor, Rules};
 
 mod connections;
 mod describe;
-pub mod destination;
 pub mod foreign;
 pub mod goreplay;
 pub mod har;

@@ -8,6 +8,7 @@
 
 pub mod audit;
 pub mod cli;
+pub mod destination;
 pub mod drive;
 pub mod edit;
 pub mod export;

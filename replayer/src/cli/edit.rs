@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use clap::Args;
 use kingtide_common::capture::Capture;
 use kingtide_common::redact::{Privacy, Rules};
@@ -16,6 +16,7 @@ use super::capture::explained;
 use super::selection::{SelectionArgs, exchanges, first_ns};
 use super::share::Share;
 use super::{Exit, print_result};
+use crate::destination::{self, Allowed};
 use crate::edit::{
     Align, Choice, Crossing, EditError, Edits, Hiding, Picking, Source, digest, edit, shifts_ns,
 };
@@ -98,7 +99,7 @@ enum Shift {
 
 pub fn run(args: &EditArgs) -> anyhow::Result<Exit> {
     // The cheapest mistake to find is found first.
-    ensure!(std::fs::symlink_metadata(&args.out).is_err(), EditError::Exists(args.out.clone()));
+    destination::check(&args.out, Allowed::Nothing)?;
     let edits = args.edits()?;
     let sources = args.sources()?;
     let progress = show::Progress::begin();

@@ -10,7 +10,7 @@ use kingtide_common::redact::{Privacy, Rules};
 use kingtide_common::units::ByteSize;
 
 use super::{Exit, print_result};
-use crate::import::destination::Destination;
+use crate::destination::{Allowed, Destination};
 use crate::import::nginx::{LineFormat, LogFormat};
 use crate::import::summary::Summary;
 use crate::import::{Import, ImportError, Options, Sink, Source, UploadRule, goreplay, har, input, nginx};
@@ -146,7 +146,8 @@ fn import(
 ) -> anyhow::Result<Exit> {
     check_files(&args.files)?;
     let (rules, config_digest) = rules(args.redaction.as_deref())?;
-    let destination = Destination::prepare(&args.out, args.force)?;
+    let destination =
+        Destination::prepare(&args.out, if args.force { Allowed::Capture } else { Allowed::EmptyDirectory })?;
     let options = options(format, args, config_digest);
     let import = Import::begin(destination.path(), options, rules)?;
     let mut summary = read_all(import, args, &read)?;

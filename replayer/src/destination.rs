@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 /// Why a capture cannot be made at a place.
 #[derive(Debug, thiserror::Error)]
 pub enum DestinationError {
+    #[error("{} is there already; give another --out, a directory that is not there", .0.display())]
+    Taken(PathBuf),
     #[error("{} is there already and not empty; give another --out, or --force to replace the capture", .0.display())]
     Occupied(PathBuf),
     #[error("{} holds no capture, so --force does not replace it; give another --out", .0.display())]
@@ -17,25 +19,36 @@ pub enum DestinationError {
     Io { path: PathBuf, source: io::Error },
 }
 
+/// What may be at the place before, and is replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Allowed {
+    Nothing,
+    EmptyDirectory,
+    Capture,
+}
+
+/// What a writer leaves behind for its lock alone.
+const LOCK: &str = "lock";
+
 /// A directory that takes its final name when it is complete, and is gone when it is not.
 #[derive(Debug)]
 pub struct Destination {
     place: PathBuf,
     beside: PathBuf,
+    allowed: Allowed,
     is_kept: bool,
 }
 
 impl Destination {
-    /// Checks the place and makes the directory beside it. A capture that is there is replaced with `force`
-    /// only.
-    pub fn prepare(place: &Path, force: bool) -> Result<Self, DestinationError> {
-        check(place, force)?;
+    /// Checks the place and makes the directory beside it.
+    pub fn prepare(place: &Path, allowed: Allowed) -> Result<Self, DestinationError> {
+        check(place, allowed)?;
         let name = place.file_name().ok_or_else(|| DestinationError::NoName(place.into()))?;
         let parent = parent(place);
         fs::create_dir_all(parent).map_err(failed(parent))?;
-        let beside = parent.join(format!(".{}.import-{}", name.to_string_lossy(), std::process::id()));
+        let beside = parent.join(format!(".{}.part-{}", name.to_string_lossy(), std::process::id()));
         fs::create_dir(&beside).map_err(failed(&beside))?;
-        Ok(Self { place: place.into(), beside, is_kept: false })
+        Ok(Self { place: place.into(), beside, allowed, is_kept: false })
     }
 
     /// Where to write.
@@ -43,8 +56,10 @@ impl Destination {
         &self.beside
     }
 
-    /// It is complete: gives it its name.
+    /// It is complete: gives it its name. What somebody else made there meanwhile stays theirs.
     pub fn keep(mut self) -> Result<(), DestinationError> {
+        check(&self.place, self.allowed)?;
+        let _ = fs::remove_file(self.beside.join(LOCK));
         let former = self.beside.with_extension("former");
         let replaced = match fs::rename(&self.place, &former) {
             Ok(()) => true,
@@ -74,17 +89,20 @@ impl Drop for Destination {
     }
 }
 
-fn check(place: &Path, force: bool) -> Result<(), DestinationError> {
-    let mut entries = match fs::read_dir(place) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(failed(place)(error)),
-    };
-    match (entries.next().is_some(), force) {
-        (false, _) => Ok(()),
-        (true, false) => Err(DestinationError::Occupied(place.into())),
-        (true, true) if place.join("manifest.json").is_file() => Ok(()),
-        (true, true) => Err(DestinationError::NoCapture(place.into())),
+/// Refuses a place where something is that may not be there.
+pub fn check(place: &Path, allowed: Allowed) -> Result<(), DestinationError> {
+    if fs::symlink_metadata(place).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        return Ok(());
+    }
+    if allowed == Allowed::Nothing {
+        return Err(DestinationError::Taken(place.into()));
+    }
+    let is_empty = fs::read_dir(place).map_err(failed(place))?.next().is_none();
+    match allowed {
+        _ if is_empty => Ok(()),
+        Allowed::Capture if place.join("manifest.json").is_file() => Ok(()),
+        Allowed::Capture => Err(DestinationError::NoCapture(place.into())),
+        Allowed::Nothing | Allowed::EmptyDirectory => Err(DestinationError::Occupied(place.into())),
     }
 }
 
@@ -109,7 +127,8 @@ mod tests {
     #[test]
     fn what_is_not_kept_leaves_nothing() {
         let directory = tempfile::tempdir().unwrap();
-        let destination = Destination::prepare(&directory.path().join("new/capture"), false).unwrap();
+        let destination =
+            Destination::prepare(&directory.path().join("new/capture"), Allowed::EmptyDirectory).unwrap();
         fs::write(destination.path().join("half"), "x").unwrap();
         drop(destination);
         assert_eq!(names(&directory.path().join("new")), Vec::<String>::new());
@@ -119,18 +138,36 @@ mod tests {
     fn only_a_capture_is_replaced_and_only_by_force() {
         let directory = tempfile::tempdir().unwrap();
         let place = directory.path().join("capture");
-        let write = |force| {
-            let destination = Destination::prepare(&place, force)?;
+        let write = |allowed| {
+            let destination = Destination::prepare(&place, allowed)?;
             fs::write(destination.path().join("manifest.json"), "{}").unwrap();
             destination.keep()
         };
         fs::create_dir(&place).unwrap();
-        write(false).expect("an empty directory is as good as none");
-        assert!(matches!(write(false), Err(DestinationError::Occupied(_))));
-        write(true).unwrap();
+        write(Allowed::EmptyDirectory).expect("an empty directory is as good as none");
+        assert!(matches!(write(Allowed::EmptyDirectory), Err(DestinationError::Occupied(_))));
+        write(Allowed::Capture).unwrap();
         fs::remove_file(place.join("manifest.json")).unwrap();
         fs::write(place.join("letter.txt"), "dear").unwrap();
-        assert!(matches!(write(true), Err(DestinationError::NoCapture(_))));
+        assert!(matches!(write(Allowed::Capture), Err(DestinationError::NoCapture(_))));
         assert_eq!(names(directory.path()), ["capture"]);
+    }
+
+    #[test]
+    fn a_place_where_nothing_may_be_is_refused_before_and_after() {
+        let directory = tempfile::tempdir().unwrap();
+        let error = Destination::prepare(directory.path(), Allowed::Nothing).unwrap_err().to_string();
+        assert!(error.contains("is there already"), "{error}");
+        let place = directory.path().join("out");
+        let destination = Destination::prepare(&place, Allowed::Nothing).unwrap();
+        fs::write(destination.path().join(LOCK), "").unwrap();
+        fs::create_dir(&place).unwrap();
+        assert!(matches!(destination.keep(), Err(DestinationError::Taken(_))));
+        assert_eq!(names(directory.path()), ["out"], "and nothing is left behind");
+        fs::remove_dir(&place).unwrap();
+        let destination = Destination::prepare(&place, Allowed::Nothing).unwrap();
+        fs::write(destination.path().join(LOCK), "").unwrap();
+        destination.keep().unwrap();
+        assert_eq!(names(&place), Vec::<String>::new(), "the lock is the writer's alone");
     }
 }
