@@ -1,6 +1,9 @@
 //! Writing live values into the holes of a captured text.
 
+use std::borrow::Cow;
+
 use kingtide_common::fingerprint::Fingerprint;
+use kingtide_common::redact::percent_decoded;
 
 use super::{Escape, Hole};
 
@@ -81,27 +84,8 @@ fn percent_encode(out: &mut String, value: &str) {
 
 /// The opposite of the percent encoding; what is no valid escape stays. `plus_is_space` for queries and forms.
 pub(super) fn percent_decode(text: &str, plus_is_space: bool) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        match (first, escaped_byte(after)) {
-            (b'%', Some(byte)) => {
-                bytes.push(byte);
-                rest = &after[2..];
-                continue;
-            }
-            (b'+', _) if plus_is_space => bytes.push(b' '),
-            _ => bytes.push(first),
-        }
-        rest = after;
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn escaped_byte(digits: &[u8]) -> Option<u8> {
-    let high = char::from(*digits.first()?).to_digit(16)?;
-    let low = char::from(*digits.get(1)?).to_digit(16)?;
-    u8::try_from(high * 16 + low).ok()
+    let text = if plus_is_space { Cow::from(text.replace('+', " ")) } else { Cow::from(text) };
+    percent_decoded(&text).into_owned()
 }
 
 #[cfg(test)]
