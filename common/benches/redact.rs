@@ -56,7 +56,7 @@ fn parts() -> (Describer, Bounds) {
     let redactor = Redactor::new(Rules::built_in(), Privacy::Default, Fingerprinter::with_key([3; 32]));
     let (budget, hasher) = (Budget::new(1 << 30), redactor.hasher());
     let bounds = Bounds { body_bytes_max: 64 << 10, hash_bytes_max: 4 << 10, budget, hasher: hasher.into() };
-    (Describer { redactor, body_bytes_max: 64 << 10 }, bounds)
+    (Describer::new(redactor, 64 << 10), bounds)
 }
 
 fn describe(describer: &Describer, raw: &Raw, request: RawBody, response: RawBody) {

@@ -16,6 +16,7 @@ pub mod html;
 pub mod json;
 pub mod latency;
 pub mod ledger;
+mod memo;
 pub mod pacing;
 pub mod redact;
 pub mod server_timing;

@@ -9,7 +9,6 @@
 mod assignments;
 mod headers;
 mod json;
-mod memo;
 mod names;
 mod patterns;
 mod random;
@@ -26,8 +25,8 @@ pub use values::percent_decoded;
 use std::borrow::Cow;
 
 use crate::fingerprint::Fingerprinter;
-use headers::HeaderFacts;
-use memo::Memo;
+use crate::memo::Memo;
+use headers::{HeaderFacts, HeaderValues};
 use texts::Manner;
 
 /// How much is hidden.
@@ -49,6 +48,7 @@ pub struct Redactor {
     fingerprinter: Fingerprinter,
     names: Memo<NameFacts>,
     headers: Memo<HeaderFacts>,
+    header_values: HeaderValues,
 }
 
 /// What the name of a field says.
@@ -72,7 +72,14 @@ enum Role {
 
 impl Redactor {
     pub fn new(rules: Rules, privacy: Privacy, fingerprinter: Fingerprinter) -> Self {
-        Self { rules, privacy, fingerprinter, names: Memo::default(), headers: Memo::default() }
+        Self {
+            rules,
+            privacy,
+            fingerprinter,
+            names: Memo::default(),
+            headers: Memo::default(),
+            header_values: HeaderValues::default(),
+        }
     }
 
     pub fn rules(&self) -> &Rules {
@@ -115,7 +122,7 @@ impl Redactor {
     }
 
     fn name(&self, name: &str) -> NameFacts {
-        self.names.get(name, |name| self.name_facts(name))
+        self.names.get(name.as_bytes(), || self.name_facts(name))
     }
 
     fn name_facts(&self, name: &str) -> NameFacts {

@@ -22,9 +22,9 @@ const TYPES: [&str; 5] = [
 ];
 const CODINGS: [Option<&str>; 5] = [None, Some("gzip"), Some("deflate"), Some("br"), Some("zstd")];
 
-static DESCRIBER: LazyLock<Describer> = LazyLock::new(|| Describer {
-    redactor: Redactor::new(Rules::built_in(), Privacy::Default, Fingerprinter::with_key([7; 32])),
-    body_bytes_max: 4096,
+static DESCRIBER: LazyLock<Describer> = LazyLock::new(|| {
+    let fingerprinter = Fingerprinter::with_key([7; 32]);
+    Describer::new(Redactor::new(Rules::built_in(), Privacy::Default, fingerprinter), 4096)
 });
 
 #[derive(Debug, Arbitrary)]

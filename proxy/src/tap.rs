@@ -120,8 +120,7 @@ pub(crate) fn start(
     };
     let inlets = Inlets { observations, stop: stopped, rotate: rotations };
     let shared = (Arc::clone(&tap.counts), Arc::clone(&tap.door));
-    let recorder =
-        Recorder { describer: Describer { redactor, body_bytes_max: options.body_bytes_max }, clock };
+    let recorder = Recorder { describer: Describer::new(redactor, options.body_bytes_max), clock };
     let thread = std::thread::Builder::new().name("capture-writer".into());
     thread.spawn(move || finished.send(writer::run(source, recorder, shared, &inlets)))?;
     let tap = Arc::new(tap);

@@ -163,7 +163,7 @@ fn describing(redactor: Redactor, options: &Options) -> Describing {
         budget: Budget::new(u64::MAX),
         hasher: std::sync::Arc::new(redactor.hasher()),
     };
-    let describer = Describer { redactor, body_bytes_max: options.body_bytes_max };
+    let describer = Describer::new(redactor, options.body_bytes_max);
     Describing { describer, bounds, upload: options.upload.clone() }
 }
 

@@ -1,9 +1,13 @@
 //! Raw → redacted: the one way from a body or header as it was sent to what a capture may hold.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use super::multipart::{RawContent, RawPart};
 use super::{RawBody, TextKind, decoded, decoded_start, disposition};
 use crate::exchange::{Body, FilePart, Header, Multipart, Part, PartContent};
 use crate::html::Page;
+use crate::memo::Memo;
 use crate::redact::Redactor;
 
 /// Describes heads and bodies under the rules of one redactor.
@@ -12,12 +16,30 @@ pub struct Describer {
     pub redactor: Redactor,
     /// Bytes looked at of one body; decoded it may be a bounded number of times larger.
     pub body_bytes_max: usize,
+    part_heads: Memo<Arc<PartHead>>,
+}
+
+/// What the head of a part says: the same in every upload of an application, but for file names.
+#[derive(Debug)]
+struct PartHead {
+    /// As it may be kept.
+    head: String,
+    name: String,
+    /// As it may be kept.
+    shown_name: String,
+    content_type: Option<String>,
+    extension: Option<String>,
+    is_wrapped: bool,
 }
 
 impl Describer {
+    pub fn new(redactor: Redactor, body_bytes_max: usize) -> Self {
+        Self { redactor, body_bytes_max, part_heads: Memo::default() }
+    }
+
     /// A header as it may be kept.
     pub fn header(&self, name: &[u8], value: &[u8]) -> Header {
-        let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
+        let (name, value) = (lossy(name), lossy(value));
         let (name, value) = self.redactor.header_line(&name, &value);
         Header { name, value }
     }
@@ -78,30 +100,41 @@ impl Describer {
     }
 
     fn part(&self, part: RawPart) -> Part {
-        let is_extension = |extension: &str| self.redactor.rules().is_file_extension(extension);
-        let name = disposition::name(&part.head).unwrap_or_default();
-        let head = disposition::masked(&part.head, &is_extension);
-        let head = self.redactor.part_head(&head).into_owned();
+        let head = self.part_heads.get(&part.head, || Arc::new(self.part_head(&part.head)));
         let content = match part.content {
-            RawContent::Field(value) if disposition::is_wrapped(&part.head) => {
+            RawContent::Field(value) if head.is_wrapped => {
                 PartContent::Field { value: self.redactor.fingerprint(&value) }
             }
             RawContent::Field(value) => {
-                let value = String::from_utf8_lossy(&value);
-                PartContent::Field { value: self.redactor.field(&name, &value).into_owned() }
+                PartContent::Field { value: self.redactor.field(&head.name, &lossy(&value)).into_owned() }
             }
             RawContent::File { bytes, hash } => {
-                let file_name = disposition::file_name(&part.head).map(|range| &part.head[range]);
-                PartContent::File {
-                    file: FilePart {
-                        content_type: disposition::content_type(head.as_bytes()),
-                        extension: file_name.and_then(|name| disposition::extension(name, &is_extension)),
-                        bytes,
-                        hash: format!("{hash:016x}"),
-                    },
-                }
+                let (content_type, extension) = (head.content_type.clone(), head.extension.clone());
+                let hash = format!("{hash:016x}");
+                PartContent::File { file: FilePart { content_type, extension, bytes, hash } }
             }
         };
-        Part { head, name: self.redactor.text(&name).into_owned(), content }
+        Part { head: head.head.clone(), name: head.shown_name.clone(), content }
     }
+
+    fn part_head(&self, raw: &[u8]) -> PartHead {
+        let is_extension = |extension: &str| self.redactor.rules().is_file_extension(extension);
+        let name = disposition::name(raw).unwrap_or_default();
+        let masked = disposition::masked(raw, &is_extension);
+        let head = self.redactor.part_head(&masked).into_owned();
+        let file_name = disposition::file_name(raw).map(|range| &raw[range]);
+        PartHead {
+            shown_name: self.redactor.text(&name).into_owned(),
+            name,
+            content_type: disposition::content_type(head.as_bytes()),
+            extension: file_name.and_then(|name| disposition::extension(name, &is_extension)),
+            is_wrapped: disposition::is_wrapped(raw),
+            head,
+        }
+    }
+}
+
+/// Well-formed text, which nearly all is, is checked a word at a time and not copied.
+fn lossy(bytes: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::from)
 }

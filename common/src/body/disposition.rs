@@ -88,14 +88,14 @@ pub(super) fn masked(head: &[u8], is_known: &dyn Fn(&str) -> bool) -> String {
             None => mask(line, &mut masked),
         }
     }
-    String::from_utf8_lossy(&masked).into_owned()
+    lossy(masked)
 }
 
 /// The value of a `Content-Disposition` header with its file names masked.
 pub(crate) fn masked_value(value: &str, is_known: &dyn Fn(&str) -> bool) -> String {
     let mut masked = value.as_bytes().to_vec();
     mask_parameters(value.as_bytes(), &(0..value.len()), is_known, &mut masked);
-    String::from_utf8_lossy(&masked).into_owned()
+    lossy(masked)
 }
 
 /// The field's name stays, of a file name the ending.
@@ -116,19 +116,26 @@ fn mask(range: Range<usize>, masked: &mut [u8]) {
 }
 
 /// Header lines without their line ends; a line that begins with a space continues the one before.
-fn lines(head: &[u8]) -> Vec<Range<usize>> {
-    let mut lines: Vec<Range<usize>> = Vec::new();
-    let mut start = 0;
-    for line in head.split_inclusive(|byte| *byte == b'\n') {
-        let range = start..start + line.trim_ascii_end().len();
-        let continues = matches!(line.first(), Some(b' ' | b'\t'));
-        match lines.last_mut().filter(|_| continues) {
-            Some(last) => last.end = range.end.max(last.end),
-            None => lines.push(range),
+fn lines(head: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    let mut at = 0;
+    let logical = move || {
+        let start = (at < head.len()).then_some(at)?;
+        let mut end = physical_line(head, &mut at);
+        while matches!(head.get(at), Some(b' ' | b'\t')) {
+            end = end.max(physical_line(head, &mut at));
         }
-        start += line.len();
-    }
-    lines.into_iter().filter(|line| !line.is_empty()).collect()
+        Some(start..end)
+    };
+    std::iter::from_fn(logical).filter(|line| !line.is_empty())
+}
+
+/// Goes past a line; returns where its text ends.
+fn physical_line(head: &[u8], at: &mut usize) -> usize {
+    let rest = &head[*at..];
+    let length = memchr::memchr(b'\n', rest).map_or(rest.len(), |newline| newline + 1);
+    let end = *at + rest[..length].trim_ascii_end().len();
+    *at += length;
+    end
 }
 
 /// Name and value of a header line.
@@ -139,35 +146,36 @@ fn line_name<'h>(head: &'h [u8], line: &Range<usize>) -> Option<(&'h [u8], Range
 
 /// The value of a header line, found without case.
 fn line(head: &[u8], name: &[u8]) -> Option<Range<usize>> {
-    let lines = lines(head);
-    let mut named = lines.iter().filter_map(|line| line_name(head, line));
+    let mut named = lines(head).filter_map(|line| line_name(head, &line));
     named.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
 }
 
 /// The value of the first parameter with such a name, without quotes.
 fn parameter(head: &[u8], line: &Range<usize>, is_it: impl Fn(&[u8]) -> bool) -> Option<Range<usize>> {
-    parameters(head, line).into_iter().find(|(name, _)| is_it(&head[name.clone()])).map(|(_, value)| value)
+    parameters(head, line).find(|(name, _)| is_it(&head[name.clone()])).map(|(_, value)| value)
 }
 
 /// Names and values, without quotes, of the parameters of a header line.
-fn parameters(head: &[u8], line: &Range<usize>) -> Vec<(Range<usize>, Range<usize>)> {
-    let (mut at, mut found) = (line.start, Vec::new());
-    while let Some(semicolon) = head[at..line.end].iter().position(|byte| *byte == b';') {
-        let start = skip_spaces(head, at + semicolon + 1, line.end);
-        let Some(length) = head[start..line.end].iter().position(|byte| matches!(byte, b'=' | b';')) else {
-            break;
-        };
-        let equals = start + length;
-        if head[equals] == b';' {
-            at = equals;
-            continue;
+fn parameters<'h>(
+    head: &'h [u8],
+    line: &Range<usize>,
+) -> impl Iterator<Item = (Range<usize>, Range<usize>)> + 'h {
+    let (mut at, end) = (line.start, line.end);
+    std::iter::from_fn(move || {
+        loop {
+            let semicolon = memchr::memchr(b';', &head[at..end])?;
+            let start = skip_spaces(head, at + semicolon + 1, end);
+            let equals = start + memchr::memchr2(b'=', b';', &head[start..end])?;
+            if head[equals] == b';' {
+                at = equals;
+                continue;
+            }
+            let name = start..start + head[start..equals].trim_ascii_end().len();
+            let value = value(head, skip_spaces(head, equals + 1, end), end);
+            at = value.end;
+            return Some((name, value));
         }
-        let name = start..start + head[start..equals].trim_ascii_end().len();
-        let value = value(head, skip_spaces(head, equals + 1, line.end), line.end);
-        at = value.end;
-        found.push((name, value));
-    }
-    found
+    })
 }
 
 fn skip_spaces(head: &[u8], from: usize, end: usize) -> usize {
@@ -188,6 +196,11 @@ fn quoted(head: &[u8], from: usize, end: usize) -> Range<usize> {
         at += if head[at] == b'\\' { 2 } else { 1 };
     }
     from..at.min(end)
+}
+
+/// What is masked keeps its bytes but for ill-formed UTF-8.
+fn lossy(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|ill| String::from_utf8_lossy(ill.as_bytes()).into_owned())
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use super::texts::Manner;
 use super::values::percent_decoded;
 use super::{HeaderVerdict, Privacy, Redactor};
 use crate::body::disposition;
+use crate::memo::Memo;
 
 /// How a header is redacted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +25,18 @@ enum HeaderKind {
 pub(super) struct HeaderFacts {
     kind: HeaderKind,
     is_name_kept: bool,
+}
+
+/// A value of fewer bytes is looked at sooner than looked up.
+const REMEMBERED_BYTES_MIN: usize = 16;
+
+/// What became of header values that are kept but for what is secret in them, by the manner they are read in; `None`
+/// where nothing had to be replaced. Credentials and cookies are never remembered: they are fingerprinted anew.
+#[derive(Debug, Default)]
+pub(super) struct HeaderValues {
+    hashes: Memo<Option<Box<str>>>,
+    texts: Memo<Option<Box<str>>>,
+    targets: Memo<Option<Box<str>>>,
 }
 
 /// Attributes of `Set-Cookie` whose values are the browser's business (RFC 6265bis).
@@ -49,16 +62,22 @@ impl Redactor {
             HeaderKind::Credentials | HeaderKind::Verdict(HeaderVerdict::Hidden) => self.credentials(value),
             HeaderKind::Cookie => self.cookies(value),
             HeaderKind::SetCookie => self.set_cookie(value),
-            HeaderKind::Url => self.target(value),
-            HeaderKind::Verdict(HeaderVerdict::Plain) => self.kept(value, Manner::HASHES).into_owned(),
+            HeaderKind::Url => remembered(&self.header_values.targets, value, || self.target(value)),
+            HeaderKind::Verdict(HeaderVerdict::Plain) => self.kept_hashes(value),
             HeaderKind::Disposition if !strict => {
                 let is_extension = |extension: &str| self.rules.is_file_extension(extension);
                 self.kept(&disposition::masked_value(value, &is_extension), Manner::TEXT).into_owned()
             }
             _ if strict => self.hidden(value.trim()),
-            HeaderKind::Verdict(HeaderVerdict::Hash) => self.kept(value, Manner::HASHES).into_owned(),
-            HeaderKind::Disposition | HeaderKind::Verdict(_) => self.kept(value, Manner::TEXT).into_owned(),
+            HeaderKind::Verdict(HeaderVerdict::Hash) => self.kept_hashes(value),
+            HeaderKind::Disposition | HeaderKind::Verdict(_) => {
+                remembered(&self.header_values.texts, value, || self.kept(value, Manner::TEXT).into_owned())
+            }
         }
+    }
+
+    fn kept_hashes(&self, value: &str) -> String {
+        remembered(&self.header_values.hashes, value, || self.kept(value, Manner::HASHES).into_owned())
     }
 
     /// The name of a header or cookie, which anybody may choose.
@@ -67,7 +86,7 @@ impl Redactor {
     }
 
     fn header_facts(&self, name: &str) -> HeaderFacts {
-        self.headers.get(name, |name| HeaderFacts {
+        self.headers.get(name.as_bytes(), || HeaderFacts {
             kind: self.header_kind(name),
             is_name_kept: self.header_name(name) == name,
         })
@@ -130,6 +149,14 @@ impl Redactor {
         let space = &attribute[..attribute.len() - attribute.trim_start().len()];
         format!("{space}{}", self.cookie(attribute.trim())).into()
     }
+}
+
+fn remembered(memo: &Memo<Option<Box<str>>>, value: &str, kept: impl FnOnce() -> String) -> String {
+    if value.len() < REMEMBERED_BYTES_MIN {
+        return kept();
+    }
+    let replaced = memo.get(value.as_bytes(), || Some(kept()).filter(|kept| kept != value).map(Into::into));
+    replaced.map_or_else(|| value.to_owned(), Into::into)
 }
 
 #[cfg(test)]
