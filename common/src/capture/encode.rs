@@ -11,9 +11,11 @@ use arrow_array::{
     TimestampNanosecondArray,
 };
 use arrow_buffer::OffsetBuffer;
-use arrow_ipc::writer::{IpcWriteOptions, StreamWriter};
+use arrow_ipc::writer::{
+    DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions, StreamWriter, write_message,
+};
 use arrow_ipc::{CompressionType, MetadataVersion};
-use arrow_schema::{ArrowError, Field, SchemaRef};
+use arrow_schema::{ArrowError, DataType, Field, SchemaRef};
 
 use super::attempts;
 use super::columns::{
@@ -29,19 +31,47 @@ const ALIGNMENT: usize = 8;
 /// What programs before padded to.
 const ALIGNMENT_BEFORE: usize = 64;
 
-/// A batch in bytes, self-contained but for the schema.
-pub(super) fn batch_bytes(records: &[Record], schema: &SchemaRef) -> Result<Vec<u8>, ArrowError> {
-    let batch = batch(records)?.with_schema(Arc::clone(schema))?;
-    let mut writer = StreamWriter::try_new_with_options(Vec::new(), schema, options(ALIGNMENT)?)?;
-    let schema_bytes = writer.get_ref().len();
-    writer.write(&batch)?;
-    writer.flush()?;
-    Ok(writer.get_ref()[schema_bytes..].to_vec())
+/// Makes batches of one start's segments. What zstd needs for it, a megabyte, is kept from batch to batch.
+#[derive(Debug)]
+pub(super) struct Encoder {
+    schema: SchemaRef,
+    options: IpcWriteOptions,
+    context: IpcWriteContext,
 }
 
-/// The schema message that every segment begins with.
-pub(super) fn schema_bytes(schema: &SchemaRef) -> Result<Vec<u8>, ArrowError> {
-    padded_schema_bytes(schema, ALIGNMENT)
+impl Encoder {
+    pub(super) fn new(schema: SchemaRef) -> Result<Self, ArrowError> {
+        Ok(Self { schema, options: options(ALIGNMENT)?, context: IpcWriteContext::default() })
+    }
+
+    /// The schema message that every segment begins with.
+    pub(super) fn schema_bytes(&self) -> Result<Vec<u8>, ArrowError> {
+        padded_schema_bytes(&self.schema, ALIGNMENT)
+    }
+
+    /// A batch in bytes, self-contained but for the schema.
+    pub(super) fn batch_bytes(&mut self, records: &[Record]) -> Result<Vec<u8>, ArrowError> {
+        let batch = batch(records)?.with_schema(Arc::clone(&self.schema))?;
+        let mut dictionaries = self.dictionaries();
+        let generator = IpcDataGenerator::default();
+        let (before, batch) =
+            generator.encode(&batch, &mut dictionaries, &self.options, &mut self.context)?;
+        let mut bytes = Vec::new();
+        for message in before.into_iter().chain([batch]) {
+            write_message(&mut bytes, message, &self.options)?;
+        }
+        Ok(bytes)
+    }
+
+    /// Knows the dictionaries by the numbers that the schema message gives them, and none as written already.
+    fn dictionaries(&self) -> DictionaryTracker {
+        let mut dictionaries = DictionaryTracker::new(false);
+        let fields = self.schema.flattened_fields();
+        for _ in fields.iter().filter(|field| matches!(field.data_type(), DataType::Dictionary(..))) {
+            dictionaries.next_dict_id();
+        }
+        dictionaries
+    }
 }
 
 /// Every schema message that a segment of the given start may begin with, today's first.

@@ -4,9 +4,6 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use arrow_schema::SchemaRef;
-
-use super::encode;
 use super::frame::END_OF_STREAM;
 use super::index::{self, Entry, Head};
 use super::retention::Kept;
@@ -30,7 +27,6 @@ pub enum SyncPolicy {
 pub(super) struct SegmentWriter {
     name: String,
     start: u32,
-    schema: SchemaRef,
     sync: SyncPolicy,
     data: File,
     index: File,
@@ -62,14 +58,13 @@ impl SegmentWriter {
     pub(super) fn create(
         directory: &Path,
         (number, start): (u32, u32),
-        schema: SchemaRef,
+        head: &[u8],
         sync: SyncPolicy,
     ) -> Result<Self, CaptureError> {
         let name = file_name(number);
         let path = directory.join(&name);
-        let head = encode::schema_bytes(&schema)?;
-        let index_head = Head { schema_crc: crc32c::crc32c(&head), start }.to_bytes();
-        let (data, index) = create_both(&path, &head, &index_head).map_err(CaptureError::io(&path))?;
+        let index_head = Head { schema_crc: crc32c::crc32c(head), start }.to_bytes();
+        let (data, index) = create_both(&path, head, &index_head).map_err(CaptureError::io(&path))?;
         if sync == SyncPolicy::Flush {
             sync_names(directory)?;
         }
@@ -77,7 +72,6 @@ impl SegmentWriter {
         Ok(Self {
             name,
             start,
-            schema,
             sync,
             data,
             index,
@@ -90,15 +84,14 @@ impl SegmentWriter {
         })
     }
 
-    /// Writes the records as one batch and hands it to the operating system. After an error nothing of
+    /// Writes a batch of these records and hands it to the operating system. After an error nothing of
     /// the batch is left in the segment, and the next call may succeed.
     ///
     /// The index entry goes first: every whole batch then has its checksum, and an entry without its
     /// batch is how a reader sees a tear.
-    pub(super) fn append(&mut self, records: &[Record]) -> Result<(), CaptureError> {
-        let batch = encode::batch_bytes(records, &self.schema)?;
-        let entry = self.entry_for(&batch, records);
-        if let Err(error) = self.write(&entry, &batch) {
+    pub(super) fn append(&mut self, batch: &[u8], records: &[Record]) -> Result<(), CaptureError> {
+        let entry = self.entry_for(batch, records);
+        if let Err(error) = self.write(&entry, batch) {
             self.cut_back();
             return Err(CaptureError::io(&self.path)(error));
         }

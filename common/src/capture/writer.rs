@@ -5,9 +5,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use arrow_schema::SchemaRef;
-
 use super::columns::segment_schema;
+use super::encode::Encoder;
 use super::place::Place;
 use super::retention::{Kept, Retention};
 use super::segment::{self, SegmentWriter, SyncPolicy, file_name};
@@ -58,7 +57,7 @@ pub struct Upkeep {
 pub struct CaptureWriter {
     place: Place,
     manifest: Manifest,
-    schema: SchemaRef,
+    encoder: Encoder,
     rotation: Rotation,
     upkeep: Upkeep,
     segment: Option<(SegmentWriter, Instant)>,
@@ -95,7 +94,7 @@ impl CaptureWriter {
             next_number: first_free_number(directory, &manifest),
             place,
             manifest,
-            schema,
+            encoder: Encoder::new(schema)?,
             rotation,
             upkeep: Upkeep::default(),
             segment: None,
@@ -148,12 +147,13 @@ impl CaptureWriter {
 
     fn append(&mut self, records: &[Record], now: Instant) -> Result<(), CaptureError> {
         self.stay_in_place()?;
+        let batch = self.encoder.batch_bytes(records)?;
         let open = match self.segment.take() {
             Some(open) => open,
             None => (self.new_segment()?, now),
         };
         let (segment, opened) = self.segment.insert(open);
-        segment.append(records)?;
+        segment.append(&batch, records)?;
         let full = segment.bytes() >= self.rotation.bytes || now.duration_since(*opened) >= self.rotation.age;
         if full {
             // The batch is written; a segment that cannot be sealed reads as one that was not closed.
@@ -164,9 +164,8 @@ impl CaptureWriter {
 
     fn new_segment(&mut self) -> Result<SegmentWriter, CaptureError> {
         let start = u32::try_from(self.manifest.starts.len()).unwrap_or(u32::MAX);
-        let (number, schema) = (self.next_number, SchemaRef::clone(&self.schema));
-        let segment =
-            SegmentWriter::create(&self.place.directory, (number, start), schema, self.upkeep.sync)?;
+        let (numbers, head) = ((self.next_number, start), self.encoder.schema_bytes()?);
+        let segment = SegmentWriter::create(&self.place.directory, numbers, &head, self.upkeep.sync)?;
         self.next_number += 1;
         Ok(segment)
     }

@@ -18,7 +18,7 @@ use super::{Observation, Source, second};
 const TICK: Duration = Duration::from_millis(200);
 
 /// How long finished exchanges wait in the queue at most while the writer rests.
-const PAUSE: Duration = Duration::from_millis(20);
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// How often a disk that refused is tried again.
 const PROBE: Duration = Duration::from_secs(1);
