@@ -11,7 +11,8 @@
 //! later batch depend on it. Here each batch carries its own dictionaries, so that any batch can be read
 //! alone, skipped when damaged, and found by the index. Invariants:
 //!
-//! - A segment is never reopened for writing: each start of the proxy begins a new one.
+//! - A segment is never reopened for writing: each start of the proxy begins a new one. A sealed one of many small
+//!   batches is written again in large ones and takes its own place at once.
 //! - The index entry of a batch, with its checksum, is written before the batch: a tear is an entry whose
 //!   bytes are short or wrong.
 //! - A lost or short index is rebuilt by scanning the segment; a lost manifest costs the ledger only.
@@ -28,7 +29,9 @@ mod fan;
 mod frame;
 mod index;
 mod layout;
+mod load;
 mod manifest;
+mod pack;
 mod place;
 mod reader;
 mod retention;

@@ -44,6 +44,10 @@ impl Encoder {
         Ok(Self { schema, options: options(ALIGNMENT)?, context: IpcWriteContext::default() })
     }
 
+    pub(super) fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
     /// The schema message that every segment begins with.
     pub(super) fn schema_bytes(&self) -> Result<Vec<u8>, ArrowError> {
         padded_schema_bytes(&self.schema, ALIGNMENT)

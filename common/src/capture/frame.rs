@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 
 use arrow_ipc::{Block, MessageHeader, root_as_message};
@@ -50,6 +50,12 @@ impl Source {
         let file = File::open(path)?;
         let len = file.metadata()?.len();
         Ok(Self { file, len })
+    }
+
+    /// Whether the path leads to this very file still.
+    pub(super) fn is_at(&self, path: &Path) -> bool {
+        let (own, found) = (self.file.metadata(), std::fs::metadata(path));
+        matches!((own, found), (Ok(own), Ok(found)) if (own.dev(), own.ino()) == (found.dev(), found.ino()))
     }
 }
 

@@ -13,6 +13,9 @@ use super::index::{self, Entry};
 use super::segment::index_path;
 use super::{Damage, FORMAT_VERSION, encode};
 
+/// How often a segment is opened that is another file a moment later.
+const OPEN_TRIES_MAX: u32 = 5;
+
 /// A segment's batches, none of them read yet.
 #[derive(Debug)]
 pub(super) struct Layout {
@@ -48,15 +51,9 @@ pub(super) enum Tail {
 impl Layout {
     /// Finds the batches of the segment at `path`. The inner error tells why nothing of it can be read.
     pub(super) fn find(path: &Path, name: &str) -> io::Result<Result<Self, Damage>> {
-        let source = match Source::open(path) {
-            Ok(source) => source,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Err(Damage::MissingSegment { segment: name.into() }));
-            }
-            Err(error) => return Err(error),
+        let Some((source, index)) = open_both(path)? else {
+            return Ok(Err(Damage::MissingSegment { segment: name.into() }));
         };
-        // A lost index costs its checksums, nothing else.
-        let index = std::fs::read(index_path(path)).unwrap_or_default();
         let Some(found) = FoundSchema::find(&source, &index)? else {
             return Ok(Err(Damage::NotASegment { segment: name.into() }));
         };
@@ -73,6 +70,25 @@ impl Layout {
     pub(super) fn start(&self) -> u64 {
         let start = self.schema.metadata().get(META_START);
         start.and_then(|start| start.parse().ok()).unwrap_or(1)
+    }
+}
+
+/// A segment and the bytes of its index; a lost index costs its checksums, nothing else. A segment that was packed in
+/// between is opened again, for the index is of the new one then.
+fn open_both(path: &Path) -> io::Result<Option<(Source, Vec<u8>)>> {
+    let mut tries = 0;
+    loop {
+        let source = match Source::open(path) {
+            Ok(source) => source,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let index = std::fs::read(index_path(path)).unwrap_or_default();
+        tries += 1;
+        // Where files have no lasting numbers, asking on would never end.
+        if source.is_at(path) || tries == OPEN_TRIES_MAX {
+            return Ok(Some((source, index)));
+        }
     }
 }
 

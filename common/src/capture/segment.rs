@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::frame::END_OF_STREAM;
 use super::index::{self, Entry, Head};
+use super::pack;
 use super::retention::Kept;
 use super::{CaptureError, SegmentEntry};
 use crate::exchange::Record;
@@ -61,13 +62,23 @@ impl SegmentWriter {
         head: &[u8],
         sync: SyncPolicy,
     ) -> Result<Self, CaptureError> {
-        let name = file_name(number);
-        let path = directory.join(&name);
-        let index_head = Head { schema_crc: crc32c::crc32c(head), start }.to_bytes();
-        let (data, index) = create_both(&path, head, &index_head).map_err(CaptureError::io(&path))?;
+        let segment = Self::create_at(directory.join(file_name(number)), start, head, sync)?;
         if sync == SyncPolicy::Flush {
             sync_names(directory)?;
         }
+        Ok(segment)
+    }
+
+    /// As [`SegmentWriter::create`], under any name.
+    pub(super) fn create_at(
+        path: PathBuf,
+        start: u32,
+        head: &[u8],
+        sync: SyncPolicy,
+    ) -> Result<Self, CaptureError> {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let index_head = Head { schema_crc: crc32c::crc32c(head), start }.to_bytes();
+        let (data, index) = create_both(&path, head, &index_head).map_err(CaptureError::io(&path))?;
         let bytes = head.len() as u64;
         Ok(Self {
             name,
@@ -133,6 +144,11 @@ impl SegmentWriter {
 
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Whether its batches are so small that it is worth packing.
+    pub(super) fn is_worth_packing(&self) -> bool {
+        pack::is_worth_it(self.entries, self.rows)
     }
 
     /// What is known of it so far; sealed, it is [`END_OF_STREAM`] longer.

@@ -7,12 +7,14 @@ use std::time::UNIX_EPOCH;
 
 use super::Manifest;
 use super::index;
+use super::pack;
 use super::retention::Kept;
 use super::segment::{file_name, file_number, index_path, remove};
 
 /// Segments of former starts, oldest first; those that were not sealed too. What was to be removed and is
-/// still there, because a crash came in between, goes now.
+/// still there, because a crash came in between, goes now; so does a segment that was being packed.
 pub(super) fn kept_in(directory: &Path, manifest: &Manifest) -> Vec<Kept> {
+    pack::remove_unfinished(directory);
     let mut kept = Vec::new();
     for number in numbers(directory) {
         if number <= manifest.removed.last_number {

@@ -5,20 +5,20 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use arrow_schema::SchemaRef;
+
 use super::columns::segment_schema;
 use super::encode::Encoder;
+use super::load::Load;
+use super::pack::Packing;
 use super::place::Place;
 use super::retention::{Kept, Retention};
 use super::segment::{self, SegmentWriter, SyncPolicy, file_name};
 use super::shelf::{first_free_number, kept_in};
 use super::{CaptureError, Edit, Manifest, Start};
-use crate::exchange::{Body, Exchange, Record};
+use crate::exchange::Record;
 use crate::ledger::Ledger;
 
-/// Rows of a batch at most.
-const BATCH_ROWS_MAX: usize = 1024;
-/// Bytes of a batch's texts at most, roughly.
-const BATCH_BYTES_MAX: usize = 1 << 20;
 /// How long a row may wait in memory: what a crash can cost. A second is promised; the rest is for the write.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(800);
 
@@ -63,9 +63,9 @@ pub struct CaptureWriter {
     segment: Option<(SegmentWriter, Instant)>,
     /// Segments that are not open, oldest first; those of former starts too, sealed or not.
     kept: Vec<Kept>,
+    packing: Option<Packing>,
     next_number: u32,
-    pending: Vec<Record>,
-    pending_bytes: usize,
+    pending: Load,
     pending_since: Option<Instant>,
     manifest_stored: Instant,
     created: Instant,
@@ -91,6 +91,7 @@ impl CaptureWriter {
         let schema = segment_schema(u32::try_from(manifest.starts.len()).unwrap_or(u32::MAX));
         Ok(Self {
             kept: kept_in(directory, &manifest),
+            packing: None,
             next_number: first_free_number(directory, &manifest),
             place,
             manifest,
@@ -98,8 +99,7 @@ impl CaptureWriter {
             rotation,
             upkeep: Upkeep::default(),
             segment: None,
-            pending: Vec::new(),
-            pending_bytes: 0,
+            pending: Load::default(),
             pending_since: None,
             manifest_stored: Instant::now(),
             created: Instant::now(),
@@ -120,11 +120,9 @@ impl CaptureWriter {
     /// Takes a record; writes the batch when it is full. Returns the exchanges that are now on disk, or the
     /// records that the disk refused.
     pub fn push(&mut self, record: Record, now: Instant) -> Result<u64, Dropped> {
-        self.pending_bytes += record_bytes(&record);
         self.pending.push(record);
         self.pending_since.get_or_insert(now);
-        let full = self.pending.len() >= BATCH_ROWS_MAX || self.pending_bytes >= BATCH_BYTES_MAX;
-        if full { self.flush(now) } else { Ok(0) }
+        if self.pending.is_full() { self.flush(now) } else { Ok(0) }
     }
 
     /// When [`CaptureWriter::flush`] is due at the latest; `None` while nothing waits.
@@ -134,8 +132,7 @@ impl CaptureWriter {
 
     /// Hands all waiting records to the operating system; returns how many exchanges they were.
     pub fn flush(&mut self, now: Instant) -> Result<u64, Dropped> {
-        let records = std::mem::take(&mut self.pending);
-        self.pending_bytes = 0;
+        let records = self.pending.take();
         self.pending_since = None;
         if records.is_empty() {
             return Ok(0);
@@ -177,18 +174,50 @@ impl CaptureWriter {
 
     fn seal_segment(&mut self) -> Result<(), CaptureError> {
         let Some((segment, _)) = self.segment.take() else { return Ok(()) };
-        self.kept.push(segment.kept());
-        self.manifest.segments.push(segment.seal()?);
+        let (kept, is_worth_packing) = (segment.kept(), segment.is_worth_packing());
+        let number = kept.number;
+        self.kept.push(kept);
+        let entry = segment.seal()?;
+        self.manifest.segments.push(entry.clone());
+        self.store_manifest(true)?;
+        if is_worth_packing {
+            self.finish_packing()?;
+            let how = (SchemaRef::clone(self.encoder.schema()), self.upkeep.sync);
+            self.packing = Packing::begin(&self.place.directory, &entry, number, how);
+        }
+        Ok(())
+    }
+
+    /// Waits for the segment that is being packed, and notes what became of it.
+    fn finish_packing(&mut self) -> Result<(), CaptureError> {
+        let Some((entry, kept)) = self.packing.take().and_then(Packing::finish) else { return Ok(()) };
+        let entries = self.manifest.segments.iter_mut().filter(|old| old.name == entry.name);
+        entries.for_each(|old| *old = entry.clone());
+        self.kept.iter_mut().filter(|old| old.number == kept.number).for_each(|old| *old = kept.clone());
         self.store_manifest(true)
+    }
+
+    /// What is to be done for the segments that are sealed, now and then: notes what was packed, takes away what the
+    /// retention does not keep.
+    pub fn look_after(&mut self, now: Instant) -> Result<(), CaptureError> {
+        if self.packing.as_ref().is_some_and(Packing::is_finished) {
+            self.finish_packing()?;
+        }
+        self.discard_surplus(now)
     }
 
     /// Takes away what the retention does not keep. The manifest says so first: a crash in between leaves
     /// files that readers pass over and the next start takes away.
-    pub fn discard_surplus(&mut self, now: Instant) -> Result<(), CaptureError> {
+    fn discard_surplus(&mut self, now: Instant) -> Result<(), CaptureError> {
         let open_bytes = self.segment.as_ref().map_or(0, |(segment, _)| segment.kept().bytes);
         let surplus = self.upkeep.retention.surplus(&self.kept, open_bytes, self.utc_ns(now));
         if surplus == 0 {
             return Ok(());
+        }
+        let is_packed =
+            |kept: &Kept| self.packing.as_ref().is_some_and(|packing| packing.number == kept.number);
+        if self.kept[..surplus].iter().any(is_packed) {
+            self.finish_packing()?;
         }
         let gone: Vec<Kept> = self.kept.drain(..surplus).collect();
         self.note_removed(&gone);
@@ -265,7 +294,8 @@ impl CaptureWriter {
         self.last_start().ledger = ledger;
         self.last_start().closed_ns = Some(closed_ns);
         self.seal_segment()?;
-        self.store_manifest(true)
+        self.store_manifest(true)?;
+        self.finish_packing()
     }
 
     fn last_start(&mut self) -> &mut Start {
@@ -296,28 +326,4 @@ fn is_same_capture(one: &Manifest, other: &Manifest) -> bool {
     let starts =
         |manifest: &Manifest| manifest.starts.iter().map(|start| start.started_ns).collect::<Vec<_>>();
     starts(one) == starts(other)
-}
-
-/// Roughly what a record takes in a batch before compression.
-fn record_bytes(record: &Record) -> usize {
-    const FIXED: usize = 256;
-    match record {
-        Record::Gap(_) => FIXED,
-        Record::Exchange(exchange) => FIXED + exchange_text_bytes(exchange),
-    }
-}
-
-fn exchange_text_bytes(exchange: &Exchange) -> usize {
-    let headers = exchange.request_headers.iter().chain(&exchange.response_headers);
-    let header_bytes: usize = headers.map(|header| header.name.len() + header.value.len()).sum();
-    let body_bytes = body_text_bytes(&exchange.request_body) + body_text_bytes(&exchange.response_body);
-    exchange.target.len() + header_bytes + body_bytes + exchange.pacing.len() * 16
-}
-
-fn body_text_bytes(body: &Body) -> usize {
-    match body {
-        Body::Empty | Body::Opaque => 0,
-        Body::Json(text) | Body::Form(text) | Body::Html(text) | Body::Unread(text) => text.len(),
-        Body::Multipart(multipart) => multipart.parts.len() * 256,
-    }
 }

@@ -4,5 +4,6 @@
 
 mod capture;
 mod golden;
+mod packing;
 mod scene;
 mod upkeep;

@@ -49,7 +49,7 @@ fn the_oldest_segments_go_and_the_manifest_says_how_much_that_was() {
     let mut writer = writer.with_upkeep(Upkeep { retention, ..Upkeep::default() });
     for number in 1..5 {
         write(&mut writer, &batch(number));
-        writer.discard_surplus(Instant::now()).unwrap();
+        writer.look_after(Instant::now()).unwrap();
     }
     writer.close(Ledger { accepted: 50, recorded: 50, ..Ledger::default() }, SECOND_NS).unwrap();
 
@@ -71,7 +71,7 @@ fn a_later_start_goes_on_behind_the_last_number_and_counts_what_others_left() {
     let mut second = rotating(directory.path(), old);
     // The writer's clock began at 0; an hour after the exchanges, the unsealed segment of the crash is old.
     let started_s = u64::try_from(upload(1).started_ns / SECOND_NS).unwrap();
-    second.discard_surplus(Instant::now() + Duration::from_secs(started_s + 3600)).unwrap();
+    second.look_after(Instant::now() + Duration::from_secs(started_s + 3600)).unwrap();
     write(&mut second, &batch(1));
     second.close(Ledger::default(), SECOND_NS).unwrap();
 
@@ -91,7 +91,7 @@ fn a_crash_between_the_manifest_and_the_removal_leaves_nothing_to_be_read_twice(
     let first = directory.path().join("exchanges-000001.arrows");
     let bytes = fs::read(&first).unwrap();
     write(&mut writer, &batch(1));
-    writer.discard_surplus(Instant::now()).unwrap();
+    writer.look_after(Instant::now()).unwrap();
     fs::write(&first, bytes).unwrap();
     writer.close(Ledger::default(), SECOND_NS).unwrap();
 

@@ -141,7 +141,7 @@ impl Writer {
             let written = self.capture.flush(now);
             self.account(written);
         }
-        let kept = self.capture.note_ledger(ledger, now).and_then(|()| self.capture.discard_surplus(now));
+        let kept = self.capture.note_ledger(ledger, now).and_then(|()| self.capture.look_after(now));
         if let Err(error) = kept {
             self.note_failure(&error);
         }
