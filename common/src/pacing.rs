@@ -49,8 +49,7 @@ pub fn error_us_max(points: &[PacingPoint]) -> u64 {
 /// The curve begins with no byte at 0 and must never decrease.
 pub fn due_us(points: &[PacingPoint], byte: u64) -> u64 {
     let next = points.partition_point(|point| point.bytes < byte);
-    let from =
-        next.checked_sub(1).map_or(PacingPoint { at_us: 0, bytes: 0 }, |before| points[before]);
+    let from = next.checked_sub(1).map_or(PacingPoint { at_us: 0, bytes: 0 }, |before| points[before]);
     let Some(to) = points.get(next) else { return from.at_us };
     let product = u128::from(byte - from.bytes) * u128::from(to.at_us - from.at_us);
     let after_us = product.div_ceil(u128::from(to.bytes - from.bytes));

@@ -59,11 +59,11 @@ impl Pacing {
 
     /// When it is worth waking up after `sent_bytes` have gone out at `now_us`.
     pub(super) fn wake_us(&self, sent_bytes: u64, now_us: u64) -> u64 {
-        let many = sent_bytes + self.quantum_bytes;
         let next_point = self.points.partition_point(|point| point.bytes <= sent_bytes);
-        let worth_it = self.points.get(next_point).map_or(many, |point| many.min(point.bytes));
-        let held_us = self.due_us(sent_bytes + 1).saturating_add(HELD_US_MAX);
-        self.due_us(worth_it).min(held_us).max(now_us + QUANTUM_US_MIN)
+        let to_point = self.points.get(next_point).map_or(u64::MAX, |point| point.bytes);
+        let in_time = self.allowed_bytes(self.due_us(sent_bytes + 1).saturating_add(HELD_US_MAX));
+        let worth_it = (sent_bytes + self.quantum_bytes).min(to_point).min(in_time);
+        self.due_us(worth_it).max(now_us + QUANTUM_US_MIN)
     }
 
     /// When the first `bytes` may all have gone out: the inverse of [`Pacing::allowed_bytes`].
@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn no_byte_waits_long_for_others() {
         let pacing = Pacing::new(&curve(&[(100_000_000, 100_000)]), 100_000).unwrap();
-        assert_eq!(pacing.wake_us(0, 0), HELD_US_MAX + 1_000);
+        assert_eq!(pacing.wake_us(0, 0), 1_000 + HELD_US_MAX);
     }
 
     prop_compose! {
