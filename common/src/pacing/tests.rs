@@ -7,7 +7,9 @@ type Arrivals = Vec<(u64, u64)>;
 
 fn curve(arrivals: &[(u64, u64)]) -> Vec<PacingPoint> {
     let mut curve = PacingCurve::default();
-    arrivals.iter().for_each(|&(at_us, bytes)| curve.note(at_us, bytes));
+    for &(at_us, bytes) in arrivals {
+        curve.note(at_us, bytes);
+    }
     curve.into_points()
 }
 
@@ -146,10 +148,10 @@ fn scattered() -> impl Strategy<Value = Vec<(u64, u64)>> {
 
 /// Ever slower, or ever faster: the same error is ever less, or ever more, of what has been.
 fn geometric() -> impl Strategy<Value = Vec<(u64, u64)>> {
-    (1.01_f64..1.2, 60_u32..200, any::<bool>()).prop_map(|(factor, count, is_reversed)| {
-        let grown = |n: u32| factor.powi(n as i32);
-        let mut pieces: Vec<_> =
-            (0..count).map(|n| ((grown(n) * 10.0) as u64, 1 + (grown(count - n) * 10.0) as u64)).collect();
+    (101_u64..120, 60_usize..200, any::<bool>()).prop_map(|(percent, count, is_reversed)| {
+        let grown = std::iter::successors(Some(100), |last| Some(last * percent / 100));
+        let grown: Vec<u64> = grown.take(count).collect();
+        let mut pieces: Vec<_> = grown.iter().copied().zip(grown.iter().rev().copied()).collect();
         if is_reversed {
             pieces.reverse();
         }

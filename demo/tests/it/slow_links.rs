@@ -205,8 +205,8 @@ fn is_on_time(exchanges: &[Exchange], receiver: &Receiver, run: &Value) -> Resul
     let run_started = OffsetDateTime::parse(run["started"].as_str().unwrap(), &Rfc3339).unwrap();
     let run_started_us = u64::try_from(run_started.unix_timestamp_nanos() / 1000).unwrap();
     let first_us = exchanges.iter().map(started_us).min().unwrap();
-    let lag_us = (run["lag_ms"]["max"].as_f64().unwrap() * 1000.0) as u64;
-    let late_us_max = HELD_US + ON_THE_WAY_US + lag_us;
+    let lag = Duration::from_secs_f64(run["lag_ms"]["max"].as_f64().unwrap() / 1000.0);
+    let late_us_max = HELD_US + ON_THE_WAY_US + u64::try_from(lag.as_micros()).unwrap();
     for exchange in exchanges {
         let replayed = &receiver.logs(&exchange.target)[1];
         assert_eq!(replayed.last().unwrap().1, exchange.request_body_bytes);

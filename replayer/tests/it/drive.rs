@@ -125,9 +125,9 @@ fn assert_is_never_early(received: &Received, zero: Instant, bytes: u64) {
     let last = CURVE[CURVE.len() - 1].1;
     let points = CURVE.map(|(at_ms, part)| PacingPoint { at_us: at_ms * 1000, bytes: bytes * part / last });
     for &(at_us, arrived) in &received.arrivals {
-        let after_us = (received.at.saturating_duration_since(zero)).as_micros() as u64 + at_us;
-        let due_us = due_us(&points, arrived);
-        assert!(after_us + CLOCKS_US >= due_us, "byte {arrived} after {after_us} µs: due after {due_us}");
+        let came = received.at + Duration::from_micros(at_us + CLOCKS_US);
+        let due = zero + Duration::from_micros(due_us(&points, arrived));
+        assert!(came >= due, "byte {arrived} came {:?} before its time", due - came);
     }
 }
 
