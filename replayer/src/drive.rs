@@ -137,8 +137,9 @@ pub fn run(
     let identities = identities::assign(config.identities.as_ref(), plan, sessions)?;
     raise_descriptor_limit();
     let routes = Routes::of(sessions);
-    let start = Instant::now() + SETUP;
+    // In this order: should time pass between the two, nothing of the run seems to be before its time.
     let started = SystemTime::now() + SETUP;
+    let start = Instant::now() + SETUP;
     let shared = Shared {
         plan,
         sessions,

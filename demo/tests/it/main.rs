@@ -15,4 +15,5 @@ mod journey;
 mod privacy;
 mod programs;
 mod school;
+mod slow_links;
 mod visits;
