@@ -48,10 +48,11 @@ lint: ## Format check and lints only
 	$(call stage,format,cargo fmt --all --check)
 	$(call stage,lints,cargo clippy --locked --workspace --all-targets -- -D warnings)
 
-bench: ## Micro benches, then the proxy beside nginx (release; on a quiet machine; 3 minutes after the build)
+bench: ## Micro benches, then the proxy beside nginx and on a classroom's traffic (release; on a quiet machine; 6 minutes after the build)
 	$(call stage,build,nice -n 10 cargo build --release --locked --workspace --bins --example sink)
-	$(call stage,micro benches,nice -n 10 cargo bench --locked --workspace --bench capture --bench audio --bench plan)
+	$(call stage,micro benches,nice -n 10 cargo bench --locked --workspace --bench capture --bench redact --bench pacing --bench audio --bench plan)
 	$(call stage,proxy,bash bench/proxy.sh)
+	$(call stage,classroom,bash bench/classroom.sh)
 
 bench-slow: ## 1,000 uploads of 2 MB at 20 KB/s through nginx and the proxy (release; 12 minutes after the build)
 	$(call stage,build,nice -n 10 cargo build --release --locked --workspace --bins --example sink --example slow_uploads)

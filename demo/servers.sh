@@ -8,6 +8,8 @@ PIDS=()
 start() {
   local name=$1
   shift
+  # The log of an earlier server of this name tells where that one listened.
+  : >"$LOGS/$name.log"
   "$@" >"$LOGS/$name.log" 2>"$LOGS/$name.err" &
   PID=$!
   PIDS+=("$PID")

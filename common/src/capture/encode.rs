@@ -24,7 +24,10 @@ use super::columns::{
 use crate::exchange::{Body, Exchange, Gap, Header, PacingPoint, Record, ServerTiming};
 use crate::stages::Instants;
 
+/// While traffic is recorded.
 const ZSTD_LEVEL: i32 = 1;
+/// When a sealed segment is packed, which is seldom.
+const ZSTD_LEVEL_PACKED: i32 = 6;
 /// Bytes that buffers are padded to: the least that Arrow allows, for a batch of a quiet second is mostly
 /// padding otherwise.
 const ALIGNMENT: usize = 8;
@@ -42,6 +45,13 @@ pub(super) struct Encoder {
 impl Encoder {
     pub(super) fn new(schema: SchemaRef) -> Result<Self, ArrowError> {
         Ok(Self { schema, options: options(ALIGNMENT)?, context: IpcWriteContext::default() })
+    }
+
+    /// One that takes more time for fewer bytes.
+    pub(super) fn thorough(schema: SchemaRef) -> Result<Self, ArrowError> {
+        let encoder = Self::new(schema)?;
+        let options = encoder.options.try_with_compression_level(Some(ZSTD_LEVEL_PACKED))?;
+        Ok(Self { options, ..encoder })
     }
 
     pub(super) fn schema(&self) -> &SchemaRef {

@@ -108,7 +108,7 @@ fn written(
     (schema, sync): (SchemaRef, SyncPolicy),
 ) -> Result<Option<Packed>, CaptureError> {
     segment::remove(path);
-    let mut encoder = Encoder::new(schema)?;
+    let mut encoder = Encoder::thorough(schema)?;
     let mut segment = SegmentWriter::create_at(path.to_owned(), entry.start, &encoder.schema_bytes()?, sync)?;
     let mut load = Load::default();
     for extent in &layout.batches {
