@@ -41,6 +41,7 @@ mod writer;
 
 pub use batch::{Batch, Projection};
 pub use damage::Damage;
+pub use decode::body;
 pub use encode::batch as to_batch;
 pub use manifest::{Edit, Manifest, Removed, SegmentEntry, Start};
 pub use reader::{Capture, Reading};

@@ -18,11 +18,24 @@ impl CutUsers {
         Self { named: gaps.iter().flat_map(|gap| gap.cut.iter().copied()).collect() }
     }
 
+    pub fn is_nobody(&self) -> bool {
+        self.named.is_empty()
+    }
+
     /// Whether this exchange is one of a session that is cut.
     pub fn include(&self, exchange: &Exchange) -> bool {
-        !self.named.is_empty()
-            && (self.named.contains(&CutUser::Connection(exchange.connection))
-                || prints(exchange).any(|print| self.named.contains(&CutUser::Credential(print))))
+        !self.is_nobody()
+            && (self.include_connection(exchange.connection)
+                || prints(exchange).any(|print| self.include_credential(print)))
+    }
+
+    pub fn include_connection(&self, connection: u64) -> bool {
+        self.named.contains(&CutUser::Connection(connection))
+    }
+
+    /// Whoever shows this fingerprint in a request, or is given it.
+    pub fn include_credential(&self, print: Fingerprint) -> bool {
+        self.named.contains(&CutUser::Credential(print))
     }
 }
 

@@ -1,51 +1,42 @@
 //! What a capture holds, as one summary for people (`inspect/text.rs`) and for scripts (JSON, schema:
 //! `replayer/schemas/inspect.json`).
 //!
-//! Pure: exchanges, sessions and the ledger in, numbers out. Percentiles are exact (nearest rank over
-//! all values, see [`distribution`]). What cannot be known from this capture is `null`, never 0.
+//! [`gather`] reads, [`summarise`] is pure: counts, sessions and the ledger in, numbers out. Percentiles are exact
+//! (nearest rank over all values, see [`distribution`]). What cannot be known from this capture is `null`, never 0.
 
 use std::collections::BTreeMap;
 
 use kingtide_common::capture::{Damage, Removed};
-use kingtide_common::cut::CutUsers;
-use kingtide_common::exchange::{Body, Exchange, Gap};
+use kingtide_common::exchange::Gap;
 use kingtide_common::ledger::Ledger;
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::plan;
-use crate::sessions::Session;
+use crate::sessions::IdleGap;
+use crate::sessions::users::{Group, Groups};
 
 pub mod distribution;
+mod gather;
+pub mod histogram;
 mod limits;
 mod routes;
-mod stages;
+mod shape;
 pub mod synthesised;
+mod tally;
 pub mod text;
 mod uploads;
 pub mod waterfall;
 
-pub use distribution::{Sizes, StageTimes};
+use distribution::Distribution;
+pub use distribution::{Sizes, Speeds, StageTimes};
+pub use gather::{Gathered, gather};
 pub use limits::{Judged, LimitSummary};
 pub use routes::RouteSummary;
+pub use shape::{Arrivals, SessionShape};
 pub use synthesised::Synthesised;
 pub use uploads::SizeBin;
-
-/// What a summary is made of.
-#[derive(Debug, Clone, Copy)]
-pub struct Material<'a> {
-    /// What the capture is called in the report.
-    pub capture: &'a str,
-    /// Every exchange of the capture is a step of one of them.
-    pub sessions: &'a [Session],
-    /// `None` when the manifest is lost.
-    pub ledger: Option<Ledger>,
-    /// What the retention took away.
-    pub removed: Removed,
-    pub gaps: &'a [Gap],
-    pub damage: &'a [Damage],
-}
 
 /// How many, and how much together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -69,6 +60,10 @@ pub struct Summary {
     pub orphans: u64,
     /// Sessions of which only the beginning is in the capture: the rest was shed.
     pub cut: u64,
+    /// Silence of a user that begins a new session.
+    pub idle_gap: IdleGap,
+    pub session_shape: SessionShape,
+    pub arrivals: Arrivals,
     /// Request bodies that should have been looked into and could not be.
     pub unread_bodies: u64,
     /// By status; `none` for exchanges that got no answer.
@@ -85,6 +80,8 @@ pub struct Summary {
     pub upload_bytes: Sizes,
     /// The same as a histogram from the smallest to the largest, without holes.
     pub upload_histogram: Vec<SizeBin>,
+    /// Of uploads, from their first to their last byte.
+    pub uplink_bytes_per_s: Speeds,
     /// Request bodies that are not empty, transfer coding removed.
     pub body_bytes: Amount,
     pub stages: BTreeMap<String, StageTimes>,
@@ -102,59 +99,50 @@ pub struct Summary {
     pub damage: Vec<Damage>,
 }
 
-/// Sums up a capture.
-pub fn summarise(material: &Material<'_>) -> Summary {
-    let exchanges = exchanges_of(material.sessions);
-    let tables = stages::collect(&exchanges);
-    let uploads = uploads::sizes(exchanges.iter().copied());
+/// Sums up what was gathered of a capture, which is called `capture` in the report.
+pub fn summarise(capture: &str, gathered: Gathered) -> Summary {
+    let Gathered { tally, users, cut, ledger, removed, damage } = gathered;
+    let starts_us = users.starts_us();
+    let uploads =
+        Distribution::of(tally.routes.values().flat_map(|tally| &tally.file_bytes).copied().collect());
     Summary {
-        capture: material.capture.to_owned(),
-        started: first_start_ns(&exchanges).and_then(rfc3339),
-        duration_s: duration_s(&exchanges),
-        exchanges: exchanges.len() as u64,
-        sessions: material.sessions.len() as u64,
-        orphans: count_where(material.sessions, |session| session.orphan),
-        cut: cut(material),
-        unread_bodies: count_where(&exchanges, |one| matches!(one.request_body, Body::Unread(_))),
-        statuses: statuses_of(exchanges.iter().copied()),
+        capture: capture.to_owned(),
+        started: first_start_ns(&users).and_then(rfc3339),
+        duration_s: duration_s(&users),
+        exchanges: starts_us.len() as u64,
+        sessions: users.groups.len() as u64,
+        orphans: users.groups.iter().filter(|group| group.is_orphan).count() as u64,
+        cut,
+        idle_gap: users.idle_gap,
+        session_shape: SessionShape::of(&users.groups),
+        arrivals: Arrivals::of(&starts_us),
+        unread_bodies: tally.unread_bodies,
+        statuses: routes::statuses(&tally.routes),
         upload_histogram: uploads::histogram(uploads.values()),
         upload_bytes: uploads.sizes(),
-        body_bytes: body_bytes(&exchanges),
-        ends: limits::ends(&exchanges),
-        limits: limits::summarise(&tables),
-        stages: tables.outer_times(),
-        stages_inner: tables.inner_times(),
-        routes: routes::summarise(tables),
-        ledger: material.ledger,
-        dispersion: dispersion(&exchanges),
-        synthesised: synthesised::count(exchanges.iter().copied()),
-        gaps: material.gaps.to_vec(),
-        removed: Some(material.removed).filter(|removed| !removed.is_nothing()),
-        damage: material.damage.to_vec(),
+        uplink_bytes_per_s: Distribution::of(tally.uplinks).speeds(),
+        body_bytes: tally.bodies,
+        ends: tally.ends,
+        limits: limits::summarise(&tally.routes),
+        stages: routes::stages(&tally.routes),
+        stages_inner: routes::inner_stages(&tally.routes),
+        routes: routes::summarise(tally.routes),
+        ledger,
+        dispersion: dispersion(&starts_us),
+        synthesised: tally.synthesised.any(),
+        gaps: tally.gaps,
+        removed: Some(removed).filter(|removed| !removed.is_nothing()),
+        damage,
     }
 }
 
-fn cut(material: &Material<'_>) -> u64 {
-    let users = CutUsers::of(material.gaps);
-    count_where(material.sessions, |session| session.steps.iter().any(|step| users.include(&step.exchange)))
+fn first_start_ns(users: &Groups) -> Option<i64> {
+    users.groups.iter().map(Group::start_ns).min()
 }
 
-fn exchanges_of(sessions: &[Session]) -> Vec<&Exchange> {
-    sessions.iter().flat_map(|session| &session.steps).map(|step| &step.exchange).collect()
-}
-
-fn count_where<T>(items: &[T], is: impl Fn(&T) -> bool) -> u64 {
-    items.iter().filter(|item| is(item)).count() as u64
-}
-
-fn first_start_ns(exchanges: &[&Exchange]) -> Option<i64> {
-    exchanges.iter().map(|exchange| exchange.started_ns).min()
-}
-
-fn duration_s(exchanges: &[&Exchange]) -> f64 {
-    let end_ns = exchanges.iter().map(|exchange| exchange.done_ns()).max().unwrap_or_default();
-    let start_ns = first_start_ns(exchanges).unwrap_or_default();
-    end_ns.saturating_sub(start_ns) as f64 / 1e9
+fn duration_s(users: &Groups) -> f64 {
+    let end_ns = users.groups.iter().map(Group::end_ns).max().unwrap_or_default();
+    end_ns.saturating_sub(first_start_ns(users).unwrap_or_default()) as f64 / 1e9
 }
 
 /// To the millisecond: `2026-11-23T18:53:44.120Z`.
@@ -163,31 +151,10 @@ fn rfc3339(utc_ns: i64) -> Option<String> {
     OffsetDateTime::from_unix_timestamp_nanos(whole_ms).ok()?.format(&Rfc3339).ok()
 }
 
-fn statuses_of<'a>(exchanges: impl IntoIterator<Item = &'a Exchange>) -> BTreeMap<String, u64> {
-    let mut counts = BTreeMap::new();
-    for exchange in exchanges {
-        *counts.entry(exchange.status).or_insert(0) += 1;
-    }
-    counts.into_iter().map(|(status, count)| (status_name(status), count)).collect()
-}
-
-fn status_name(status: Option<u16>) -> String {
-    status.map_or_else(|| "none".to_owned(), |status| status.to_string())
-}
-
-fn body_bytes(exchanges: &[&Exchange]) -> Amount {
-    let sizes = exchanges.iter().map(|exchange| exchange.request_body_bytes).filter(|bytes| *bytes > 0);
-    sizes.fold(Amount::default(), |all, bytes| Amount { count: all.count + 1, sum: all.sum + bytes })
-}
-
-fn dispersion(exchanges: &[&Exchange]) -> BTreeMap<String, Option<f64>> {
-    let first_ns = first_start_ns(exchanges).unwrap_or_default();
-    let since_first_us =
-        |exchange: &&Exchange| exchange.started_ns.saturating_sub(first_ns).unsigned_abs() / 1000;
-    let starts_us: Vec<u64> = exchanges.iter().map(since_first_us).collect();
+fn dispersion(starts_us: &[u64]) -> BTreeMap<String, Option<f64>> {
     let span_us = starts_us.iter().max().map_or(0, |last_us| last_us + 1);
     let windows = plan::dispersion::WINDOWS_S.into_iter();
-    let index = |window_s| plan::dispersion::dispersion(&starts_us, window_s, span_us);
+    let index = |window_s| plan::dispersion::dispersion(starts_us, window_s, span_us);
     windows.map(|window_s| (plan::dispersion::label(window_s), index(window_s))).collect()
 }
 

@@ -8,6 +8,7 @@
 
 pub mod audit;
 pub mod cli;
+mod columns;
 pub mod destination;
 pub mod drive;
 pub mod edit;

@@ -6,8 +6,10 @@
 //! result; the captured side uses the same `extract`, so that both agree on what a place means.
 
 mod bind;
+pub(crate) mod evidence;
 mod extract;
 mod fill;
+pub mod idle;
 mod map;
 mod names;
 mod place;
@@ -17,7 +19,7 @@ mod rules;
 mod supply;
 mod timestamp;
 mod tokens;
-mod users;
+pub(crate) mod users;
 mod within;
 
 use std::collections::HashMap;
@@ -27,6 +29,7 @@ use kingtide_common::exchange::Exchange;
 
 pub use extract::extract;
 pub use fill::fill;
+pub use idle::IdleGap;
 pub use map::{BindingMap, BoundValue, By, map};
 pub use names::is_drives;
 pub use repair::Repairs;
@@ -44,6 +47,8 @@ pub struct Sessions {
     /// For each binding rule, how many values it decided.
     pub rule_uses: Vec<u64>,
     pub repairs: Repairs,
+    /// The silence that parted them.
+    pub idle_gap: IdleGap,
 }
 
 /// A value of a request that nothing supplies.
@@ -199,7 +204,7 @@ impl ResponsePlace {
 /// Takes the exchanges in any order. Every one of them is in exactly one session of the result.
 pub fn group(exchanges: Vec<Exchange>, rules: &Rules) -> Sessions {
     let given = &rules.given;
-    let users = users::by_user(exchanges, rules);
+    let (users, idle_gap) = users::by_user(exchanges, rules);
     let shared = bind::shared_uuids(&users);
     let mut rule_uses = vec![0; given.bindings.len()];
     let mut sessions: Vec<Session> = Vec::with_capacity(users.len());
@@ -212,7 +217,7 @@ pub fn group(exchanges: Vec<Exchange>, rules: &Rules) -> Sessions {
     let (mut sessions, repairs) = repair::repair(sessions, given);
     sessions.sort_by_key(|session| (session.start_ns, session.steps[0].exchange.id));
     let unresolved = unresolved(&sessions);
-    Sessions { sessions, unresolved, rule_uses, repairs }
+    Sessions { sessions, unresolved, rule_uses, repairs, idle_gap }
 }
 
 fn session(user: users::User, bound: bind::Bound) -> Session {

@@ -25,7 +25,12 @@ pub(crate) fn golden() -> Vec<Exchange> {
 
 /// The first `count` exchanges of as many copies of `of` as it takes, in the order of copies.
 pub(crate) fn copies(of: &[Exchange], count: usize) -> Vec<Exchange> {
-    (0..).flat_map(|copy| of.iter().map(move |exchange| copied(exchange, copy))).take(count).collect()
+    (0..).flat_map(|number| copy(of, number)).take(count).collect()
+}
+
+/// The copy with the given number.
+pub(crate) fn copy(of: &[Exchange], number: u64) -> impl Iterator<Item = Exchange> {
+    of.iter().map(move |exchange| copied(exchange, number))
 }
 
 fn copied(exchange: &Exchange, copy: u64) -> Exchange {

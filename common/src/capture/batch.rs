@@ -55,20 +55,28 @@ impl Batch {
 
     /// The rows in order, ids unique in the capture.
     pub fn records(&self) -> impl Iterator<Item = Record> {
+        (0..self.columns.num_rows()).map(|row| self.record(row))
+    }
+
+    /// The record in one row.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such row.
+    pub fn record(&self, row: usize) -> Record {
         let base = self.ids_from();
-        decode::records(&self.columns).map(move |mut record| {
-            match &mut record {
-                Record::Exchange(exchange) => {
-                    exchange.id = exchange.id.saturating_add(base);
-                    exchange.connection = exchange.connection.saturating_add(base);
-                }
-                Record::Gap(gap) => gap.cut.iter_mut().for_each(|user| match user {
-                    CutUser::Connection(number) => *number = number.saturating_add(base),
-                    CutUser::Credential(_) => {}
-                }),
+        let mut record = decode::record(&self.columns, row);
+        match &mut record {
+            Record::Exchange(exchange) => {
+                exchange.id = exchange.id.saturating_add(base);
+                exchange.connection = exchange.connection.saturating_add(base);
             }
-            record
-        })
+            Record::Gap(gap) => gap.cut.iter_mut().for_each(|user| match user {
+                CutUser::Connection(number) => *number = number.saturating_add(base),
+                CutUser::Credential(_) => {}
+            }),
+        }
+        record
     }
 }
 

@@ -14,7 +14,12 @@ use crate::stages::Instants;
 
 /// All rows of a batch, in order.
 pub(super) fn records(batch: &RecordBatch) -> impl Iterator<Item = Record> {
-    (0..batch.num_rows()).map(|row| Columns { batch }.record(row))
+    (0..batch.num_rows()).map(|row| record(batch, row))
+}
+
+/// The record in one row.
+pub(super) fn record(batch: &RecordBatch, row: usize) -> Record {
+    Columns { batch }.record(row)
 }
 
 /// When each exchange of a batch was over, nanoseconds UTC.
@@ -207,16 +212,21 @@ impl Columns<'_> {
     }
 
     fn body(&self, kind: &str, text: &str, row: usize) -> Body {
-        let text = || self.text(text, row).unwrap_or_default();
-        match self.text(kind, row).as_deref() {
-            Some("json") => Body::Json(text()),
-            Some("form") => Body::Form(text()),
-            Some("html") => Body::Html(text()),
-            Some("multipart") => multipart(&text()),
-            Some("opaque") => Body::Opaque,
-            Some("unread") => Body::Unread(text()),
-            _ => Body::Empty,
-        }
+        let kind = self.text(kind, row).unwrap_or_default();
+        body(&kind, self.text(text, row).as_deref().unwrap_or_default())
+    }
+}
+
+/// A body as the columns of its kind and its text tell it.
+pub fn body(kind: &str, text: &str) -> Body {
+    match kind {
+        "json" => Body::Json(text.to_owned()),
+        "form" => Body::Form(text.to_owned()),
+        "html" => Body::Html(text.to_owned()),
+        "multipart" => multipart(text),
+        "opaque" => Body::Opaque,
+        "unread" => Body::Unread(text.to_owned()),
+        _ => Body::Empty,
     }
 }
 

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{anyhow, ensure};
 use clap::Args;
-use kingtide_common::capture::{Capture, CaptureError, Damage, Manifest, Removed};
+use kingtide_common::capture::{Capture, CaptureError, Damage, Manifest};
 use kingtide_common::exchange::{Exchange, Gap};
 use kingtide_common::ledger::Ledger;
+use kingtide_common::units::Span;
 
 use crate::inspect::synthesised;
 use crate::report::format::counted;
@@ -19,7 +20,6 @@ pub(super) struct Recorded {
     pub(super) sessions: Sessions,
     /// `None` when the manifest is lost.
     pub(super) ledger: Option<Ledger>,
-    pub(super) removed: Removed,
     pub(super) gaps: Vec<Gap>,
     pub(super) damage: Vec<Damage>,
 }
@@ -32,7 +32,6 @@ impl Recorded {
             name: path.display().to_string(),
             sessions: sessions::group(reading.exchanges, rules),
             ledger: capture.manifest().map(Manifest::ledger),
-            removed: capture.manifest().map(|manifest| manifest.removed).unwrap_or_default(),
             gaps: reading.gaps,
             damage: reading.damage,
         })
@@ -82,19 +81,24 @@ impl Recorded {
     }
 }
 
-/// `--rules FILE`.
+/// `--rules FILE` and `--idle-gap TIME`, which overrides what the file says.
 #[derive(Debug, Default, Args)]
 pub(super) struct RulesArgs {
     /// TOML file with rules for sessions and bindings (every key: configs/bindings.toml).
     #[arg(long = "rules", value_name = "FILE")]
     file: Option<PathBuf>,
+    /// Silence of a user after which the next request begins a new session, such as 30m [default: that of the rules, else
+    /// chosen from the capture's own silences].
+    #[arg(long, value_name = "TIME")]
+    idle_gap: Option<Span>,
 }
 
 impl RulesArgs {
     pub(super) fn read(&self) -> anyhow::Result<Rules> {
         let read =
             |file: &PathBuf| Rules::read(file).map_err(|error| anyhow!("--rules: {}", error.in_one_line()));
-        Ok(self.file.as_ref().map(read).transpose()?.unwrap_or_default())
+        let rules = self.file.as_ref().map(read).transpose()?.unwrap_or_default();
+        Ok(Rules { idle_gap: self.idle_gap.map(|gap| gap.0).or(rules.idle_gap), ..rules })
     }
 }
 

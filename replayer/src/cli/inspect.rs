@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::capture::{Recorded, RulesArgs};
+use super::capture::{RulesArgs, explained, open};
 use super::{Exit, print_result};
-use crate::inspect::{Material, Summary, summarise, text};
+use crate::inspect::{Summary, gather, summarise, text};
 use crate::sessions::Rules;
 
 const EXAMPLES: &str = "\
@@ -19,12 +19,13 @@ Examples:
   kingtide inspect captures/monday --json | jq -e '.damage == []'    fails when the capture is damaged
   kingtide inspect captures/monday --session 1                       the first session, request by request
   kingtide inspect captures/monday --exchange 4711                   one request: stages, headers, upload curve
+  kingtide inspect captures/monday --idle-gap 2h                     sessions end after two hours of silence
   kingtide inspect captures/monday --audit                           lists what it holds; fails on a secret
 
 Exit status of --audit: 0 no secret, 1 a secret was found, 3 none was found and the capture is damaged.
 A capture that was torn by a crash is read up to the tear; what is missing stands first.";
 
-/// Show what a capture holds: routes, stages, upload sizes, burstiness, damage.
+/// Show what a capture holds: sessions, routes, stages, upload sizes, burstiness, damage.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct InspectArgs {
@@ -72,13 +73,6 @@ fn whole(args: &InspectArgs, rules: &Rules) -> anyhow::Result<String> {
 
 /// Reads a capture and sums it up.
 pub(super) fn summary_of(path: &Path, rules: &Rules) -> anyhow::Result<Summary> {
-    let recorded = Recorded::read(path, rules)?;
-    Ok(summarise(&Material {
-        capture: &recorded.name,
-        sessions: &recorded.sessions.sessions,
-        ledger: recorded.ledger,
-        removed: recorded.removed,
-        gaps: &recorded.gaps,
-        damage: &recorded.damage,
-    }))
+    let gathered = gather(&open(path)?, rules).map_err(|error| explained(&error))?;
+    Ok(summarise(&path.display().to_string(), gathered))
 }

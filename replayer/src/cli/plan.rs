@@ -11,7 +11,8 @@ use serde::Serialize;
 use super::capture::{Recorded, RulesArgs};
 use super::{Exit, print_result};
 use crate::plan::{self, Fidelity, Mode, Plan, dispersion};
-use crate::sessions::{self, BindingMap, Session, Sessions};
+use crate::report::format::seconds;
+use crate::sessions::{self, BindingMap, IdleGap, Session, Sessions};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -68,6 +69,8 @@ pub struct PlanReport {
     seed: u64,
     sessions_captured: usize,
     sessions_planned: usize,
+    /// Silence of a user that begins a new session.
+    idle_gap: IdleGap,
     /// Captured sessions whose login is not in the capture.
     sessions_orphan: usize,
     /// Orphans that a rule gave a login, and those that it left out.
@@ -109,6 +112,7 @@ impl PlanReport {
             seed: plan.seed.0,
             sessions_captured: captured.len(),
             sessions_planned: plan.clones.len(),
+            idle_gap: sessions.idle_gap,
             sessions_orphan: captured.iter().filter(|session| session.orphan).count(),
             sessions_repaired: sessions.repairs.repaired,
             sessions_dropped: sessions.repairs.dropped,
@@ -131,6 +135,8 @@ impl PlanReport {
         let Self { multiple, mode, seed, duration_s, .. } = self;
         writeln!(text, "plan       {multiple}× {mode}, seed {seed}, {duration_s:.1} s")?;
         writeln!(text, "sessions   {} planned, {} captured", self.sessions_planned, self.sessions_captured)?;
+        let IdleGap { gap, basis } = &self.idle_gap;
+        writeln!(text, "idle gap   {} ({basis})", seconds(Some(gap.as_secs_f64())))?;
         writeln!(text, "requests   {} planned, {} captured", self.requests_planned, self.requests_captured)?;
         writeln!(text, "uploads    {}", ByteSize(self.upload_bytes_planned))?;
         writeln!(
@@ -208,6 +214,7 @@ mod tests {
         for line in [
             "plan       1× crowd, seed 1, 4.0 s",
             "sessions   2 planned, 2 captured",
+            "idle gap   30 min 0 s (default: 0 shorter and 0 longer silences are too few)",
             "uploads    3.00 MB",
             "bindings   1 unresolved, 1 orphan sessions",
             "1 kinds of values, 1 ! unresolved",
@@ -240,6 +247,10 @@ mod tests {
         let json = serde_json::to_value(report(false)).unwrap();
         assert_eq!(json["mode"], "crowd");
         assert_eq!(json["sessions_planned"], 2);
+        assert_eq!(
+            (&json["idle_gap"]["gap_s"], &json["idle_gap"]["basis"]),
+            (&1800.0.into(), &"default".into())
+        );
         assert_eq!(json["requests_planned"], 2);
         assert_eq!(json["upload_bytes_planned"], 3_000_000);
         assert_eq!(json["dispersion_planned"]["1"], json["dispersion_captured"]["1"]);

@@ -18,7 +18,7 @@ pub struct StageTimes {
     pub p99: Option<f64>,
 }
 
-/// Percentiles of sizes, bytes; `None` when there were none.
+/// Percentiles of sizes (bytes) or counts; `None` when there were none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sizes {
     pub count: u64,
@@ -29,10 +29,56 @@ pub struct Sizes {
     pub max: Option<u64>,
 }
 
+/// Percentiles of speeds, bytes per second; `None` when there were none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Speeds {
+    pub count: u64,
+    pub p5: Option<u64>,
+    pub p50: Option<u64>,
+    pub p95: Option<u64>,
+}
+
+impl StageTimes {
+    /// Of values in microseconds, in any order.
+    pub fn of(mut values_us: Vec<u64>) -> Self {
+        let count = values_us.len() as u64;
+        let [p50, p95, p99] = percentiles(&mut values_us).map(|us| us.map(|us| us as f64 / 1e3));
+        Self { count, p50, p95, p99 }
+    }
+}
+
+/// p50, p95 and p99 without sorting everything: each lies among the values from the one before it on.
+fn percentiles(values: &mut [u64]) -> [Option<u64>; 3] {
+    let (count, mut from) = (values.len(), 0);
+    [500, 950, 990].map(|permille| {
+        let at = rank(count, permille);
+        (at < count).then(|| {
+            let (_, value, _) = values[from..].select_nth_unstable(at - from);
+            from = at;
+            *value
+        })
+    })
+}
+
+/// Index in order of the value at a share in thousandths.
+fn rank(count: usize, permille: usize) -> usize {
+    (count * permille).div_ceil(1000).max(1) - 1
+}
+
 impl Distribution {
     pub fn of(mut values: Vec<u64>) -> Self {
         values.sort_unstable();
         Self { sorted: values }
+    }
+
+    /// The other end of it, for values of which the small ones are bad.
+    pub fn speeds(&self) -> Speeds {
+        Speeds {
+            count: self.count(),
+            p5: self.at_permille(50),
+            p50: self.at_permille(500),
+            p95: self.at_permille(950),
+        }
     }
 
     pub fn count(&self) -> u64 {
@@ -45,14 +91,7 @@ impl Distribution {
 
     /// The value at a share given in thousandths (950 = p95).
     pub fn at_permille(&self, permille: usize) -> Option<u64> {
-        let rank = (self.sorted.len() * permille).div_ceil(1000).max(1);
-        self.sorted.get(rank - 1).copied()
-    }
-
-    /// Of values in microseconds.
-    pub fn stage_times(&self) -> StageTimes {
-        let ms = |permille| self.at_permille(permille).map(|us| us as f64 / 1e3);
-        StageTimes { count: self.count(), p50: ms(500), p95: ms(950), p99: ms(990) }
+        self.sorted.get(rank(self.sorted.len(), permille)).copied()
     }
 
     /// Of values in bytes.
@@ -85,10 +124,18 @@ mod tests {
     #[test]
     fn nothing_is_unknown_not_zero() {
         assert_eq!(Distribution::default().sizes(), Sizes::default());
-        assert_eq!(Distribution::default().stage_times().p50, None);
+        assert_eq!(StageTimes::of(Vec::new()), StageTimes::default());
     }
 
     proptest! {
+        #[test]
+        fn percentiles_are_the_same_without_sorting(values in prop::collection::vec(0..5_000_u64, 0..200)) {
+            let sorted = Distribution::of(values.clone());
+            let times = StageTimes::of(values);
+            let sorted = [500, 950, 990].map(|permille| sorted.at_permille(permille).map(|us| us as f64 / 1e3));
+            prop_assert_eq!([times.p50, times.p95, times.p99], sorted);
+        }
+
         #[test]
         fn at_least_the_share_does_not_exceed_the_percentile(
             values in prop::collection::vec(0..5_000_u64, 1..200), permille in 1..=1000_usize,

@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
-use kingtide_common::exchange::Exchange;
 use serde::Serialize;
 
 use super::Amount;
-use super::stages::Tables;
+use super::tally::RouteTally;
 
 /// The proxy's code for an exchange that was complete.
-const COMPLETE: &str = "--";
+pub(super) const COMPLETE: &str = "--";
 
 /// Exchanges that met one limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -59,33 +58,12 @@ impl Judged {
 }
 
 /// By the limit's directive in Nginx; limits that no exchange met are left out.
-pub(super) fn summarise(tables: &Tables<'_>) -> BTreeMap<String, LimitSummary> {
+pub(super) fn summarise(routes: &BTreeMap<String, RouteTally>) -> BTreeMap<String, LimitSummary> {
     let mut limits: BTreeMap<String, LimitSummary> = BTreeMap::new();
-    for (route, table) in &tables.routes {
-        for exchange in &table.exchanges {
-            for (limit, judged) in judgements(exchange) {
-                limits.entry(limit.to_owned()).or_default().add(route, judged);
-            }
+    for (route, tally) in routes {
+        for (limit, judged) in &tally.limits {
+            limits.entry(limit.clone()).or_default().add(route, *judged);
         }
     }
     limits
-}
-
-/// What each limit said of one exchange.
-fn judgements(exchange: &Exchange) -> impl Iterator<Item = (&str, Judged)> {
-    let bytes = exchange.request_body_bytes;
-    let refused = Judged { refused: 1, refused_bytes: bytes, ..Judged::default() };
-    let shadowed = Judged { would_refuse: 1, would_refuse_bytes: bytes, ..Judged::default() };
-    let refused = exchange.refused_by.iter().map(move |limit| (limit.as_str(), refused));
-    refused.chain(exchange.would_refuse.iter().map(move |limit| (limit.as_str(), shadowed)))
-}
-
-/// Exchanges that were not complete, by the proxy's code for who ended them and where they stood.
-pub(super) fn ends(exchanges: &[&Exchange]) -> BTreeMap<String, u64> {
-    let mut counts = BTreeMap::new();
-    let codes = exchanges.iter().filter_map(|exchange| exchange.end.as_deref());
-    for code in codes.filter(|code| *code != COMPLETE) {
-        *counts.entry(code.to_owned()).or_insert(0) += 1;
-    }
-    counts
 }

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use kingtide_common::exchange::Exchange;
 use kingtide_common::stages::Stage;
 use serde::Serialize;
 
-use super::distribution::{Sizes, StageTimes};
-use super::stages::{RouteTable, Tables};
-use super::{Summary, statuses_of, uploads};
+use super::Summary;
+use super::distribution::{Distribution, Sizes, StageTimes};
+use super::tally::RouteTally;
 
 /// Exchanges of one method and path template.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -43,18 +42,55 @@ impl Summary {
     }
 }
 
-pub(super) fn summarise(tables: Tables<'_>) -> Vec<RouteSummary> {
-    let mut routes: Vec<_> = tables.routes.into_iter().map(|(name, table)| summary_of(name, table)).collect();
+pub(super) fn summarise(routes: BTreeMap<String, RouteTally>) -> Vec<RouteSummary> {
+    let mut routes: Vec<_> = routes.into_iter().map(|(name, tally)| summary_of(name, tally)).collect();
     routes.sort_by_key(|route| std::cmp::Reverse(route.count));
     routes
 }
 
-fn summary_of(route: String, table: RouteTable<'_>) -> RouteSummary {
-    let exchanges = || table.exchanges.iter().copied();
-    let body_bytes = exchanges().map(|exchange: &Exchange| exchange.request_body_bytes).sum();
-    let count = table.exchanges.len() as u64;
-    let statuses = statuses_of(exchanges());
-    let upload_bytes = uploads::sizes(exchanges()).sizes();
-    let (stages, stages_inner) = table.durations.into_times();
-    RouteSummary { route, count, statuses, body_bytes, upload_bytes, stages, stages_inner }
+fn summary_of(route: String, tally: RouteTally) -> RouteSummary {
+    let stages = Stage::ALL.into_iter().zip(tally.stages_us).filter(|(_, times_us)| !times_us.is_empty());
+    RouteSummary {
+        route,
+        count: tally.count,
+        statuses: named_statuses(&tally.statuses),
+        body_bytes: tally.body_bytes,
+        upload_bytes: Distribution::of(tally.file_bytes).sizes(),
+        stages: stages.map(|(stage, times_us)| (stage.name().to_owned(), StageTimes::of(times_us))).collect(),
+        stages_inner: times_of(tally.inner_us),
+    }
+}
+
+/// All stages over all routes; those that never ran have no percentiles.
+pub(super) fn stages(routes: &BTreeMap<String, RouteTally>) -> BTreeMap<String, StageTimes> {
+    let over_all = |at: usize| routes.values().flat_map(move |tally| &tally.stages_us[at]).copied();
+    let times = |at| StageTimes::of(over_all(at).collect());
+    Stage::ALL.into_iter().enumerate().map(|(at, stage)| (stage.name().to_owned(), times(at))).collect()
+}
+
+/// All inner stages over all routes.
+pub(super) fn inner_stages(routes: &BTreeMap<String, RouteTally>) -> BTreeMap<String, StageTimes> {
+    let mut merged: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for (name, times_us) in routes.values().flat_map(|tally| &tally.inner_us) {
+        merged.entry(name.clone()).or_default().extend(times_us);
+    }
+    times_of(merged)
+}
+
+fn times_of(by_name: BTreeMap<String, Vec<u64>>) -> BTreeMap<String, StageTimes> {
+    by_name.into_iter().map(|(name, times_us)| (name, StageTimes::of(times_us))).collect()
+}
+
+/// Counts over all routes.
+pub(super) fn statuses(routes: &BTreeMap<String, RouteTally>) -> BTreeMap<String, u64> {
+    let mut all: BTreeMap<Option<u16>, u64> = BTreeMap::new();
+    for (status, count) in routes.values().flat_map(|tally| &tally.statuses) {
+        *all.entry(*status).or_default() += count;
+    }
+    named_statuses(&all)
+}
+
+fn named_statuses(counts: &BTreeMap<Option<u16>, u64>) -> BTreeMap<String, u64> {
+    let name = |status: &Option<u16>| status.map_or_else(|| "none".to_owned(), |status| status.to_string());
+    counts.iter().map(|(status, count)| (name(status), *count)).collect()
 }

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use kingtide_common::exchange::Exchange;
 use serde::Serialize;
 
+use super::tally::entry;
 use crate::report::format::{count as number, counted};
 
 /// Exchanges of which something was made up.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Synthesised {
     /// Of how many something was made up.
     pub exchanges: u64,
@@ -20,18 +21,33 @@ pub struct Synthesised {
 
 /// `None` when nothing was made up.
 pub fn count<'a>(exchanges: impl IntoIterator<Item = &'a Exchange>) -> Option<Synthesised> {
-    let mut counts = Synthesised { exchanges: 0, of: 0, by_name: BTreeMap::new() };
-    for exchange in exchanges {
-        counts.of += 1;
-        counts.exchanges += u64::from(!exchange.synthesised.is_empty());
-        for name in &exchange.synthesised {
-            *counts.by_name.entry(name.clone()).or_default() += 1;
-        }
-    }
-    (counts.exchanges > 0).then_some(counts)
+    let mut counts = Synthesised::default();
+    exchanges.into_iter().for_each(|exchange| counts.add(exchange.synthesised.iter().map(String::as_str)));
+    counts.any()
 }
 
 impl Synthesised {
+    /// Counts an exchange by the names of what was made up of it.
+    pub(super) fn add<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) {
+        let mut names = names.into_iter().peekable();
+        self.of += 1;
+        self.exchanges += u64::from(names.peek().is_some());
+        names.for_each(|name| *entry(&mut self.by_name, name) += 1);
+    }
+
+    pub(super) fn join(&mut self, other: Self) {
+        self.of += other.of;
+        self.exchanges += other.exchanges;
+        for (name, count) in other.by_name {
+            *self.by_name.entry(name).or_default() += count;
+        }
+    }
+
+    /// `None` when nothing was made up.
+    pub(super) fn any(self) -> Option<Self> {
+        (self.exchanges > 0).then_some(self)
+    }
+
     /// `4 of 12 exchanges were completed by assumptions: pacing (4), request_body (1)`.
     pub fn sentence(&self) -> String {
         let names: Vec<String> =

@@ -1,12 +1,17 @@
 //! A small classroom by hand, and what its summary must say.
 
+use std::path::Path;
+use std::time::Instant;
+
+use kingtide_common::capture::{Capture, CaptureWriter, Rotation, WriterOptions};
 use kingtide_common::exchange::{
-    AnsweredBy, CutUser, Ending, FilePart, Multipart, Part, PartContent, ServerTiming,
+    AnsweredBy, Body, CutUser, Ending, Exchange, FilePart, Header, Multipart, Part, PartContent, Record,
+    ServerTiming,
 };
 use kingtide_common::stages::Instants;
 
 use super::*;
-use crate::sessions::Step;
+use crate::sessions::Rules;
 
 const START_NS: i64 = 1_763_924_024_120_000_000;
 
@@ -58,62 +63,82 @@ pub(crate) fn upload(at_ms: i64, bytes: u64, store_ms: u64) -> Exchange {
     exchange
 }
 
-/// A session of the given exchanges.
-pub(crate) fn session(exchanges: &[Exchange], orphan: bool) -> Session {
-    let start_ns = exchanges.first().map_or(START_NS, |first| first.started_ns);
-    let step = |exchange: &Exchange| Step {
-        exchange: exchange.clone(),
-        offset_us: exchange.started_ns.abs_diff(start_ns) / 1000,
-        connection: 0,
-        holes: Vec::new(),
-    };
-    Session { key: format!("from {start_ns}"), start_ns, steps: exchanges.iter().map(step).collect(), orphan }
-}
-
-/// 20 students: each looks at the assignments and uploads; the last upload is answered 503.
-pub(crate) fn classroom() -> Vec<Session> {
+/// 20 students, each on a connection: each looks at the assignments and uploads; the last upload is answered 503. One
+/// brings a token that the capture does not hold.
+pub(crate) fn classroom() -> Vec<Exchange> {
     let sizes = [50_000, 200_000, 200_000, 500_000, 2_000_000];
     let student = |n: i64| {
         let look = exchange(n * 500, "GET", "/api/assignments?page=1", 12);
         let size = sizes[usize::try_from(n).unwrap() % sizes.len()];
         let mut upload = upload(n * 500 + 150, size, 2_000 + 100 * n.unsigned_abs());
         upload.status = Some(if n == 19 { 503 } else { 200 });
-        session(&[look, upload], n == 3)
+        let mut exchanges = [look, upload];
+        for exchange in &mut exchanges {
+            exchange.connection = n.unsigned_abs();
+            if n == 3 {
+                let value = "Bearer {fp:0123456789abcdef.40}".to_owned();
+                exchange.request_headers.push(Header { name: "Authorization".to_owned(), value });
+            }
+        }
+        exchanges
     };
-    (0..20).map(student).collect()
+    let exchanges = (0..20).flat_map(student).zip(1..);
+    exchanges.map(|(exchange, id)| Exchange { id, ..exchange }).collect()
 }
 
-pub(crate) fn material(sessions: &[Session]) -> Material<'_> {
-    let all = sessions.iter().map(|session| session.steps.len() as u64).sum();
-    let ledger = Ledger { accepted: all, recorded: all, ..Ledger::default() };
-    let removed = Removed::default();
-    Material { capture: "captures/monday", sessions, ledger: Some(ledger), removed, gaps: &[], damage: &[] }
+/// Writes a capture as the proxy does and sums it up.
+pub(crate) fn summary_of(exchanges: Vec<Exchange>, gaps: Vec<Gap>, ledger: Ledger) -> Summary {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), exchanges, gaps, ledger);
+    summarise(
+        "captures/monday",
+        gather(&Capture::open(directory.path()).unwrap(), &Rules::default()).unwrap(),
+    )
+}
+
+pub(crate) fn write(directory: &Path, exchanges: Vec<Exchange>, gaps: Vec<Gap>, ledger: Ledger) {
+    let options = WriterOptions {
+        program: "test".to_owned(),
+        config_digest: String::new(),
+        privacy: "default".to_owned(),
+        started_ns: START_NS,
+        rotation: Rotation::default(),
+    };
+    let mut writer = CaptureWriter::create(directory, options).unwrap();
+    let exchanges = exchanges.into_iter().map(|exchange| Record::Exchange(Box::new(exchange)));
+    for record in exchanges.chain(gaps.into_iter().map(Record::Gap)) {
+        writer.push(record, Instant::now()).unwrap();
+    }
+    writer.flush(Instant::now()).unwrap();
+    writer.close(ledger, START_NS + 1).unwrap();
+}
+
+pub(crate) fn whole(exchanges: Vec<Exchange>) -> Summary {
+    let all = exchanges.len() as u64;
+    summary_of(exchanges, Vec::new(), Ledger { accepted: all, recorded: all, ..Ledger::default() })
 }
 
 pub(crate) fn classroom_summary() -> Summary {
-    summarise(&material(&classroom()))
+    whole(classroom())
 }
 
 /// The classroom behind a proxy that shadows the size of bodies, and had to refuse two uploads otherwise.
 fn judged_summary() -> Summary {
-    let mut sessions = classroom();
-    for exchange in sessions.iter_mut().flat_map(|session| &mut session.steps).map(|step| &mut step.exchange)
-    {
+    let mut exchanges = classroom();
+    for exchange in &mut exchanges {
         exchange.end = Some("--".to_owned());
         if exchange.request_body_bytes > 500_000 {
             exchange.would_refuse = vec!["client_max_body_size".to_owned()];
         }
     }
-    for (session, limit, end) in [(3, "client_body_timeout", "cB"), (4, "limit_req", "PQ")] {
-        let upload = &mut sessions[session].steps[1].exchange;
+    for (student, limit, end) in [(3, "client_body_timeout", "cB"), (4, "limit_req", "PQ")] {
+        let upload = &mut exchanges[student * 2 + 1];
         (upload.refused_by, upload.end) = (Some(limit.to_owned()), Some(end.to_owned()));
     }
-    summarise(&material(&sessions))
+    whole(exchanges)
 }
 
 fn damaged_summary() -> Summary {
-    let mut sessions = classroom();
-    sessions[0].steps[0].exchange.connection = 99;
     let gap = Gap {
         from_ns: START_NS,
         to_ns: START_NS + 1_500_000_000,
@@ -123,7 +148,7 @@ fn damaged_summary() -> Summary {
         ..Gap::default()
     };
     let mut gaps = vec![gap; 7];
-    gaps[6].cut = vec![CutUser::Connection(99)];
+    gaps[6].cut = vec![CutUser::Connection(7)];
     let removed = Removed {
         segments: 2,
         rows: 9_000,
@@ -131,16 +156,10 @@ fn damaged_summary() -> Summary {
         last_number: 2,
         last_ns: START_NS - 1_000_000_000,
     };
-    let damage =
-        [Damage::TornTail { segment: "exchanges-000002.arrows".to_owned(), offset: 65_536, bytes: 4_099 }];
     let ledger = Ledger { accepted: 92, recorded: 40, shed_queue: 49, ..Ledger::default() };
-    summarise(&Material {
-        gaps: &gaps,
-        damage: &damage,
-        ledger: Some(ledger),
-        removed,
-        ..material(&sessions)
-    })
+    let torn =
+        Damage::TornTail { segment: "exchanges-000002.arrows".to_owned(), offset: 65_536, bytes: 4_099 };
+    Summary { damage: vec![torn], removed: Some(removed), ..summary_of(classroom(), gaps, ledger) }
 }
 
 #[test]
@@ -177,7 +196,7 @@ fn limits_are_counted_by_name_and_route() {
 
 #[test]
 fn an_empty_capture_knows_nothing_and_says_so() {
-    let summary = summarise(&material(&[]));
+    let summary = whole(Vec::new());
     assert_eq!((summary.started, summary.exchanges), (None, 0));
     assert!(summary.dispersion.values().all(Option::is_none));
     assert_eq!(summary.upload_bytes, Sizes::default());

@@ -8,6 +8,7 @@ use kingtide_common::exchange::Gap;
 use kingtide_common::ledger::Ledger;
 use kingtide_common::stages::Stage;
 
+use super::histogram::Bin;
 use super::{Amount, Judged, RouteSummary, SizeBin, StageTimes, Summary};
 use crate::plan::dispersion::{WINDOWS_S, label};
 use crate::report::format::{UNKNOWN, count, counted, ms, number, seconds, share, size};
@@ -22,6 +23,9 @@ pub fn render(summary: &Summary) -> String {
     let sections = [
         trouble(summary),
         head(summary),
+        section("Sessions", &sessions(summary)),
+        section("Think times", &think_times(summary)),
+        section("Arrivals", &arrivals(summary)),
         section("Routes", &routes(summary)),
         slowest_route(summary),
         section("Stages of all routes", &stages(&summary.stages, &BTreeMap::new())),
@@ -129,6 +133,89 @@ fn contents(summary: &Summary) -> String {
     format!("{exchanges} in {sessions} · {files} uploaded · {bodies} of request bodies")
 }
 
+fn sessions(summary: &Summary) -> String {
+    if summary.sessions == 0 {
+        return String::new();
+    }
+    let shape = &summary.session_shape;
+    let mut table = Table::of_numbers(["each", "p50", "p95", "p99", "largest"]);
+    for (name, sizes) in [("requests", &shape.requests), ("connections", &shape.connections)] {
+        let cells =
+            [sizes.p50, sizes.p95, sizes.p99, sizes.max].map(|value| value.map_or(UNKNOWN.to_owned(), count));
+        table.row(std::iter::once(name.to_owned()).chain(cells));
+    }
+    let times = shape.duration;
+    table.row(["length".to_owned(), ms(times.p50), ms(times.p95), ms(times.p99)]);
+    let gap = &summary.idle_gap;
+    format!(
+        "{}  at most {} at a time · {} began before the answer to an earlier one\n  \
+         a silence of {} begins a new session\n  ({})\n",
+        table.render(2),
+        count(shape.at_once_max),
+        counted(shape.overlapping, "request"),
+        seconds(Some(gap.gap.as_secs_f64())),
+        gap.basis
+    )
+}
+
+fn think_times(summary: &Summary) -> String {
+    let shape = &summary.session_shape;
+    if shape.think.count == 0 {
+        return String::new();
+    }
+    let StageTimes { count: times, p50, p95, p99 } = shape.think;
+    let line =
+        format!("  {} · p50 {} · p95 {} · p99 {}\n", counted(times, "pause"), ms(p50), ms(p95), ms(p99));
+    let time = |value: u64| ms(Some(value as f64));
+    line + &bars("pause", "times", &shape.think_histogram, time)
+}
+
+/// One line a bin, as long as its count.
+fn bars(what: &str, how_many: &str, bins: &[Bin], name: impl Fn(u64) -> String) -> String {
+    let highest = bins.iter().map(|bin| bin.count).max().unwrap_or_default().max(1);
+    let mut table = Table::of_numbers([what, how_many, ""]).align(0, Align::Right).align(2, Align::Left);
+    for bin in bins {
+        table.row([format!("from {}", name(bin.from)), count(bin.count), bar(bin.count, highest)]);
+    }
+    table.render(2)
+}
+
+fn arrivals(summary: &Summary) -> String {
+    let arrivals = &summary.arrivals;
+    let Some(peak) = arrivals.peak_per_s else { return String::new() };
+    let mean =
+        arrivals.mean_per_s.map_or_else(|| UNKNOWN.to_owned(), |mean| format!("{}/s", number(Some(mean))));
+    format!(
+        "  {mean} on average, {} in the busiest second; each column {}\n  {}\n",
+        counted(peak, "request"),
+        seconds(Some(arrivals.bin_s)),
+        sparkline(&arrivals.counts)
+    )
+}
+
+/// A column a count, in eighths of the highest; what is not 0 shows.
+pub fn sparkline(counts: &[u64]) -> String {
+    const EIGHTHS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let highest = u128::from(counts.iter().max().copied().unwrap_or_default().max(1));
+    let eighths = |count: u64| usize::try_from((u128::from(count) * 8).div_ceil(highest)).unwrap_or(8);
+    counts.iter().map(|count| EIGHTHS[eighths(*count)]).collect::<String>()
+}
+
+fn uplinks(summary: &Summary) -> String {
+    let speeds = summary.uplink_bytes_per_s;
+    let speed = |value| format!("{}/s", size(value));
+    if speeds.count == 0 {
+        return String::new();
+    }
+    format!(
+        "  uplink of {} of 64 KB and more: p5 {} · p50 {} · p95 {}\n",
+        counted(speeds.count, "upload"),
+        speed(speeds.p5),
+        speed(speeds.p50),
+        speed(speeds.p95)
+    )
+}
+
 fn routes(summary: &Summary) -> String {
     let titles = ["route", "count", "statuses", "body bytes", "files", "total p50", "p95", "p99"];
     let mut table = Table::of_numbers(titles).align(2, Align::Left);
@@ -197,7 +284,7 @@ fn uploads(summary: &Summary) -> String {
     for (name, bytes) in percentiles {
         let _ = write!(text, " · {name} {}", size(bytes));
     }
-    format!("{text}\n{}", histogram(&summary.upload_histogram))
+    format!("{text}\n{}{}", uplinks(summary), histogram(&summary.upload_histogram))
 }
 
 fn histogram(bins: &[SizeBin]) -> String {
@@ -289,12 +376,4 @@ fn ledger(summary: &Summary) -> String {
 fn recorded_share(ledger: &Ledger) -> String {
     let recorded = ledger.recorded as f64 / ledger.accepted as f64;
     if ledger.accepted == 0 { String::new() } else { format!(" ({})", share(recorded)) }
-}
-
-/// A column a count, in eighths of the highest; what is not 0 shows.
-pub fn sparkline(counts: &[u64]) -> String {
-    const EIGHTHS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-    let highest = u128::from(counts.iter().max().copied().unwrap_or_default().max(1));
-    let eighths = |count: u64| usize::try_from((u128::from(count) * 8).div_ceil(highest)).unwrap_or(8);
-    counts.iter().map(|count| EIGHTHS[eighths(*count)]).collect::<String>()
 }

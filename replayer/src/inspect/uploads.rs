@@ -1,9 +1,6 @@
-//! The sizes of uploaded files: exact percentiles, and a histogram in steps of 1, 2, 5.
+//! The sizes of uploaded files as a histogram in steps of 1, 2, 5.
 
-use kingtide_common::exchange::Exchange;
 use serde::{Deserialize, Serialize};
-
-use super::distribution::Distribution;
 
 /// Files of at least `from_bytes` and less than `to_bytes`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,11 +8,6 @@ pub struct SizeBin {
     pub from_bytes: u64,
     pub to_bytes: u64,
     pub count: u64,
-}
-
-/// Sizes of all file parts.
-pub(super) fn sizes<'a>(exchanges: impl IntoIterator<Item = &'a Exchange>) -> Distribution {
-    Distribution::of(exchanges.into_iter().flat_map(Exchange::files).map(|file| file.bytes).collect())
 }
 
 /// Bins from the smallest to the largest of `sorted` sizes; empty ones in between are kept, so that a

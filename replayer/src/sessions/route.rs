@@ -7,14 +7,30 @@ const ID: &str = "{id}";
 /// `POST /api/users/{id}`: UUIDs, integers, long hexadecimal numbers and fingerprints become `{id}`; the
 /// query is left out.
 pub fn template(method: &str, target: &str) -> String {
+    let mut template = String::new();
+    write_template(method, target, &mut template);
+    template
+}
+
+/// Adds the same to a text.
+pub(crate) fn write_template(method: &str, target: &str, template: &mut String) {
     let path = target.split(['?', '#']).next().unwrap_or_default();
-    let segments: Vec<&str> =
-        path.split('/').map(|segment| if is_id(segment) { ID } else { segment }).collect();
-    format!("{method} {}", segments.join("/"))
+    template.push_str(method);
+    let mut between = ' ';
+    for segment in path.split('/') {
+        template.push(between);
+        template.push_str(if is_id(segment) { ID } else { segment });
+        between = '/';
+    }
 }
 
 /// Whether a path segment names one thing rather than a kind of things.
 pub(super) fn is_id(segment: &str) -> bool {
+    // Most segments are words, which are told from ids at once.
+    let may_be = |byte: u8| byte.is_ascii_digit() || byte == b'{' || segment.len() == 36;
+    if !segment.bytes().any(may_be) {
+        return false;
+    }
     let is_integer = !segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_digit());
     is_integer || is_uuid(segment) || is_long_hex(segment) || !Fingerprint::find_all(segment).is_empty()
 }

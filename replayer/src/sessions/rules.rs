@@ -19,10 +19,11 @@ use super::timestamp::TimeFormat;
 use super::tokens::{Spot, Token};
 
 /// Rules for grouping exchanges into sessions and for binding their values.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Rules {
-    /// Silence after which the next exchange begins a new session, if it can stand alone.
-    pub idle_gap: Duration,
+    /// Silence after which the next exchange begins a new session, if it can stand alone; `None` takes what fits the
+    /// capture ([`super::idle`]).
+    pub idle_gap: Option<Duration>,
     pub given: Given,
 }
 
@@ -144,12 +145,6 @@ struct BindingText {
     never: bool,
 }
 
-impl Default for Rules {
-    fn default() -> Self {
-        Self { idle_gap: Duration::from_mins(30), given: Given::default() }
-    }
-}
-
 impl Rules {
     /// Reads a user's file.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
@@ -168,8 +163,7 @@ impl Rules {
         let identities = identities.into_iter().map(|(field, column)| (normal(&field), column)).collect();
         let orphans = orphans.checked()?;
         let given = Given { keys, credentials, identities, bindings, orphans };
-        let idle_gap = idle_gap.map_or(Self::default().idle_gap, |gap| gap.0);
-        Ok(Self { idle_gap, given })
+        Ok(Self { idle_gap: idle_gap.map(|gap| gap.0), given })
     }
 }
 

@@ -8,17 +8,19 @@
 //! same or only one. What remains is grouped by connection.
 //!
 //! A silence longer than the idle gap splits a user's exchanges in two only if the second part needs no
-//! credential from the first: else its token would have no login, and nothing could replay it.
+//! credential from the first: else its token would have no login, and nothing could replay it. How long the
+//! gap is: [`super::idle`].
 
-use std::collections::{HashMap, HashSet};
+use std::convert::Infallible;
 
-use kingtide_common::exchange::{Body, Exchange, Header};
+use kingtide_common::exchange::Exchange;
 use kingtide_common::fingerprint::Fingerprint;
+use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::names;
-use super::rules::{Given, Rules};
-use super::supply::supplies;
-use super::tokens::{Kind, Spot, Token, tokens};
+pub(super) use super::evidence::credentials;
+use super::evidence::{Evidence, Ids, Mark, Row};
+use super::idle::{self, IdleGap};
+use super::rules::Rules;
 
 /// The exchanges of one user, in order of their start.
 #[derive(Debug, PartialEq)]
@@ -27,121 +29,132 @@ pub(super) struct User {
     pub(super) exchanges: Vec<Exchange>,
 }
 
+/// The evidence of one user's exchanges, in order of their start.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Group {
+    pub(crate) key: String,
+    pub(crate) rows: Vec<Row>,
+    /// It uses a credential whose login the capture does not hold.
+    pub(crate) is_orphan: bool,
+}
+
+/// A capture by user.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Groups {
+    /// In the order of their first exchange.
+    pub(crate) groups: Vec<Group>,
+    pub(crate) idle_gap: IdleGap,
+}
+
+impl Group {
+    /// First byte of its first request, nanoseconds UTC.
+    pub(crate) fn start_ns(&self) -> i64 {
+        self.rows.first().map_or(0, |row| row.started_ns)
+    }
+
+    /// End of its last exchange, nanoseconds UTC.
+    pub(crate) fn end_ns(&self) -> i64 {
+        self.rows.iter().map(|row| row.done_ns).max().unwrap_or_default()
+    }
+
+    /// From the end of all earlier answers to each request but the first; negative where it overlaps.
+    pub(crate) fn silences_ns(&self) -> impl Iterator<Item = i64> {
+        idle::silences_ns(&self.rows).map(|(_, silence_ns)| silence_ns)
+    }
+}
+
 /// Something that a user's requests have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Key {
     Credential(Fingerprint),
     /// A cookie that may be the same for many, from one client.
-    Visitor(Fingerprint, String),
-    /// What a rule calls a user's key and is no fingerprint.
-    Named(String),
+    Visitor(Fingerprint, u64),
+    /// What a rule calls a user's key and is no fingerprint: its digest.
+    Named(u64),
 }
 
-/// Bytes from which a value is too long to be a preference such as `dark`.
-const VISITOR_BYTES_MIN: usize = 16;
-const SESSION_COOKIE_BYTES_MIN: usize = 8;
-
-/// Splits a capture by user; users come in the order of their first exchange.
-pub(super) fn by_user(mut exchanges: Vec<Exchange>, rules: &Rules) -> Vec<User> {
-    exchanges.sort_by_key(|exchange| (exchange.started_ns, exchange.id));
-    let mut links = Links::new(exchanges.len());
-    links.by_credential(&exchanges, &rules.given);
-    links.by_identity(&exchanges);
-    links.by_need(&exchanges);
-    let known = links.known(&exchanges, &rules.given);
-    links.by_connection(&exchanges, &known);
-    let gap_ns = i64::try_from(rules.idle_gap.as_nanos()).unwrap_or(i64::MAX);
-    let groups = links.groups(exchanges);
-    groups
-        .into_iter()
-        .flat_map(|group| split_idle(group, gap_ns, &rules.given))
-        .map(|group| user(group, &rules.given))
-        .collect()
-}
-
-/// The fingerprints by which a request shows who it is from.
-pub(super) fn credentials(exchange: &Exchange, given: &Given) -> Vec<Fingerprint> {
-    let is_session = |name: &str, print: Fingerprint| {
-        (names::is_session_cookie(name) && print.bytes >= SESSION_COOKIE_BYTES_MIN)
-            || given.is_credential(Spot::Cookie, name)
+/// Splits exchanges by user; users come in the order of their first exchange.
+pub(super) fn by_user(exchanges: Vec<Exchange>, rules: &Rules) -> (Vec<User>, IdleGap) {
+    let ids = |row: &Row| Ids::of(&exchanges[row.origin as usize]);
+    let ids_of = |rows: &[Row]| Ok::<_, Infallible>(rows.iter().map(ids).collect());
+    let Ok(Groups { groups, idle_gap }) = group(Evidence::of(&exchanges, &rules.given), rules, ids_of);
+    let mut exchanges: Vec<Option<Exchange>> = exchanges.into_iter().map(Some).collect();
+    let user = |Group { key, rows, .. }: Group| {
+        let exchanges = rows.iter().filter_map(|row| exchanges[row.origin as usize].take());
+        User { key, exchanges: exchanges.collect() }
     };
-    let cookies = cookies(exchange).filter(|(name, print)| is_session(name, *print));
-    let is_credential =
-        |name: &str| names::is_credential_header(name) || given.is_credential(Spot::Header, name);
-    let headers = exchange.request_headers.iter().filter(|header| is_credential(&header.name));
-    let prints = headers.flat_map(|header| Fingerprint::find_all(&header.value)).map(|(_, print)| print);
-    prints.chain(cookies.map(|(_, print)| print)).collect()
+    (groups.into_iter().map(user).collect(), idle_gap)
 }
 
-fn keys(exchange: &Exchange, given: &Given) -> Vec<Key> {
-    let named = if given.has_keys() { named_keys(exchange, given) } else { Vec::new() };
-    if !named.is_empty() {
-        return named;
+/// Splits a capture by user.
+///
+/// Where it is not decided otherwise, `ids_of` is asked once for the ids in some exchanges; it answers in the order of the
+/// question.
+pub(crate) fn group<E>(
+    mut evidence: Evidence,
+    rules: &Rules,
+    ids_of: impl FnOnce(&[Row]) -> Result<Vec<Ids>, E>,
+) -> Result<Groups, E> {
+    evidence.sort();
+    let mut links = Links::new(&evidence);
+    links.by_credential();
+    links.by_identity();
+    let pairs = links.pairs_to_decide();
+    if !pairs.is_empty() {
+        links.by_need(&pairs, ids_of)?;
     }
-    let credentials = credentials(exchange, given);
-    if !credentials.is_empty() {
-        return credentials.into_iter().map(Key::Credential).collect();
-    }
-    let long = cookies(exchange).filter(|(_, print)| print.bytes >= VISITOR_BYTES_MIN);
-    long.map(|(_, print)| Key::Visitor(print, exchange.client.clone())).collect()
+    links.by_connection();
+    let users = links.groups();
+    let idle_gap = rules.idle_gap.map_or_else(|| idle::chosen(&users), IdleGap::given);
+    let parts = users.into_iter().flat_map(|group| split_idle(&evidence, group, idle_gap.gap_ns()));
+    let mut groups: Vec<Group> = parts.map(|rows| named(&evidence, rows)).collect();
+    groups.sort_by_key(|group| group.rows.first().map(|row| (row.started_ns, row.id)));
+    Ok(Groups { groups, idle_gap })
 }
 
-/// What a rule says identifies the user; where it stands, nothing else counts.
-fn named_keys(exchange: &Exchange, given: &Given) -> Vec<Key> {
-    let is_key = |token: &Token| given.is_key(token.spot, &token.name);
-    let key = |token: Token| match Fingerprint::parse(&token.value) {
-        Some(print) => Key::Credential(print),
-        None => Key::Named(token.value),
+/// What a rule says identifies the user, where it stands; else credentials, and without any the cookies of a visitor.
+fn keys<'a>(evidence: &'a Evidence, row: &Row) -> impl Iterator<Item = Key> + use<'a> {
+    let client = row.client();
+    let marks = evidence.marks(row);
+    let (credentials, visitors) = match marks {
+        [] => (evidence.credentials(row), evidence.visitors(row)),
+        _ => ([].as_slice(), [].as_slice()),
     };
-    tokens(exchange).into_iter().filter(is_key).map(key).collect()
+    let marks = marks.iter().map(|mark| match mark {
+        Mark::Credential(print) => Key::Credential(*print),
+        Mark::Text(digest) => Key::Named(*digest),
+    });
+    let credentials = credentials.iter().map(|print| Key::Credential(*print));
+    marks.chain(credentials).chain(visitors.iter().map(move |print| Key::Visitor(*print, client)))
 }
 
-/// Names and fingerprints of the cookies a request carries.
-fn cookies(exchange: &Exchange) -> impl Iterator<Item = (&str, Fingerprint)> {
-    let is_cookie = |header: &&Header| header.name.eq_ignore_ascii_case("cookie");
-    let pairs = exchange.request_headers.iter().filter(is_cookie).flat_map(|header| header.value.split(';'));
-    let named = pairs.filter_map(|pair| pair.trim().split_once('='));
-    named.filter_map(|(name, value)| Some((name, Fingerprint::parse(value)?)))
+fn has_key(evidence: &Evidence, row: &Row) -> bool {
+    keys(evidence, row).next().is_some()
 }
 
-/// Every fingerprint in a response: what it may have issued.
-fn issued(exchange: &Exchange) -> Vec<Fingerprint> {
-    let body = match &exchange.response_body {
-        Body::Json(text) | Body::Form(text) | Body::Html(text) => text.as_str(),
-        _ => "",
-    };
-    let texts = exchange.response_headers.iter().map(|header| header.value.as_str()).chain([body]);
-    texts.flat_map(Fingerprint::find_all).map(|(_, print)| print).collect()
-}
-
-/// Credentials that a request sends otherwise than in its headers: a refresh token, a code.
-fn sent_tokens(exchange: &Exchange) -> impl Iterator<Item = Fingerprint> {
-    let is_sent = |token: &Token| {
-        (token.spot.is_field() || token.spot == Spot::Query) && names::is_credential_field(&token.name)
-    };
-    let looked_at = has_fields(exchange) || exchange.target.contains('?');
-    let tokens = if looked_at { tokens(exchange) } else { Vec::new() };
-    tokens.into_iter().filter(is_sent).filter_map(|token| Fingerprint::parse(&token.value))
-}
-
-fn has_fields(exchange: &Exchange) -> bool {
-    matches!(exchange.request_body, Body::Json(_) | Body::Form(_) | Body::Multipart(_))
-}
+/// A login, and an earlier one of the same name and client.
+type Pair = (usize, usize);
 
 /// Exchanges that belong together, as a forest over their indices (union–find).
-struct Links {
-    parents: Vec<usize>,
+struct Links<'a> {
+    evidence: &'a Evidence,
+    rows: &'a [Row],
+    parents: Vec<u32>,
 }
 
-impl Links {
-    fn new(count: usize) -> Self {
-        Self { parents: (0..count).collect() }
+impl<'a> Links<'a> {
+    fn new(evidence: &'a Evidence) -> Self {
+        let rows = evidence.rows();
+        // Origins are the numbers from 0 in some order.
+        let mut parents: Vec<u32> = rows.iter().map(|row| row.origin).collect();
+        parents.sort_unstable();
+        Self { evidence, rows, parents }
     }
 
     fn root(&mut self, mut index: usize) -> usize {
-        while self.parents[index] != index {
-            self.parents[index] = self.parents[self.parents[index]];
-            index = self.parents[index];
+        while self.parents[index] as usize != index {
+            self.parents[index] = self.parents[self.parents[index] as usize];
+            index = self.parents[index] as usize;
         }
         index
     }
@@ -149,14 +162,14 @@ impl Links {
     /// The earlier root stays, so that a group's root is its first exchange.
     fn join(&mut self, one: usize, other: usize) {
         let (one, other) = (self.root(one), self.root(other));
-        self.parents[one.max(other)] = one.min(other);
+        self.parents[one.max(other)] = self.parents[one.min(other)];
     }
 
-    fn by_credential(&mut self, exchanges: &[Exchange], given: &Given) {
-        let mut users: HashMap<Key, usize> = HashMap::new();
-        let mut issuers: HashMap<Fingerprint, Vec<usize>> = HashMap::new();
-        for (index, exchange) in exchanges.iter().enumerate() {
-            for key in keys(exchange, given) {
+    fn by_credential(&mut self) {
+        let mut users: FxHashMap<Key, usize> = FxHashMap::default();
+        let mut issuers: FxHashMap<Fingerprint, Vec<usize>> = FxHashMap::default();
+        for (index, row) in self.rows.iter().enumerate() {
+            for key in keys(self.evidence, row) {
                 if let Key::Credential(print) = key {
                     for issuer in issuers.remove(&print).unwrap_or_default() {
                         self.join(issuer, index);
@@ -165,77 +178,121 @@ impl Links {
                 let first = *users.entry(key).or_insert(index);
                 self.join(first, index);
             }
-            for print in sent_tokens(exchange) {
-                if let Some(&issuer) = issuers.get(&print).and_then(|issuers| issuers.last()) {
+            for print in self.evidence.sent(row) {
+                if let Some(&issuer) = issuers.get(print).and_then(|issuers| issuers.last()) {
                     self.join(issuer, index);
                 }
             }
-            for print in issued(exchange) {
-                issuers.entry(print).or_default().push(index);
+            for print in self.evidence.issued(row) {
+                issuers.entry(*print).or_default().push(index);
             }
         }
     }
 
     /// A user who logs in again on the same connection.
-    fn by_identity(&mut self, exchanges: &[Exchange]) {
-        let mut logins: HashMap<(u64, String), usize> = HashMap::new();
-        for (index, exchange) in exchanges.iter().enumerate() {
-            for value in login_names(exchange) {
-                let first = *logins.entry((exchange.connection, value)).or_insert(index);
+    fn by_identity(&mut self) {
+        let mut logins: FxHashMap<(u64, u64), usize> = FxHashMap::default();
+        for (index, row) in self.rows.iter().enumerate() {
+            for (_, name) in self.evidence.logins(row) {
+                let first = *logins.entry((row.connection, name)).or_insert(index);
                 self.join(first, index);
             }
         }
     }
 
-    /// A login that takes up the work of an earlier one of the same identity and client, which is over.
-    fn by_need(&mut self, exchanges: &[Exchange]) {
-        let mut logins: HashMap<(&str, String), usize> = HashMap::new();
-        let mut members = self.members();
-        for (index, exchange) in exchanges.iter().enumerate() {
-            for value in login_names(exchange) {
-                let earlier = logins.insert((&exchange.client, value), index).unwrap_or(index);
-                let (before, after) = (self.root(earlier), self.root(index));
-                let is_over = members[before].last() < members[after].first();
-                if is_over && needs(exchanges, &members[before], &members[after]) {
-                    self.join(before, after);
-                    let later = std::mem::take(&mut members[after]);
-                    members[before].extend(later);
+    /// Logins of one name and client in different groups, the earlier of which is over before the later begins:
+    /// one user or two, as [`Self::by_need`] decides.
+    fn pairs_to_decide(&mut self) -> Vec<Pair> {
+        let mut logins: FxHashMap<(u64, u64), usize> = FxHashMap::default();
+        let mut pairs = Vec::new();
+        for (index, row) in self.rows.iter().enumerate() {
+            for login in self.evidence.logins(row) {
+                if let Some(earlier) = logins.insert(login, index) {
+                    pairs.push((earlier, index));
                 }
+            }
+        }
+        if !pairs.is_empty() {
+            let last = self.last_of_groups();
+            pairs.retain(|(earlier, later)| last[self.root(*earlier)] < self.root(*later));
+        }
+        pairs
+    }
+
+    /// Under each root the last index of its group.
+    fn last_of_groups(&mut self) -> Vec<usize> {
+        let mut last = vec![0; self.rows.len()];
+        (0..self.rows.len()).for_each(|index| last[self.root(index)] = index);
+        last
+    }
+
+    /// A login that takes up the work of an earlier one of the same identity and client, which is over.
+    fn by_need<E>(
+        &mut self,
+        pairs: &[Pair],
+        ids_of: impl FnOnce(&[Row]) -> Result<Vec<Ids>, E>,
+    ) -> Result<(), E> {
+        let mut members = self.members_of(pairs);
+        let indices: Vec<usize> = members.values().flatten().copied().collect();
+        let rows: Vec<Row> = indices.iter().map(|index| self.rows[*index]).collect();
+        let ids: FxHashMap<usize, Ids> = indices.into_iter().zip(ids_of(&rows)?).collect();
+        for &(earlier, later) in pairs {
+            let (before, after) = (self.root(earlier), self.root(later));
+            let is_over = members[&before].last() < members[&after].first();
+            if is_over && needs(&ids, &members[&before], &members[&after]) {
+                self.join(before, after);
+                let later = members.insert(after, Vec::new()).unwrap_or_default();
+                members.entry(before).or_default().extend(later);
+            }
+        }
+        Ok(())
+    }
+
+    /// The groups of the pairs, by their roots.
+    fn members_of(&mut self, pairs: &[Pair]) -> FxHashMap<usize, Vec<usize>> {
+        let indices = pairs.iter().flat_map(|(earlier, later)| [*earlier, *later]);
+        let mut members: FxHashMap<usize, Vec<usize>> =
+            indices.map(|index| (self.root(index), Vec::new())).collect();
+        for index in 0..self.rows.len() {
+            if let Some(members) = members.get_mut(&self.root(index)) {
+                members.push(index);
+            }
+        }
+        members
+    }
+
+    fn by_connection(&mut self) {
+        let known = self.known();
+        let mut order: Vec<(u64, usize)> =
+            self.rows.iter().enumerate().map(|(index, row)| (row.connection, index)).collect();
+        order.sort_unstable();
+        for members in order.chunk_by(|one, other| one.0 == other.0) {
+            let users: Vec<Option<usize>> = members
+                .iter()
+                .map(|(_, index)| Some(self.root(*index)).filter(|root| known[*root]))
+                .collect();
+            if users.iter().any(Option::is_none) {
+                self.within_connection(members, &users);
             }
         }
     }
 
-    /// Under each root the indices of its group, in order.
-    fn members(&mut self) -> Vec<Vec<usize>> {
-        let mut members = vec![Vec::new(); self.parents.len()];
-        (0..self.parents.len()).for_each(|index| members[self.root(index)].push(index));
-        members
-    }
-
-    /// Which groups hold an exchange with a key.
-    fn known(&mut self, exchanges: &[Exchange], given: &Given) -> HashSet<usize> {
-        let keyed: Vec<usize> =
-            (0..exchanges.len()).filter(|&at| !keys(&exchanges[at], given).is_empty()).collect();
-        keyed.into_iter().map(|index| self.root(index)).collect()
-    }
-
-    fn by_connection(&mut self, exchanges: &[Exchange], known: &HashSet<usize>) {
-        let mut connections: HashMap<u64, Vec<usize>> = HashMap::new();
-        for (index, exchange) in exchanges.iter().enumerate() {
-            connections.entry(exchange.connection).or_default().push(index);
+    /// Under each root whether its group holds an exchange with a key.
+    fn known(&mut self) -> Vec<bool> {
+        let mut known = vec![false; self.rows.len()];
+        for (index, row) in self.rows.iter().enumerate() {
+            if has_key(self.evidence, row) {
+                known[self.root(index)] = true;
+            }
         }
-        for members in connections.into_values() {
-            self.within_connection(&members, known);
-        }
+        known
     }
 
-    fn within_connection(&mut self, members: &[usize], known: &HashSet<usize>) {
-        let users: Vec<Option<usize>> =
-            members.iter().map(|&index| Some(self.root(index)).filter(|root| known.contains(root))).collect();
+    fn within_connection(&mut self, members: &[(u64, usize)], users: &[Option<usize>]) {
         let before = last_known(users.iter());
         let after = last_known(users.iter().rev());
         let mut nobody: Option<usize> = None;
-        for (at, &index) in members.iter().enumerate().filter(|(at, _)| users[*at].is_none()) {
+        for (at, &(_, index)) in members.iter().enumerate().filter(|(at, _)| users[*at].is_none()) {
             match (before[at], after[members.len() - 1 - at]) {
                 (Some(one), Some(other)) if one != other => self.join(*nobody.get_or_insert(index), index),
                 (Some(user), _) | (None, Some(user)) => self.join(user, index),
@@ -245,15 +302,17 @@ impl Links {
     }
 
     /// The exchanges of each group, groups in the order of their first exchange.
-    fn groups(mut self, exchanges: Vec<Exchange>) -> Vec<Vec<Exchange>> {
-        let mut places: HashMap<usize, usize> = HashMap::new();
-        let mut groups: Vec<Vec<Exchange>> = Vec::new();
-        for (index, exchange) in exchanges.into_iter().enumerate() {
-            let place = *places.entry(self.root(index)).or_insert(groups.len());
-            if place == groups.len() {
+    fn groups(mut self) -> Vec<Vec<Row>> {
+        const NONE: u32 = u32::MAX;
+        let mut places = vec![NONE; self.rows.len()];
+        let mut groups: Vec<Vec<Row>> = Vec::new();
+        for (index, row) in self.rows.iter().enumerate() {
+            let root = self.root(index);
+            if root == index {
+                places[root] = u32::try_from(groups.len()).unwrap_or(NONE);
                 groups.push(Vec::new());
             }
-            groups[place].push(exchange);
+            groups[places[root] as usize].push(*row);
         }
         groups
     }
@@ -269,35 +328,20 @@ fn last_known<'a>(users: impl Iterator<Item = &'a Option<usize>>) -> Vec<Option<
 }
 
 /// Whether the requests of `after` carry ids that only the responses of `before` gave.
-fn needs(exchanges: &[Exchange], before: &[usize], after: &[usize]) -> bool {
-    let given = |indices: &[usize]| -> HashSet<String> {
-        let supplies = indices.iter().flat_map(|&index| supplies(&exchanges[index]));
-        supplies.map(|supply| supply.value).collect()
+fn needs(ids: &FxHashMap<usize, Ids>, before: &[usize], after: &[usize]) -> bool {
+    let given = |indices: &[usize]| -> FxHashSet<u64> {
+        indices.iter().filter_map(|index| ids.get(index)).flat_map(|ids| &ids.given).copied().collect()
     };
     let (given_before, given_after) = (given(before), given(after));
-    let is_id = |token: &Token| {
-        let is_traced = matches!(Kind::of(&token.value), Some(Kind::Fingerprint | Kind::Uuid));
-        is_traced && names::identity_column(&token.name).is_none()
-    };
-    let mut ids = after.iter().flat_map(|&index| tokens(&exchanges[index])).filter(is_id);
-    ids.any(|token| given_before.contains(&token.value) && !given_after.contains(&token.value))
+    let mut sent = after.iter().filter_map(|index| ids.get(index)).flat_map(|ids| &ids.sent);
+    sent.any(|id| given_before.contains(id) && !given_after.contains(id))
 }
 
-/// E-mail or user name in a request that also carries a password.
-fn login_names(exchange: &Exchange) -> Vec<String> {
-    if !has_fields(exchange) {
-        return Vec::new();
-    }
-    let fields = tokens(exchange).into_iter().filter(|token| token.spot.is_field());
-    let columns = fields.filter_map(|token| Some((names::identity_column(&token.name)?, token.value)));
-    let (passwords, logins): (Vec<_>, Vec<_>) = columns.partition(|(column, _)| *column == names::PASSWORD);
-    if passwords.is_empty() { Vec::new() } else { logins.into_iter().map(|(_, value)| value).collect() }
-}
-
-fn split_idle(group: Vec<Exchange>, gap_ns: i64, given: &Given) -> Vec<Vec<Exchange>> {
+/// Splits a group at each silence longer than the gap, where the second part needs no credential of the first.
+fn split_idle(evidence: &Evidence, group: Vec<Row>, gap_ns: i64) -> Vec<Vec<Row>> {
     let mut parts = Vec::new();
     let mut rest = group;
-    while let Some(at) = idle_end(&rest, gap_ns, given) {
+    while let Some(at) = idle_end(evidence, &rest, gap_ns) {
         let after = rest.split_off(at);
         parts.push(std::mem::replace(&mut rest, after));
     }
@@ -306,30 +350,54 @@ fn split_idle(group: Vec<Exchange>, gap_ns: i64, given: &Given) -> Vec<Vec<Excha
 }
 
 /// Index of the first exchange after a silence, where the group may be split.
-fn idle_end(group: &[Exchange], gap_ns: i64, given: &Given) -> Option<usize> {
-    let mut done_ns = i64::MAX;
-    for (at, exchange) in group.iter().enumerate() {
-        let is_idle = exchange.started_ns.saturating_sub(done_ns) > gap_ns;
-        if at > 0 && is_idle && stands_alone(&group[..at], &group[at..], given) {
+fn idle_end(evidence: &Evidence, group: &[Row], gap_ns: i64) -> Option<usize> {
+    idle::silences_ns(group).any(|(_, silence_ns)| silence_ns > gap_ns).then_some(())?;
+    let mut last_use: FxHashMap<Fingerprint, usize> = FxHashMap::default();
+    for (at, row) in group.iter().enumerate() {
+        last_use.extend(evidence.credentials(row).iter().map(|print| (*print, at)));
+    }
+    // Until here a credential is used that was issued before.
+    let (mut needed_until, mut looked_at) = (0, 0);
+    for (at, _) in idle::silences_ns(group).filter(|(_, silence_ns)| *silence_ns > gap_ns) {
+        let issued = group[looked_at..at].iter().flat_map(|row| evidence.issued(row));
+        needed_until = issued.filter_map(|print| last_use.get(print)).copied().fold(needed_until, usize::max);
+        looked_at = at;
+        if needed_until < at {
             return Some(at);
         }
-        done_ns = if at == 0 { exchange.done_ns() } else { done_ns.max(exchange.done_ns()) };
     }
     None
 }
 
-fn stands_alone(before: &[Exchange], after: &[Exchange], given: &Given) -> bool {
-    let issued: HashSet<Fingerprint> = before.iter().flat_map(issued).collect();
-    !after.iter().flat_map(|exchange| credentials(exchange, given)).any(|print| issued.contains(&print))
+fn named(evidence: &Evidence, rows: Vec<Row>) -> Group {
+    let key = match rows.iter().flat_map(|row| keys(evidence, row)).next() {
+        Some(Key::Credential(print) | Key::Visitor(print, _)) => print.to_string(),
+        Some(Key::Named(digest)) => evidence.text(digest).to_owned(),
+        None => format!("connection {}", rows.first().map_or(0, |first| first.connection)),
+    };
+    let is_orphan = is_orphan(evidence, &rows);
+    Group { key, rows, is_orphan }
 }
 
-fn user(exchanges: Vec<Exchange>, given: &Given) -> User {
-    let mut keys = exchanges.iter().flat_map(|exchange| keys(exchange, given));
-    let key = match keys.next() {
-        Some(Key::Credential(print) | Key::Visitor(print, _)) => print.to_string(),
-        Some(Key::Named(value)) => value,
-        None => format!("connection {}", exchanges.first().map_or(0, |first| first.connection)),
-    };
-    drop(keys);
-    User { key, exchanges }
+/// Whether a request carries a credential that no complete answer before it had issued. An answer that repeats what
+/// its own request carried issues nothing. Rules for bindings are not asked: they do not change what the capture holds.
+fn is_orphan(evidence: &Evidence, rows: &[Row]) -> bool {
+    let mut issued_ns: FxHashMap<Fingerprint, i64> = FxHashMap::default();
+    for row in rows {
+        let credentials = evidence.credentials(row);
+        let is_issued = |print| issued_ns.get(print).is_some_and(|done_ns| *done_ns <= row.started_ns);
+        if !credentials.iter().all(is_issued) {
+            return true;
+        }
+        if !row.is_complete() {
+            continue;
+        }
+        let is_echo =
+            |print: &&Fingerprint| credentials.contains(print) || evidence.sent(row).contains(print);
+        for print in evidence.issued(row).iter().filter(|print| !is_echo(print)) {
+            let first = issued_ns.entry(*print).or_insert(row.done_ns);
+            *first = row.done_ns.min(*first);
+        }
+    }
+    false
 }

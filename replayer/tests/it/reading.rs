@@ -66,6 +66,43 @@ fn real_inspections_fit_the_schema() {
 }
 
 #[test]
+fn the_silence_that_parts_sessions_can_be_given() {
+    let directory = tempfile::tempdir().unwrap();
+    capture_files::whole(directory.path(), &SIZES);
+    let path = directory.path().to_str().unwrap();
+    let rules = directory.path().join("rules.toml");
+    std::fs::write(&rules, "[sessions]\nidle_gap = \"45m\"\n").unwrap();
+    let by_rules = ["--rules", rules.to_str().unwrap()];
+    let given = ["--idle-gap", "2h"];
+    for (arguments, gap_s, basis) in [
+        (Vec::new(), 1_800.0, "default"),
+        (by_rules.to_vec(), 2_700.0, "given"),
+        ([by_rules, given].concat(), 7_200.0, "given"),
+    ] {
+        for command in ["inspect", "plan"] {
+            let output = kingtide(&[[command, path, "--json"].as_slice(), &arguments].concat());
+            let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+            let gap = &told["idle_gap"];
+            assert_eq!(
+                (&gap["gap_s"], &gap["basis"]),
+                (&gap_s.into(), &basis.into()),
+                "{command} {arguments:?}"
+            );
+        }
+    }
+    let shown = text(&kingtide(&["inspect", path, "--idle-gap", "90s"]).stdout);
+    assert!(shown.contains("a silence of 1 min 30 s begins a new session\n  (as given)\n"), "{shown}");
+}
+
+#[test]
+fn a_silence_that_is_no_time_is_answered_with_one_that_is() {
+    let output = kingtide(&["inspect", "anywhere", "--idle-gap", "soon"]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("--idle-gap") && said.contains("`soon` is not") && said.contains("30s"), "{said}");
+}
+
+#[test]
 fn a_report_of_a_capture_alone_is_written_whole() {
     let directory = tempfile::tempdir().unwrap();
     let capture = directory.path().join("capture");
