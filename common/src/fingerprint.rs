@@ -9,10 +9,13 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::LazyLock;
 
+use memchr::memmem::Finder;
 use zeroize::Zeroizing;
 
 const PREFIX: &str = "{fp:";
+static TOKEN: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(PREFIX));
 const HEX_DIGITS: usize = 16;
 
 /// Makes fingerprints; holds the key. Deliberately neither `Serialize` nor printable.
@@ -115,8 +118,7 @@ impl Fingerprint {
 
     /// Where tokens stand in a text, in order.
     pub fn find_all(text: &str) -> Vec<(Range<usize>, Self)> {
-        let starts = text.match_indices(PREFIX).map(|(start, _)| start);
-        starts.filter_map(|start| Self::at(text, start)).collect()
+        TOKEN.find_iter(text.as_bytes()).filter_map(|start| Self::at(text, start)).collect()
     }
 
     fn at(text: &str, start: usize) -> Option<(Range<usize>, Self)> {

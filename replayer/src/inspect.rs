@@ -13,10 +13,10 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::plan;
 use crate::sessions::IdleGap;
 use crate::sessions::users::{Group, Groups};
 
+mod counts;
 pub mod distribution;
 mod gather;
 pub mod histogram;
@@ -29,7 +29,6 @@ pub mod text;
 mod uploads;
 pub mod waterfall;
 
-use distribution::Distribution;
 pub use distribution::{Sizes, Speeds, StageTimes};
 pub use gather::{Gathered, gather};
 pub use limits::{Judged, LimitSummary};
@@ -101,36 +100,33 @@ pub struct Summary {
 
 /// Sums up what was gathered of a capture, which is called `capture` in the report.
 pub fn summarise(capture: &str, gathered: Gathered) -> Summary {
-    let Gathered { tally, users, cut, ledger, removed, damage } = gathered;
-    let starts_us = users.starts_us();
-    let uploads =
-        Distribution::of(tally.routes.values().flat_map(|tally| &tally.file_bytes).copied().collect());
+    let Gathered { counts, users, cut, ledger, removed, damage } = gathered;
     Summary {
         capture: capture.to_owned(),
         started: first_start_ns(&users).and_then(rfc3339),
         duration_s: duration_s(&users),
-        exchanges: starts_us.len() as u64,
+        exchanges: counts.exchanges,
         sessions: users.groups.len() as u64,
         orphans: users.groups.iter().filter(|group| group.is_orphan).count() as u64,
         cut,
         idle_gap: users.idle_gap,
         session_shape: SessionShape::of(&users.groups),
-        arrivals: Arrivals::of(&starts_us),
-        unread_bodies: tally.unread_bodies,
-        statuses: routes::statuses(&tally.routes),
-        upload_histogram: uploads::histogram(uploads.values()),
-        upload_bytes: uploads.sizes(),
-        uplink_bytes_per_s: Distribution::of(tally.uplinks).speeds(),
-        body_bytes: tally.bodies,
-        ends: tally.ends,
-        limits: limits::summarise(&tally.routes),
-        stages: routes::stages(&tally.routes),
-        stages_inner: routes::inner_stages(&tally.routes),
-        routes: routes::summarise(tally.routes),
+        arrivals: counts.arrivals,
+        unread_bodies: counts.unread_bodies,
+        statuses: counts.statuses,
+        ends: counts.ends,
+        limits: counts.limits,
+        routes: counts.routes,
         ledger,
-        dispersion: dispersion(&starts_us),
-        synthesised: tally.synthesised.any(),
-        gaps: tally.gaps,
+        upload_bytes: counts.upload_bytes,
+        upload_histogram: counts.upload_histogram,
+        uplink_bytes_per_s: counts.uplink_bytes_per_s,
+        body_bytes: counts.body_bytes,
+        stages: counts.stages,
+        stages_inner: counts.stages_inner,
+        dispersion: counts.dispersion,
+        synthesised: counts.synthesised,
+        gaps: counts.gaps,
         removed: Some(removed).filter(|removed| !removed.is_nothing()),
         damage,
     }
@@ -149,13 +145,6 @@ fn duration_s(users: &Groups) -> f64 {
 fn rfc3339(utc_ns: i64) -> Option<String> {
     let whole_ms = i128::from(utc_ns).div_euclid(1_000_000) * 1_000_000;
     OffsetDateTime::from_unix_timestamp_nanos(whole_ms).ok()?.format(&Rfc3339).ok()
-}
-
-fn dispersion(starts_us: &[u64]) -> BTreeMap<String, Option<f64>> {
-    let span_us = starts_us.iter().max().map_or(0, |last_us| last_us + 1);
-    let windows = plan::dispersion::WINDOWS_S.into_iter();
-    let index = |window_s| plan::dispersion::dispersion(starts_us, window_s, span_us);
-    windows.map(|window_s| (plan::dispersion::label(window_s), index(window_s))).collect()
 }
 
 #[cfg(test)]

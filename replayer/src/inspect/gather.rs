@@ -3,6 +3,8 @@
 //! No exchange is built; what stays in memory is some 200 bytes for each.
 
 use std::collections::BTreeSet;
+use std::panic::resume_unwind;
+use std::thread;
 
 use arrow_array::types::UInt64Type;
 use kingtide_common::capture::{Batch, Capture, CaptureError, Damage, Manifest, Projection, Removed};
@@ -11,6 +13,7 @@ use kingtide_common::exchange::{Exchange, Gap, Record};
 use kingtide_common::ledger::Ledger;
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::counts::Counts;
 use super::tally::{self, Tally};
 use crate::columns;
 use crate::sessions::Rules;
@@ -21,7 +24,7 @@ use crate::sessions::users::{self, Group, Groups};
 /// All that a summary is made of.
 #[derive(Debug)]
 pub struct Gathered {
-    pub(super) tally: Tally,
+    pub(super) counts: Counts,
     pub(crate) users: Groups,
     /// Sessions that a gap cuts.
     pub(super) cut: u64,
@@ -43,11 +46,17 @@ pub fn gather(capture: &Capture, rules: &Rules) -> Result<Gathered, CaptureError
         evidence.append(shown);
         Ok::<_, CaptureError>(())
     })?;
-    let users = users::group(evidence, rules, |rows| ids_of(capture, rows))?;
-    let cut = cut(capture, &users, &tally.gaps)?;
+    let starts_ns: Vec<i64> = evidence.rows().iter().map(|row| row.started_ns).collect();
+    let (counts, users) = thread::scope(|scope| {
+        let counts = scope.spawn(|| Counts::of(tally, &starts_ns));
+        let users = users::group(evidence, rules, |rows| ids_of(capture, rows));
+        (counts.join().unwrap_or_else(|panic| resume_unwind(panic)), users)
+    });
+    let users = users?;
+    let cut = cut(capture, &users, &counts.gaps)?;
     let ledger = capture.manifest().map(Manifest::ledger);
     let removed = capture.manifest().map(|manifest| manifest.removed).unwrap_or_default();
-    Ok(Gathered { tally, users, cut, ledger, removed, damage })
+    Ok(Gathered { counts, users, cut, ledger, removed, damage })
 }
 
 /// Counts the sessions that a gap cuts; reads the capture once more, if a gap names users.

@@ -11,13 +11,16 @@ pub struct Bin {
 }
 
 /// Bins from the smallest to the largest value; empty ones in between are kept, so that a hole in the values shows.
-pub(super) fn binned(mut values: Vec<u64>) -> Vec<Bin> {
-    values.sort_unstable();
-    let (Some(smallest), Some(largest)) = (values.first(), values.last()) else { return Vec::new() };
+pub(super) fn binned(values: impl IntoIterator<Item = u64>) -> Vec<Bin> {
     let edges = edges();
-    let used = edges.windows(2).filter(|bin| bin[1] > *smallest && bin[0] <= *largest);
-    let below = |edge: u64| values.partition_point(|value| *value < edge) as u64;
-    used.map(|bin| Bin { from: bin[0], to: bin[1], count: below(bin[1]) - below(bin[0]) }).collect()
+    let bins = edges.len() - 1;
+    let mut counts = vec![0; bins];
+    for value in values {
+        counts[edges.partition_point(|edge| *edge <= value).clamp(1, bins) - 1] += 1;
+    }
+    let used = counts.iter().position(|count| *count > 0).unwrap_or(counts.len());
+    let end = counts.iter().rposition(|count| *count > 0).map_or(used, |last| last + 1);
+    (used..end).map(|at| Bin { from: edges[at], to: edges[at + 1], count: counts[at] }).collect()
 }
 
 /// 0, 1, 2, 5, 10 … 5 · 10¹¹, and the end of all numbers.

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::distribution::{Distribution, Sizes, StageTimes};
 use super::histogram::{Bin, binned};
-use crate::sessions::users::{Group, Groups};
+use crate::sessions::users::Group;
 
 /// Columns that arrivals are shown in, at most.
 const ARRIVAL_BINS_MAX: u64 = 60;
@@ -45,13 +45,12 @@ impl SessionShape {
     pub(super) fn of(groups: &[Group]) -> Self {
         let silences = || groups.iter().flat_map(Group::silences_ns);
         let think_us: Vec<u64> = silences().filter_map(|ns| u64::try_from(ns / 1000).ok()).collect();
-        let think_ms: Vec<u64> = think_us.iter().map(|us| us / 1000).collect();
         let duration_us = |group: &Group| (group.end_ns() - group.start_ns()).unsigned_abs() / 1000;
         Self {
             requests: sizes(groups.iter().map(|group| group.rows.len() as u64)),
             connections: sizes(groups.iter().map(connections)),
             duration: StageTimes::of(groups.iter().map(duration_us).collect()),
-            think_histogram: binned(think_ms),
+            think_histogram: binned(think_us.iter().map(|us| us / 1000)),
             overlapping: silences().filter(|ns| *ns < 0).count() as u64,
             think: StageTimes::of(think_us),
             at_once_max: at_once_max(groups),
@@ -117,15 +116,6 @@ fn round_bin_us(least_us: u64) -> u64 {
     let steps_us = below_a_second.chain(STEPS_S.map(|s| s * 1_000_000));
     let days_us = 86_400_000_000;
     steps_us.into_iter().find(|step| *step >= least_us).unwrap_or(least_us.div_ceil(days_us) * days_us)
-}
-
-impl Groups {
-    /// Starts of all requests in microseconds since the first, in no order.
-    pub(super) fn starts_us(&self) -> Vec<u64> {
-        let rows = || self.groups.iter().flat_map(|group| &group.rows);
-        let first_ns = rows().map(|row| row.started_ns).min().unwrap_or_default();
-        rows().map(|row| row.started_ns.abs_diff(first_ns) / 1000).collect()
-    }
 }
 
 #[cfg(test)]

@@ -89,6 +89,7 @@ pub(super) struct Shown {
 
 impl Shown {
     pub(super) fn by(exchange: &Exchange, given: &Given) -> Self {
+        let (sent, logins) = sent(exchange);
         let credentials = credentials(exchange, given);
         let visitors = if credentials.is_empty() { visitors(exchange) } else { Vec::new() };
         Self {
@@ -100,9 +101,9 @@ impl Shown {
             is_complete: exchange.ending == Ending::Complete,
             credentials,
             visitors,
-            sent: sent_tokens(exchange),
+            sent,
             issued: issued(exchange),
-            logins: login_names(exchange).iter().map(digest).collect(),
+            logins,
             marks: if given.has_keys() { marks(exchange, given) } else { Vec::new() },
         }
     }
@@ -307,13 +308,17 @@ fn issued(exchange: &Exchange) -> Vec<Fingerprint> {
     texts.flat_map(Fingerprint::find_all).map(|(_, print)| print).collect()
 }
 
-fn sent_tokens(exchange: &Exchange) -> Vec<Fingerprint> {
-    let is_sent = |token: &Token| {
+/// Tokens in bodies and queries, and digests of the names that are logged in.
+fn sent(exchange: &Exchange) -> (Vec<Fingerprint>, Vec<u64>) {
+    if !has_fields(exchange) && !exchange.target.contains('?') {
+        return (Vec::new(), Vec::new());
+    }
+    let tokens = tokens(exchange);
+    let is_sent = |token: &&Token| {
         (token.spot.is_field() || token.spot == Spot::Query) && names::is_credential_field(&token.name)
     };
-    let looked_at = has_fields(exchange) || exchange.target.contains('?');
-    let tokens = if looked_at { tokens(exchange) } else { Vec::new() };
-    tokens.into_iter().filter(is_sent).filter_map(|token| Fingerprint::parse(&token.value)).collect()
+    let sent = tokens.iter().filter(is_sent).filter_map(|token| Fingerprint::parse(&token.value));
+    (sent.collect(), login_names(&tokens).map(digest).collect())
 }
 
 fn has_fields(exchange: &Exchange) -> bool {
@@ -321,12 +326,12 @@ fn has_fields(exchange: &Exchange) -> bool {
 }
 
 /// E-mail or user name in a request that also carries a password.
-fn login_names(exchange: &Exchange) -> Vec<String> {
-    if !has_fields(exchange) {
-        return Vec::new();
-    }
-    let fields = tokens(exchange).into_iter().filter(|token| token.spot.is_field());
-    let columns = fields.filter_map(|token| Some((names::identity_column(&token.name)?, token.value)));
-    let (passwords, logins): (Vec<_>, Vec<_>) = columns.partition(|(column, _)| *column == names::PASSWORD);
-    if passwords.is_empty() { Vec::new() } else { logins.into_iter().map(|(_, value)| value).collect() }
+fn login_names(tokens: &[Token]) -> impl Iterator<Item = &str> {
+    let fields = tokens.iter().filter(|token| token.spot.is_field());
+    let columns: Vec<_> = fields
+        .filter_map(|token| Some((names::identity_column(&token.name)?, token.value.as_str())))
+        .collect();
+    let has_password = columns.iter().any(|(column, _)| *column == names::PASSWORD);
+    let logins = columns.into_iter().filter(move |(column, _)| has_password && *column != names::PASSWORD);
+    logins.map(|(_, value)| value)
 }

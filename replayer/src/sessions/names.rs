@@ -5,6 +5,10 @@
 
 /// Lower case, letters and digits only: `X-Session_Id` and `xSessionId` are one name.
 pub(super) fn normal(name: &str) -> String {
+    if name.is_ascii() {
+        let letters = name.bytes().filter(u8::is_ascii_alphanumeric);
+        return letters.map(|byte| char::from(byte.to_ascii_lowercase())).collect();
+    }
     name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 

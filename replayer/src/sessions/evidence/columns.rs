@@ -14,8 +14,7 @@ use kingtide_common::fingerprint::Fingerprint;
 use memchr::memmem::Finder;
 
 use super::{
-    Evidence, Shown, cookies_of, digest, has_fields, is_credential_header, is_session_cookie,
-    is_visitor_cookie,
+    Evidence, Shown, cookies_of, digest, is_credential_header, is_session_cookie, is_visitor_cookie,
 };
 use crate::columns::{self, Headers, Lists, Words};
 use crate::sessions::rules::Given;
@@ -194,12 +193,7 @@ fn sent(columns: &RecordBatch, shown: &mut [Shown]) {
         if may_hold_prints(body) || may_log_in(body) || (target.contains('?') && may_hold_prints(target)) {
             let request_body = capture::body(kinds.get(row).unwrap_or_default(), body);
             let exchange = Exchange { target: target.to_owned(), request_body, ..Exchange::default() };
-            one.sent = super::sent_tokens(&exchange);
-            one.logins = if has_fields(&exchange) {
-                super::login_names(&exchange).iter().map(digest).collect()
-            } else {
-                Vec::new()
-            };
+            (one.sent, one.logins) = super::sent(&exchange);
         }
     }
 }
