@@ -27,6 +27,7 @@ pub mod synthesised;
 mod tally;
 pub mod text;
 mod uploads;
+mod values;
 pub mod waterfall;
 
 pub use distribution::{Sizes, Speeds, StageTimes};

@@ -11,6 +11,7 @@ use super::shape::Arrivals;
 use super::synthesised::Synthesised;
 use super::tally::Tally;
 use super::uploads::{self, SizeBin};
+use super::values::Values;
 use super::{Amount, LimitSummary, RouteSummary, limits, routes};
 use crate::plan;
 
@@ -39,8 +40,7 @@ impl Counts {
     /// Of exchanges that began at these instants, nanoseconds UTC, in any order.
     pub(super) fn of(tally: Tally, starts_ns: &[i64]) -> Self {
         let starts_us = since_first_us(starts_ns);
-        let files = tally.routes.values().flat_map(|tally| &tally.file_bytes).copied();
-        let uploads = Distribution::of(files.collect());
+        let uploads = Distribution::of(Values::of_all(tally.routes.values().map(|tally| &tally.file_bytes)));
         Self {
             exchanges: starts_ns.len() as u64,
             arrivals: Arrivals::of(&starts_us),
@@ -53,7 +53,7 @@ impl Counts {
             routes: routes::summarise(tally.routes),
             upload_histogram: uploads::histogram(uploads.values()),
             upload_bytes: uploads.sizes(),
-            uplink_bytes_per_s: Distribution::of(tally.uplinks).speeds(),
+            uplink_bytes_per_s: Distribution::of(tally.uplinks.into()).speeds(),
             body_bytes: tally.bodies,
             unread_bodies: tally.unread_bodies,
             synthesised: tally.synthesised.any(),

@@ -39,7 +39,10 @@ pub struct Gathered {
 pub fn gather(capture: &Capture, rules: &Rules) -> Result<Gathered, CaptureError> {
     let columns: BTreeSet<&str> = tally::COLUMNS.into_iter().chain(evidence_columns::COLUMNS).collect();
     let columns: Vec<&str> = columns.into_iter().collect();
-    let (mut tally, mut evidence) = (Tally::default(), Evidence::default());
+    let rows =
+        capture.manifest().into_iter().flat_map(|manifest| &manifest.segments).map(|segment| segment.rows);
+    let (mut tally, mut evidence) =
+        (Tally::default(), Evidence::expecting(rows.fold(0, u64::saturating_add)));
     let of_batch = |batch: Batch| (Tally::of(&batch), evidence_columns::evidence(&batch, &rules.given));
     let damage = capture.map_batches(Projection::Only(&columns), of_batch, |(counted, shown)| {
         tally.add(counted);

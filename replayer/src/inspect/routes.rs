@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::Summary;
 use super::distribution::{Distribution, Sizes, StageTimes};
 use super::tally::RouteTally;
+use super::values::Values;
 
 /// Exchanges of one method and path template.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -55,30 +56,35 @@ fn summary_of(route: String, tally: RouteTally) -> RouteSummary {
         count: tally.count,
         statuses: named_statuses(&tally.statuses),
         body_bytes: tally.body_bytes,
-        upload_bytes: Distribution::of(tally.file_bytes).sizes(),
-        stages: stages.map(|(stage, times_us)| (stage.name().to_owned(), StageTimes::of(times_us))).collect(),
+        upload_bytes: Distribution::of(tally.file_bytes.into()).sizes(),
+        stages: stages
+            .map(|(stage, times_us)| (stage.name().to_owned(), StageTimes::of(times_us.into())))
+            .collect(),
         stages_inner: times_of(tally.inner_us),
     }
 }
 
 /// All stages over all routes; those that never ran have no percentiles.
 pub(super) fn stages(routes: &BTreeMap<String, RouteTally>) -> BTreeMap<String, StageTimes> {
-    let over_all = |at: usize| routes.values().flat_map(move |tally| &tally.stages_us[at]).copied();
-    let times = |at| StageTimes::of(over_all(at).collect());
+    let times = |at: usize| {
+        let over_all = routes.values().map(|tally| &tally.stages_us[at]);
+        StageTimes::of(Values::of_all(over_all))
+    };
     Stage::ALL.into_iter().enumerate().map(|(at, stage)| (stage.name().to_owned(), times(at))).collect()
 }
 
 /// All inner stages over all routes.
 pub(super) fn inner_stages(routes: &BTreeMap<String, RouteTally>) -> BTreeMap<String, StageTimes> {
-    let mut merged: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    let mut merged: BTreeMap<&str, Vec<&Values>> = BTreeMap::new();
     for (name, times_us) in routes.values().flat_map(|tally| &tally.inner_us) {
-        merged.entry(name.clone()).or_default().extend(times_us);
+        merged.entry(name).or_default().push(times_us);
     }
-    times_of(merged)
+    let times = |many: Vec<&Values>| StageTimes::of(Values::of_all(many));
+    merged.into_iter().map(|(name, many)| (name.to_owned(), times(many))).collect()
 }
 
-fn times_of(by_name: BTreeMap<String, Vec<u64>>) -> BTreeMap<String, StageTimes> {
-    by_name.into_iter().map(|(name, times_us)| (name, StageTimes::of(times_us))).collect()
+fn times_of(by_name: BTreeMap<String, Values>) -> BTreeMap<String, StageTimes> {
+    by_name.into_iter().map(|(name, times_us)| (name, StageTimes::of(times_us.into()))).collect()
 }
 
 /// Counts over all routes.

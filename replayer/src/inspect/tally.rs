@@ -16,6 +16,7 @@ use serde::Deserialize;
 use super::Amount;
 use super::limits::{COMPLETE, Judged};
 use super::synthesised::Synthesised;
+use super::values::Values;
 use crate::columns::{self, Lists, Timings, Words};
 use crate::sessions::route;
 
@@ -66,7 +67,7 @@ pub(super) struct Tally {
     pub(super) bodies: Amount,
     pub(super) unread_bodies: u64,
     /// Bytes per second of uploads.
-    pub(super) uplinks: Vec<u64>,
+    pub(super) uplinks: Values,
     pub(super) gaps: Vec<Gap>,
     /// What an import made up.
     pub(super) synthesised: Synthesised,
@@ -79,11 +80,11 @@ pub(super) struct RouteTally {
     pub(super) statuses: BTreeMap<Option<u16>, u64>,
     pub(super) body_bytes: u64,
     /// Sizes of file parts.
-    pub(super) file_bytes: Vec<u64>,
+    pub(super) file_bytes: Values,
     /// In the order of [`Stage::ALL`].
-    pub(super) stages_us: [Vec<u64>; Stage::ALL.len()],
+    pub(super) stages_us: [Values; Stage::ALL.len()],
     /// From the backend's `Server-Timing`.
-    pub(super) inner_us: BTreeMap<String, Vec<u64>>,
+    pub(super) inner_us: BTreeMap<String, Values>,
     pub(super) limits: BTreeMap<String, Judged>,
 }
 
@@ -137,7 +138,7 @@ impl Tally {
         self.bodies.count += other.bodies.count;
         self.bodies.sum += other.bodies.sum;
         self.unread_bodies += other.unread_bodies;
-        self.uplinks.extend(other.uplinks);
+        self.uplinks.add(other.uplinks);
         self.gaps.extend(other.gaps);
         self.synthesised.join(other.synthesised);
     }
@@ -167,15 +168,15 @@ impl RouteTally {
     fn add(&mut self, other: Self) {
         self.count += other.count;
         self.body_bytes += other.body_bytes;
-        self.file_bytes.extend(other.file_bytes);
+        self.file_bytes.add(other.file_bytes);
         for (status, count) in other.statuses {
             *self.statuses.entry(status).or_default() += count;
         }
         for (all, times_us) in self.stages_us.iter_mut().zip(other.stages_us) {
-            all.extend(times_us);
+            all.add(times_us);
         }
         for (name, times_us) in other.inner_us {
-            self.inner_us.entry(name).or_default().extend(times_us);
+            self.inner_us.entry(name).or_default().add(times_us);
         }
         for (limit, judged) in other.limits {
             *self.limits.entry(limit).or_default() += judged;

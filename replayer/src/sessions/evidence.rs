@@ -45,10 +45,10 @@ pub(crate) struct Row {
     pub(crate) done_ns: i64,
     client: u64,
     /// Where its prints begin: those of credentials, visitors, sent and issued ones, of this many each.
-    prints_from: usize,
+    prints_from: u32,
     counts: [u32; 4],
-    logins_from: usize,
-    marks_from: usize,
+    logins_from: u32,
+    marks_from: u32,
     logins: u16,
     marks: u16,
     /// The answer was complete.
@@ -125,10 +125,10 @@ impl Evidence {
             started_ns: shown.started_ns,
             done_ns: shown.done_ns,
             client: shown.client,
-            prints_from: self.prints.len(),
+            prints_from: narrow(self.prints.len()),
             counts: lists.map(|list| narrow(list.len())),
-            logins_from: self.logins.len(),
-            marks_from: self.marks.len(),
+            logins_from: narrow(self.logins.len()),
+            marks_from: narrow(self.marks.len()),
             logins: u16::try_from(shown.logins.len()).unwrap_or(u16::MAX),
             marks: u16::try_from(shown.marks.len()).unwrap_or(u16::MAX),
             is_complete: shown.is_complete,
@@ -150,15 +150,23 @@ impl Evidence {
         self.marks.push(mark);
     }
 
+    /// For about so many exchanges: lists that need not grow are not copied.
+    pub(crate) fn expecting(rows: u64) -> Self {
+        const ROWS_MAX: u64 = 1 << 22;
+        let rows = usize::try_from(rows.min(ROWS_MAX)).unwrap_or_default();
+        Self { rows: Vec::with_capacity(rows), prints: Vec::with_capacity(rows), ..Self::default() }
+    }
+
     /// Adds the evidence of exchanges that come after.
     pub(crate) fn append(&mut self, other: Self) {
-        let (rows, prints, logins) = (narrow(self.rows.len()), self.prints.len(), self.logins.len());
-        let marks = self.marks.len();
+        let [rows, prints, logins, marks] =
+            [self.rows.len(), self.prints.len(), self.logins.len(), self.marks.len()];
+        let moved = |from: u32, by: usize| narrow(from as usize + by);
         self.rows.extend(other.rows.into_iter().map(|row| Row {
-            origin: row.origin + rows,
-            prints_from: row.prints_from + prints,
-            logins_from: row.logins_from + logins,
-            marks_from: row.marks_from + marks,
+            origin: moved(row.origin, rows),
+            prints_from: moved(row.prints_from, prints),
+            logins_from: moved(row.logins_from, logins),
+            marks_from: moved(row.marks_from, marks),
             ..row
         }));
         self.prints.extend(other.prints);
@@ -194,13 +202,14 @@ impl Evidence {
 
     /// Digests of the names that a row logs in, each with its client.
     pub(super) fn logins(&self, row: &Row) -> impl Iterator<Item = (u64, u64)> {
-        let (from, client) = (row.logins_from, row.client);
+        let (from, client) = (row.logins_from as usize, row.client);
         self.logins[from..from + usize::from(row.logins)].iter().map(move |login| (client, *login))
     }
 
     /// By which a rule tells the user.
     pub(super) fn marks(&self, row: &Row) -> &[Mark] {
-        &self.marks[row.marks_from..row.marks_from + usize::from(row.marks)]
+        let from = row.marks_from as usize;
+        &self.marks[from..from + usize::from(row.marks)]
     }
 
     /// The text that [`Mark::Text`] stands for.
@@ -210,7 +219,7 @@ impl Evidence {
 
     fn list(&self, row: &Row, which: usize) -> &[Fingerprint] {
         let before: u32 = row.counts[..which].iter().sum();
-        let from = row.prints_from + before as usize;
+        let from = row.prints_from as usize + before as usize;
         &self.prints[from..from + row.counts[which] as usize]
     }
 }
@@ -226,7 +235,7 @@ impl Row {
     }
 }
 
-/// Positions of rows are kept in 32 bits, to be small: 2³² rows would take 500 GB of memory.
+/// Positions are kept in 32 bits, to be small: 2³² rows would take 400 GB of memory, as many fingerprints 70 GB.
 fn narrow(position: usize) -> u32 {
     u32::try_from(position).expect("fewer than 2^32 exchanges, and fewer texts of one, fit into memory")
 }

@@ -72,6 +72,15 @@ fn bound(pairs: &[(&str, Source)]) -> Vec<(String, Source)> {
 }
 
 #[test]
+fn as_many_users_as_are_shared_between_threads_keep_their_order() {
+    let users = 0..2_500_u32;
+    let scenes = users.clone().map(|user| get("/a").at_s(f64::from(user)).on(u64::from(user)));
+    let sessions = group(capture(scenes.collect::<Vec<_>>()), &Rules::default()).sessions;
+    let keys: Vec<_> = sessions.iter().map(|session| session.key.clone()).collect();
+    assert_eq!(keys, users.map(|user| format!("connection {user}")).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_students_day_is_bound_without_a_rest() {
     let sessions = grouped(student("1", 1, 0.0));
     assert_eq!(ids(&sessions), [[1, 2, 3, 4, 5, 6]]);

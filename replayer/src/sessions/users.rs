@@ -12,6 +12,9 @@
 //! gap is: [`super::idle`].
 
 use std::convert::Infallible;
+use std::num::NonZero;
+use std::panic::resume_unwind;
+use std::thread;
 
 use kingtide_common::exchange::Exchange;
 use kingtide_common::fingerprint::Fingerprint;
@@ -106,8 +109,7 @@ pub(crate) fn group<E>(
     links.by_connection();
     let users = links.groups();
     let idle_gap = rules.idle_gap.map_or_else(|| idle::chosen(&users), IdleGap::given);
-    let parts = users.into_iter().flat_map(|group| split_idle(&evidence, group, idle_gap.gap_ns()));
-    let mut groups: Vec<Group> = parts.map(|rows| named(&evidence, rows)).collect();
+    let mut groups = parted(&evidence, users, idle_gap.gap_ns());
     groups.sort_by_key(|group| group.rows.first().map(|row| (row.started_ns, row.id)));
     Ok(Groups { groups, idle_gap })
 }
@@ -304,13 +306,15 @@ impl<'a> Links<'a> {
     /// The exchanges of each group, groups in the order of their first exchange.
     fn groups(mut self) -> Vec<Vec<Row>> {
         const NONE: u32 = u32::MAX;
+        let mut sizes = vec![0_u32; self.rows.len()];
+        (0..self.rows.len()).for_each(|index| sizes[self.root(index)] += 1);
         let mut places = vec![NONE; self.rows.len()];
         let mut groups: Vec<Vec<Row>> = Vec::new();
         for (index, row) in self.rows.iter().enumerate() {
             let root = self.root(index);
             if root == index {
                 places[root] = u32::try_from(groups.len()).unwrap_or(NONE);
-                groups.push(Vec::new());
+                groups.push(Vec::with_capacity(sizes[root] as usize));
             }
             groups[places[root] as usize].push(*row);
         }
@@ -335,6 +339,30 @@ fn needs(ids: &FxHashMap<usize, Ids>, before: &[usize], after: &[usize]) -> bool
     let (given_before, given_after) = (given(before), given(after));
     let mut sent = after.iter().filter_map(|index| ids.get(index)).flat_map(|ids| &ids.sent);
     sent.any(|id| given_before.contains(id) && !given_after.contains(id))
+}
+
+/// Splits users at their silences, on all cores.
+fn parted(evidence: &Evidence, mut users: Vec<Vec<Row>>, gap_ns: i64) -> Vec<Group> {
+    /// Fewer are not worth a thread.
+    const USERS_MIN: usize = 1_000;
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let share = users.len().div_ceil(threads).max(USERS_MIN);
+    let groups_of = |users: Vec<Vec<Row>>| -> Vec<Group> {
+        let parts = users.into_iter().flat_map(|user| split_idle(evidence, user, gap_ns));
+        parts.map(|rows| named(evidence, rows)).collect()
+    };
+    thread::scope(|scope| {
+        let mut others = Vec::new();
+        while users.len() > share {
+            let some = users.split_off(users.len() - share);
+            others.push(scope.spawn(|| groups_of(some)));
+        }
+        let mut groups = groups_of(users);
+        for other in others {
+            groups.extend(other.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        }
+        groups
+    })
 }
 
 /// Splits a group at each silence longer than the gap, where the second part needs no credential of the first.
