@@ -227,3 +227,12 @@ fn the_text_says_damage_first() {
     assert!(text.starts_with("!! DAMAGED: exchanges-000002.arrows"), "{text}");
     insta::assert_snapshot!(text.lines().take(14).collect::<Vec<_>>().join("\n"));
 }
+
+#[test]
+fn the_text_fits_a_terminal() {
+    for summary in [classroom_summary(), judged_summary(), damaged_summary()] {
+        let text = text::render(&summary);
+        let wide = text.lines().filter(|line| line.chars().count() > 80 && !line.starts_with("!! "));
+        assert_eq!(wide.collect::<Vec<_>>(), Vec::<&str>::new());
+    }
+}

@@ -26,7 +26,7 @@ pub fn render(summary: &Summary) -> String {
         section("Sessions", &sessions(summary)),
         section("Think times", &think_times(summary)),
         section("Arrivals", &arrivals(summary)),
-        section("Routes", &routes(summary)),
+        section("Routes (times: first byte to last)", &routes(summary)),
         slowest_route(summary),
         section("Stages of all routes", &stages(&summary.stages, &BTreeMap::new())),
         section("Uploads (file parts)", &uploads(summary)),
@@ -208,37 +208,42 @@ fn uplinks(summary: &Summary) -> String {
         return String::new();
     }
     format!(
-        "  uplink of {} of 64 KB and more: p5 {} · p50 {} · p95 {}\n",
-        counted(speeds.count, "upload"),
+        "  uplink ({} of 64 KB and more): p5 {} · p50 {} · p95 {}\n",
+        count(speeds.count),
         speed(speeds.p5),
         speed(speeds.p50),
         speed(speeds.p95)
     )
 }
 
+/// The name comes last, for it may be long; statuses of failures stand below.
 fn routes(summary: &Summary) -> String {
-    let titles = ["route", "count", "statuses", "body bytes", "files", "total p50", "p95", "p99"];
-    let mut table = Table::of_numbers(titles).align(2, Align::Left);
+    let mut table = Table::of_numbers(["count", "body bytes", "p50", "p95", "p99", "route"]);
+    table = table.align(0, Align::Right).align(5, Align::Left);
     for route in &summary.routes {
         table.row(route_cells(route));
     }
-    if table.is_empty() { String::new() } else { table.render(2) }
+    let failures: String = summary.routes.iter().filter_map(failures).collect();
+    if table.is_empty() { String::new() } else { table.render(2) + &failures }
 }
 
-fn route_cells(route: &RouteSummary) -> [String; 8] {
+fn route_cells(route: &RouteSummary) -> [String; 6] {
     let total = route.total();
-    let statuses: Vec<String> =
-        route.statuses.iter().map(|(status, n)| format!("{status}×{}", count(*n))).collect();
     [
-        route.route.clone(),
         count(route.count),
-        statuses.join(" "),
         if route.body_bytes == 0 { UNKNOWN.to_owned() } else { size(Some(route.body_bytes)) },
-        count(route.upload_bytes.count),
         ms(total.p50),
         ms(total.p95),
         ms(total.p99),
+        route.route.clone(),
     ]
+}
+
+/// `503×1 none×2 of 20: POST /api/uploads`; `None` where every answer was one of success or of redirection.
+fn failures(route: &RouteSummary) -> Option<String> {
+    let failed = route.statuses.iter().filter(|(status, _)| !status.starts_with(['1', '2', '3']));
+    let told: Vec<String> = failed.map(|(status, n)| format!("{status}×{}", count(*n))).collect();
+    (!told.is_empty()).then(|| format!("  {} of {}: {}\n", told.join(" "), count(route.count), route.route))
 }
 
 /// Stages of the slowest route: over all routes a stage of a rare route would seem longer than the whole.
@@ -279,10 +284,10 @@ fn uploads(summary: &Summary) -> String {
     if sizes.count == 0 {
         return String::new();
     }
-    let mut text = format!("  {}, {} together", counted(sizes.count, "file"), size(Some(sizes.sum)));
+    let mut text = format!("  {}, {} together\n ", counted(sizes.count, "file"), size(Some(sizes.sum)));
     let percentiles = [("p50", sizes.p50), ("p95", sizes.p95), ("p99", sizes.p99), ("largest", sizes.max)];
-    for (name, bytes) in percentiles {
-        let _ = write!(text, " · {name} {}", size(bytes));
+    for (between, (name, bytes)) in std::iter::once("").chain(std::iter::repeat("· ")).zip(percentiles) {
+        let _ = write!(text, " {between}{name} {}", size(bytes));
     }
     format!("{text}\n{}{}", uplinks(summary), histogram(&summary.upload_histogram))
 }
