@@ -21,7 +21,9 @@ fn batch(number: u64) -> Vec<Exchange> {
 /// A capture of slow traffic, a batch now and then.
 fn slow_traffic(writer: &mut CaptureWriter) -> Vec<Exchange> {
     let batches: Vec<Vec<Exchange>> = (0..BATCHES).map(batch).collect();
-    batches.iter().for_each(|batch| write(writer, batch));
+    for batch in &batches {
+        write(writer, batch);
+    }
     batches.concat()
 }
 
