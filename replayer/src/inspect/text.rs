@@ -30,9 +30,9 @@ pub fn render(summary: &Summary) -> String {
         slowest_route(summary),
         section("Stages of all routes", &stages(&summary.stages, &BTreeMap::new())),
         section("Uploads (file parts)", &uploads(summary)),
-        section("Limits (would refuse: those in shadow mode)", &limits(summary)),
+        section("Limits (would: refused but for shadow mode; bytes of bodies)", &limits(summary)),
         section(
-            "Not complete (C client, S upstream, P proxy, lower case: its timeout; then where)",
+            "Not complete (C client, S upstream, P proxy; lower case: timeout; then where)",
             &ends(summary),
         ),
         section(
@@ -332,7 +332,7 @@ fn bar(value: u64, highest: u64) -> String {
 }
 
 fn limits(summary: &Summary) -> String {
-    let titles = ["limit", "refused", "body bytes", "would refuse", "body bytes"];
+    let titles = ["limit", "refused", "bytes", "would", "bytes"];
     let mut table = Table::of_numbers(titles);
     for (name, limit) in &summary.limits {
         table.row(judged_cells(name.clone(), &limit.total));
