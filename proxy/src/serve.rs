@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use arc_swap::{ArcSwap, ArcSwapOption};
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
@@ -46,6 +47,8 @@ pub(crate) fn check(config: &Config, text: &str) -> anyhow::Result<()> {
 /// Runs until a signal ends it, then drains and closes the capture.
 pub(crate) fn run(path: &Path, config: &Config, text: &str) -> anyhow::Result<()> {
     let clock = Clock::start();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    outlive_size_limits(&runtime)?;
     // Whatever can be wrong comes before the capture begins.
     let site = Site::new(config, text, None)?;
     let rules = capture::rules(config)?;
@@ -106,7 +109,6 @@ pub(crate) fn run(path: &Path, config: &Config, text: &str) -> anyhow::Result<()
         offered: None,
         health: JoinSet::new(),
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let served = runtime.block_on(process.serve(dealer, drain, handover, upgrade_socket));
     workers.join(shared.site.load().drain_timeout);
     if let Some(admin) = admin {
@@ -119,6 +121,13 @@ pub(crate) fn run(path: &Path, config: &Config, text: &str) -> anyhow::Result<()
         tracing::warn!("the access log's writer did not finish in time");
     }
     served
+}
+
+/// Where files may not grow (`ulimit -f`), the system ends who writes on, unless the signal is listened for: then
+/// the write fails, and recording stops as on a full disk. Listening lasts for the process's life.
+fn outlive_size_limits(runtime: &Runtime) -> std::io::Result<()> {
+    let _inside = runtime.enter();
+    signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())).map(drop)
 }
 
 /// The process as its main thread sees it.

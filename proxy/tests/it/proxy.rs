@@ -109,9 +109,7 @@ impl Proxy {
     fn spawn(directory: Arc<TempDir>) -> Self {
         let log = tempfile::Builder::new().suffix(".log").tempfile_in(&*directory).unwrap();
         let (log_file, log) = log.keep().unwrap();
-        // A file size that is refused is an error to the program, not its end.
-        let mut command = Command::new("sh");
-        command.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_kingtide-proxy")]);
+        let mut command = command();
         command.arg("--config").arg(config_file(&directory)).env("KINGTIDE_TEST_TOKEN", "open sesame");
         let mut child = command.stdout(Stdio::piped()).stderr(log_file).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
