@@ -58,7 +58,7 @@ bench-slow: ## 1,000 uploads of 2 MB at 20 KB/s through nginx and the proxy (rel
 	$(call stage,build,nice -n 10 cargo build --release --locked --workspace --bins --example sink --example slow_uploads)
 	$(call stage,slow uploads,bash bench/slow.sh)
 
-full-disk: ## A disk of 50 MB fills up under load and gets space again (release; root, for it mounts a tmpfs)
+full-disk: ## A disk that is full, read-only, or may not be used further under load, and is usable again (release; root)
 	$(call stage,build,nice -n 10 cargo build --release --locked --workspace --bins --example sink)
 	$(call stage,full disk,bash bench/full_disk.sh)
 
