@@ -72,7 +72,7 @@ pub enum EditError {
     Capture(#[from] CaptureError),
 }
 
-/// `kingtide edit --json`.
+/// `kingtide edit --json` (schema: `replayer/schemas/edit.json`).
 #[derive(Debug, Default, PartialEq, Serialize)]
 pub struct Summary {
     pub out: String,

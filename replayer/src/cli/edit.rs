@@ -85,7 +85,7 @@ pub struct EditArgs {
     /// connection.
     #[arg(long, help_heading = "Anonymise further")]
     drop_clients: bool,
-    /// JSON on stdout instead of text.
+    /// JSON on stdout instead of text (schema: replayer/schemas/edit.json).
     #[arg(long)]
     json: bool,
 }

@@ -42,7 +42,19 @@ fn edited(captures: &[&Path], flags: &[&str]) -> Result {
         std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["out"]);
     let summary = serde_json::from_slice(&output.stdout).unwrap();
+    assert_fits_schema(&summary);
     Result { _directory: directory, path, summary, stderr }
+}
+
+fn assert_fits_schema(summary: &Value) {
+    let schema: Value = serde_json::from_str(include_str!("../../schemas/edit.json")).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let errors: Vec<String> = validator.iter_errors(summary).map(|error| error.to_string()).collect();
+    assert_eq!(errors, Vec::<String>::new(), "{summary:#}");
+    let count = |name: &str| summary[name].as_u64().unwrap();
+    let sources = summary["sources"].as_array().unwrap();
+    let read: u64 = sources.iter().map(|source| source["exchanges"].as_u64().unwrap()).sum();
+    assert_eq!(count("exchanges") + count("filtered") + count("sampled_out"), read, "as the schema says");
 }
 
 impl Result {
