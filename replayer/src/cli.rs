@@ -17,6 +17,7 @@ pub mod edit;
 pub mod export;
 pub mod import;
 pub mod inspect;
+mod interrupt;
 pub mod plan;
 pub mod replay;
 pub mod report;
@@ -49,6 +50,7 @@ Examples:
 Exit status:
   0  the target held        2  bad input: arguments, configuration, files
   1  the target missed      3  the run is invalid: generator late, stopped, values without a source
+  130, 143  import, edit or export was interrupted by Ctrl-C or SIGTERM: nothing half-made is left
 
 The result goes to stdout, progress and diagnostics to stderr (KINGTIDE_LOG=debug for more).";
 

@@ -22,6 +22,7 @@ use serde::Serialize;
 
 use crate::destination::{Allowed, Destination, DestinationError};
 use crate::rows::{self, Row};
+use crate::unfinished;
 
 mod choose;
 mod hide;
@@ -130,11 +131,14 @@ fn copy(
     let removed = source.capture.manifest().map_or(0, |manifest| manifest.removed.rows);
     let mut copy = Copy { source, edits, directory, starts_done: 0, removed, open: None, summary };
     let damage = rows::each(&source.capture, |row| {
+        let _turn = unfinished::turn();
         copy.row(row)?;
         progress(copy.summary.read());
         Ok::<_, EditError>(())
     })?;
+    let turn = unfinished::turn();
     copy.finish(&damage)?;
+    drop(turn);
     let exchanges = summary.read() - read_before;
     Ok(SourceSummary {
         capture: source.name.clone(),

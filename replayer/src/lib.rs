@@ -22,3 +22,4 @@ pub mod report;
 pub mod rows;
 pub mod selection;
 pub mod sessions;
+pub mod unfinished;

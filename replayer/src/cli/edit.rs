@@ -15,7 +15,7 @@ use kingtide_common::units::Span;
 use super::capture::explained;
 use super::selection::{SelectionArgs, exchanges, first_ns};
 use super::share::Share;
-use super::{Exit, print_result};
+use super::{Exit, interrupt, print_result};
 use crate::destination::{self, Allowed};
 use crate::edit::{
     Align, Choice, Crossing, EditError, Edits, Hiding, Picking, Source, digest, edit, shifts_ns,
@@ -98,6 +98,7 @@ enum Shift {
 }
 
 pub fn run(args: &EditArgs) -> anyhow::Result<Exit> {
+    interrupt::leave_nothing_half_made()?;
     // The cheapest mistake to find is found first.
     destination::check(&args.out, Allowed::Nothing)?;
     let edits = args.edits()?;

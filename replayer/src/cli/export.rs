@@ -8,9 +8,9 @@ use clap::{Args, Subcommand};
 use kingtide_common::capture::{Capture, CaptureError, Damage};
 use kingtide_common::units::ByteSize;
 
-use super::Exit;
 use super::capture::{Recorded, RulesArgs, explained};
 use super::selection::SelectionArgs;
+use super::{Exit, interrupt};
 use crate::export::har::Scheme;
 use crate::export::output::Output;
 use crate::export::{Document, Exported, Wanted, csv, goreplay, har, k6, parquet};
@@ -152,6 +152,7 @@ struct K6Args {
 }
 
 pub fn run(args: &ExportArgs) -> anyhow::Result<Exit> {
+    interrupt::leave_nothing_half_made()?;
     match &args.format {
         Format::Har(args) => {
             args.common.export(|out| Ok(Box::new(har::Archive::begin(out, args.scheme)?)))?;

@@ -9,11 +9,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 use kingtide_common::redact::{Privacy, Rules};
 use kingtide_common::units::ByteSize;
 
-use super::{Exit, print_result};
+use super::{Exit, interrupt, print_result};
 use crate::destination::{Allowed, Destination};
 use crate::import::nginx::{LineFormat, LogFormat};
 use crate::import::summary::Summary;
 use crate::import::{Import, ImportError, Options, Sink, Source, UploadRule, goreplay, har, input, nginx};
+use crate::unfinished;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -125,6 +126,7 @@ enum PrivacyArg {
 }
 
 pub fn run(args: &ImportArgs) -> anyhow::Result<Exit> {
+    interrupt::leave_nothing_half_made()?;
     match &args.format {
         Format::Har(common) => import("har", common, |source, input, sink| har::read(source, input, sink)),
         Format::Goreplay(common) => {
@@ -149,7 +151,10 @@ fn import(
     let destination =
         Destination::prepare(&args.out, if args.force { Allowed::Capture } else { Allowed::EmptyDirectory })?;
     let options = options(format, args, config_digest);
-    let import = Import::begin(destination.path(), options, rules)?;
+    let import = {
+        let _turn = unfinished::turn();
+        Import::begin(destination.path(), options, rules)?
+    };
     let mut summary = read_all(import, args, &read)?;
     ensure!(summary.imported > 0, "nothing to import: {}", nothing(&summary));
     destination.keep()?;
@@ -199,9 +204,13 @@ fn read_all(mut import: Import, args: &CommonArgs, read: &Reader<'_>) -> anyhow:
         let name = if file.as_os_str() == "-" { "stdin".to_owned() } else { file.display().to_string() };
         let input = input::open(file, &progress).with_context(|| format!("{name} cannot be read"))?;
         let source = Source { name: &name, number };
-        read(source, input, &mut |finding| import.take(finding))?;
+        read(source, input, &mut |finding| {
+            let _turn = unfinished::turn();
+            import.take(finding)
+        })?;
     }
     progress.finish_and_clear();
+    let _turn = unfinished::turn();
     Ok(import.finish()?)
 }
 

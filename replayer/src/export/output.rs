@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use crate::unfinished;
+
 /// A document's bytes on their way. Dropped before [`Output::commit`] it leaves nothing behind.
 #[derive(Debug)]
 pub struct Output {
@@ -26,7 +28,9 @@ impl Output {
         let mut beside = path.as_os_str().to_owned();
         beside.push(".part");
         let beside = PathBuf::from(beside);
+        let mut turn = unfinished::turn();
         let file = BufWriter::new(File::create(&beside)?);
+        turn.begin(&beside);
         Ok(Self { to: To::File { file, beside, path: path.to_owned() } })
     }
 
@@ -37,7 +41,10 @@ impl Output {
             To::File { file, beside, path } => {
                 file.flush()?;
                 file.get_ref().sync_all()?;
-                fs::rename(beside, path)
+                let mut turn = unfinished::turn();
+                fs::rename(&*beside, path)?;
+                turn.end(beside);
+                Ok(())
             }
         }
     }
@@ -62,8 +69,10 @@ impl Write for Output {
 impl Drop for Output {
     fn drop(&mut self) {
         if let To::File { beside, .. } = &self.to {
+            let mut turn = unfinished::turn();
             // After a commit there is no such file any more.
             let _ = fs::remove_file(beside);
+            turn.end(beside);
         }
     }
 }

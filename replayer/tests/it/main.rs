@@ -10,6 +10,7 @@ mod export;
 mod golden;
 mod hostile;
 mod import;
+mod interrupted;
 mod python;
 mod reading;
 mod replay;
