@@ -5,10 +5,16 @@
 //! lengths, two hosts, folded lines: 400). Every rule here is compared with the real Nginx by
 //! `tests/nginx`.
 
+mod facts;
+mod request_line;
+
 use crate::config::Mode;
 use crate::limits::header_buffers::{HeaderBuffers, TooLarge};
 use crate::limits::{LimitName, LimitSet};
-use crate::message::{Fields, Framing, Line, Part, RequestFacts, RequestHead, Version};
+use crate::message::{Fields, Line, Part, RequestHead};
+use facts::facts;
+pub(crate) use facts::length;
+use request_line::{RequestLine, may_begin, request_line};
 
 /// Bytes of a head whose sizes are not limited otherwise.
 const HEAD_BYTES_MAX: usize = 1 << 20;
@@ -39,15 +45,6 @@ pub(crate) struct HeadReader {
     buffers: HeaderBuffers,
     mode: Mode,
     would_refuse: LimitSet,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct RequestLine {
-    version: Version,
-    method: Part,
-    target: Part,
-    /// Of a target in absolute form.
-    host: Option<Part>,
 }
 
 /// A head and how many bytes it took.
@@ -153,103 +150,6 @@ impl HeadReader {
     }
 }
 
-/// What a request line can begin with: anything else is refused without waiting for its end, as a client that
-/// speaks TLS to a plain port would wait for ever.
-fn may_begin(line: &[u8]) -> bool {
-    let line = &line[line.iter().take_while(|byte| **byte == b'\r').count()..];
-    let method = line.iter().position(|byte| *byte == b' ').map_or(line, |end| &line[..end]);
-    (method.len() == line.len() || !method.is_empty()) && method.iter().all(is_method_byte)
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "what `all` over bytes hands out")]
-fn is_method_byte(byte: &u8) -> bool {
-    byte.is_ascii_uppercase() || matches!(byte, b'_' | b'-')
-}
-
-fn request_line(input: &[u8], start: usize, end: usize) -> Result<RequestLine, BadHead> {
-    let line = &input[start..end];
-    let method_bytes = line.iter().position(|byte| *byte == b' ').ok_or(BAD)?;
-    if method_bytes == 0 || !line[..method_bytes].iter().all(is_method_byte) {
-        return Err(BAD);
-    }
-    let target_start = method_bytes + spaces(&line[method_bytes..]);
-    let target_bytes = line[target_start..].iter().position(|byte| *byte == b' ').ok_or(BAD)?;
-    let target_end = target_start + target_bytes;
-    if line[target_start..target_end].iter().any(|byte| *byte < b' ' || *byte == 0x7f) {
-        return Err(BAD);
-    }
-    let version = version(line[target_end..].trim_ascii())?;
-    let (target, host) = target_parts(&line[target_start..target_end]).ok_or(BAD)?;
-    if matches!(&line[..method_bytes], b"CONNECT" | b"TRACE") {
-        return Err(refused(405));
-    }
-    let part = |(from, to): (usize, usize)| Part::new(start + target_start + from, start + target_start + to);
-    Ok(RequestLine {
-        version,
-        method: Part::new(start, start + method_bytes),
-        target: part(target),
-        host: host.map(part),
-    })
-}
-
-fn spaces(text: &[u8]) -> usize {
-    text.iter().take_while(|byte| **byte == b' ').count()
-}
-
-fn version(text: &[u8]) -> Result<Version, BadHead> {
-    let number = text.strip_prefix(b"HTTP/").ok_or(BAD)?;
-    let dot = number.iter().position(|byte| *byte == b'.').ok_or(BAD)?;
-    let (major, minor) = (&number[..dot], &number[dot + 1..]);
-    let digits = |part: &[u8]| (1..=3).contains(&part.len()) && part.iter().all(u8::is_ascii_digit);
-    if !digits(major) || !digits(minor) || major[0] == b'0' {
-        return Err(BAD);
-    }
-    match (major, minor) {
-        (b"1", minor) if minor.iter().all(|digit| *digit == b'0') => Ok(Version::Http10),
-        (b"1", _) => Ok(Version::Http11),
-        _ => Err(refused(505)),
-    }
-}
-
-type Positions = (usize, usize);
-
-/// Where path and query stand, and the host of an absolute form (RFC 9112, 3.2.2).
-fn target_parts(target: &[u8]) -> Option<(Positions, Option<Positions>)> {
-    if target.first() == Some(&b'/') {
-        return Some(((0, target.len()), None));
-    }
-    let scheme = target.windows(3).position(|three| three == b"://")?;
-    if scheme == 0
-        || !target[..scheme].iter().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(byte))
-    {
-        return None;
-    }
-    let host = scheme + 3;
-    let host_bytes = target[host..].iter().position(|byte| matches!(byte, b'/' | b'?' | b'#'));
-    let host_end = host_bytes.map_or(target.len(), |bytes| host + bytes);
-    if !is_authority(&target[host..host_end]) {
-        return None;
-    }
-    // Without a path it is `/`: the second slash of `://` stands for it. With a query only, `/` is written
-    // before it towards the upstream.
-    let path = if host_end == target.len() { (host - 1, host) } else { (host_end, target.len()) };
-    (target[path.0] != b'#').then_some((path, Some((host, host_end))))
-}
-
-/// A name or address and perhaps a port; no user.
-fn is_authority(text: &[u8]) -> bool {
-    let (name, port) = match text.iter().rposition(|byte| *byte == b':') {
-        Some(colon) if !text.ends_with(b"]") => (&text[..colon], &text[colon + 1..]),
-        _ => (text, &b""[..]),
-    };
-    let is_bracketed = name.starts_with(b"[") && name.ends_with(b"]");
-    let in_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(byte);
-    let is_name = name.iter().all(in_name)
-        || (is_bracketed
-            && name[1..name.len() - 1].iter().all(|byte| byte.is_ascii_hexdigit() || b":.".contains(byte)));
-    !name.is_empty() && is_name && port.iter().all(u8::is_ascii_digit)
-}
-
 /// A field, or `None` when its name is one that Nginx drops.
 fn field(input: &[u8], start: usize, end: usize) -> Result<Option<Line>, BadHead> {
     let line = &input[start..end];
@@ -276,137 +176,12 @@ fn field(input: &[u8], start: usize, end: usize) -> Result<Option<Line>, BadHead
     }))
 }
 
-/// The fields that say how the message is to be handled.
-fn facts(fields: &Fields, request: RequestLine) -> Result<RequestFacts, BadHead> {
-    let mut special = Special::default();
-    for (position, (name, value)) in fields.iter().enumerate() {
-        special.take(name, value, fields.line_value(position))?;
-    }
-    let is_11 = request.version == Version::Http11;
-    if special.host.is_none() && is_11 {
-        return Err(BAD);
-    }
-    for host in [request.host, special.host].into_iter().flatten() {
-        valid_host(fields, host)?;
-    }
-    Ok(RequestFacts {
-        version: request.version,
-        method: request.method,
-        target: request.target,
-        host: request.host.or(special.host).unwrap_or_default(),
-        framing: special.framing(is_11)?,
-        keep_alive: special.keep_alive.unwrap_or(is_11) && !special.close,
-        expects_continue: is_11 && special.expects_continue == Some(true),
-        is_websocket: is_11 && special.upgrades && special.websocket,
-    })
-}
-
-#[derive(Default)]
-struct Special {
-    host: Option<Part>,
-    length: Option<u64>,
-    coding: Option<bool>,
-    close: bool,
-    keep_alive: Option<bool>,
-    upgrades: bool,
-    websocket: bool,
-    expects_continue: Option<bool>,
-    /// Which of [`SINGLE`] were there.
-    singles: u8,
-}
-
-const SINGLE: [&str; 7] = [
-    "authorization",
-    "if-modified-since",
-    "if-unmodified-since",
-    "if-match",
-    "if-none-match",
-    "if-range",
-    "content-range",
-];
-
-impl Special {
-    fn take(&mut self, name: &[u8], value: &[u8], part: Part) -> Result<(), BadHead> {
-        let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
-        match name.len() {
-            4 if is("host") => self.once(|own| own.host.replace(part).is_some())?,
-            6 if is("expect") => {
-                let expects = value.eq_ignore_ascii_case(b"100-continue");
-                self.once(|own| own.expects_continue.replace(expects).is_some())?;
-            }
-            7 if is("upgrade") => self.websocket = value.eq_ignore_ascii_case(b"websocket"),
-            10 if is("connection") => self.connection(value),
-            14 if is("content-length") => {
-                let length = length(value).ok_or(BAD)?;
-                self.once(|own| own.length.replace(length).is_some())?;
-            }
-            17 if is("transfer-encoding") => {
-                let chunked = value.eq_ignore_ascii_case(b"chunked");
-                self.once(|own| own.coding.replace(chunked).is_some())?;
-            }
-            _ => self.single(name)?,
-        }
-        Ok(())
-    }
-
-    /// Fields that mean nothing when they are there twice; Nginx answers 400.
-    fn single(&mut self, name: &[u8]) -> Result<(), BadHead> {
-        let known = SINGLE.iter().position(|single| name.eq_ignore_ascii_case(single.as_bytes()));
-        let Some(bit) = known.map(|position| 1_u8 << position) else { return Ok(()) };
-        let twice = self.singles & bit != 0;
-        self.singles |= bit;
-        if twice { Err(BAD) } else { Ok(()) }
-    }
-
-    /// What may be there once only.
-    fn once(&mut self, was_there: impl FnOnce(&mut Self) -> bool) -> Result<(), BadHead> {
-        if was_there(self) { Err(BAD) } else { Ok(()) }
-    }
-
-    fn connection(&mut self, value: &[u8]) {
-        for token in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
-            self.close |= token.eq_ignore_ascii_case(b"close");
-            self.upgrades |= token.eq_ignore_ascii_case(b"upgrade");
-            if token.eq_ignore_ascii_case(b"keep-alive") {
-                self.keep_alive = Some(true);
-            }
-        }
-    }
-
-    fn framing(&self, is_11: bool) -> Result<Framing, BadHead> {
-        match (self.coding, self.length) {
-            (None, None) => Ok(Framing::None),
-            (None, Some(bytes)) => Ok(Framing::Length(bytes)),
-            (Some(_), _) if !is_11 => Err(BAD),
-            (Some(false), _) => Err(refused(501)),
-            (Some(true), Some(_)) => Err(BAD),
-            (Some(true), None) => Ok(Framing::Chunked),
-        }
-    }
-}
-
-/// Digits only: no sign, no list, no overflow.
-pub(crate) fn length(value: &[u8]) -> Option<u64> {
-    let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-    digits.then(|| {
-        std::str::from_utf8(value).ok()?.parse().ok().filter(|bytes| i64::try_from(*bytes).is_ok())
-    })?
-}
-
-/// As Nginx checks it: no empty name, no two dots in a row, no slash, nothing unprintable.
-fn valid_host(fields: &Fields, host: Part) -> Result<Part, BadHead> {
-    let text = fields.part(host);
-    let bad = text.windows(2).any(|two| two == b"..")
-        || text.iter().any(|byte| *byte <= b' ' || matches!(byte, 0x7f | b'/'));
-    let name = text.split(|byte| *byte == b':').next().unwrap_or_default();
-    if bad || matches!(name, b"" | b".") { Err(BAD) } else { Ok(host) }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::message::Framing;
 
     fn reader() -> HeadReader {
         HeadReader::new(HeaderBuffers::new(1 << 10, 4, 8 << 10), Mode::Enforce)
