@@ -17,8 +17,12 @@ use super::{Observation, Source, second};
 /// How often waiting rows, gaps and the ledger are looked at.
 const TICK: Duration = Duration::from_millis(200);
 
-/// How long finished exchanges wait in the queue at most while the writer rests.
-const PAUSE: Duration = Duration::from_millis(50);
+/// How long finished exchanges wait in the queue while the writer rests: the longer the fewer there are. Few at a time are
+/// still in the processor's caches, and many wake-ups for one exchange each cost more than the exchanges.
+const REST_MIN: Duration = Duration::from_millis(1);
+const REST_MAX: Duration = Duration::from_millis(64);
+/// As many are fetched at a time, if the rest can be made so.
+const FETCHED: std::ops::Range<u32> = 32..128;
 
 /// How often a disk that refused is tried again.
 const PROBE: Duration = Duration::from_secs(1);
@@ -50,6 +54,15 @@ pub(super) fn run(
     writer.run(inlets)
 }
 
+/// How long to rest after so many were fetched.
+fn next_rest(rest: Duration, fetched: u32) -> Duration {
+    match fetched {
+        few if few < FETCHED.start => (rest * 2).min(REST_MAX),
+        many if many >= FETCHED.end => (rest / 2).max(REST_MIN),
+        _ => rest,
+    }
+}
+
 fn open(source: Source) -> Result<CaptureWriter, CaptureError> {
     match source {
         Source::Open(capture) => Ok(*capture),
@@ -77,20 +90,23 @@ struct Writer {
 impl Writer {
     fn run(mut self, inlets: &Inlets) -> Result<Ledger, CaptureError> {
         let Inlets { observations, stop, rotate } = inlets;
-        let mut next_tick = Instant::now() + TICK;
+        let (mut next_tick, mut rest) = (Instant::now() + TICK, REST_MAX);
         loop {
             // Looked for now and then rather than waited for: whom nobody waits for, nobody has to wake.
+            let mut fetched = 0_u32;
             while let Ok(observation) = observations.try_recv() {
                 self.write(observation);
+                fetched += 1;
                 if Instant::now() >= next_tick {
                     break;
                 }
             }
+            rest = next_rest(rest, fetched);
             if Instant::now() >= next_tick {
                 self.tick();
                 next_tick = Instant::now() + TICK;
             }
-            let pause = if observations.is_empty() { PAUSE } else { Duration::ZERO };
+            let pause = if observations.is_empty() { rest } else { Duration::ZERO };
             select! {
                 recv(rotate) -> asked => {
                     self.drain(observations);
@@ -232,6 +248,25 @@ impl Writer {
     fn note_success(&self) {
         if self.counts.set_failure(None) {
             tracing::info!("the capture is written again");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rests, fetches what has come meanwhile, and so on.
+    fn rest_at(per_s: u32, from: Duration) -> Duration {
+        (0..20).fold(from, |rest, _| next_rest(rest, u32::try_from((rest * per_s).as_secs()).unwrap()))
+    }
+
+    #[test]
+    fn the_writer_rests_long_where_little_comes_and_short_where_much_does() {
+        for from in [REST_MIN, REST_MAX] {
+            assert_eq!(rest_at(10, from), REST_MAX);
+            assert!((32.0..=128.0).contains(&(rest_at(20_000, from) * 20_000).as_secs_f64()), "{from:?}");
+            assert_eq!(rest_at(1_000_000, from), REST_MIN);
         }
     }
 }
