@@ -160,6 +160,10 @@ impl Writer {
         let kept = self.capture.note_ledger(ledger, now).and_then(|()| self.capture.look_after(now));
         if let Err(error) = kept {
             self.note_failure(&error);
+            // What waits is tried at once, and left out with its users if it fails: as long as the disk refuses, nothing
+            // waits.
+            let written = self.capture.flush(now);
+            self.account(written);
         }
     }
 
