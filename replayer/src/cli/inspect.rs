@@ -15,7 +15,7 @@ use crate::sessions::Rules;
 const EXAMPLES: &str = "\
 Examples:
   kingtide inspect captures/monday                                   for people
-  kingtide inspect captures/monday --json | jq .upload_bytes         for scripts (schema: schemas/inspect.json)
+  kingtide inspect captures/monday --json | jq .upload_bytes         for scripts (schema: replayer/schemas/inspect.json)
   kingtide inspect captures/monday --json | jq -e '.damage == []'    fails when the capture is damaged
   kingtide inspect captures/monday --session 1                       the first session, request by request
   kingtide inspect captures/monday --exchange 4711                   one request: stages, headers, upload curve

@@ -101,7 +101,7 @@ pub struct ReplayArgs {
     /// Write the report into this directory, as run.json.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// JSON on stdout instead of a table (schema: schemas/run.json).
+    /// JSON on stdout instead of a table (schema: replayer/schemas/run.json).
     #[arg(long)]
     json: bool,
     /// Needed for a target that is not on this machine or in a private network: its host, once more.

@@ -30,7 +30,7 @@ pub struct ReportArgs {
     /// Write the HTML page here.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Write the JSON report here (schema: schemas/report.json).
+    /// Write the JSON report here (schema: replayer/schemas/report.json).
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }

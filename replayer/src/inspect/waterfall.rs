@@ -40,7 +40,8 @@ pub fn session(key: &str, is_orphan: bool, exchanges: &[Exchange]) -> String {
     let mut table = Table::of_numbers(titles).align(0, Align::Right).align(1, Align::Left);
     table = table.align(4, Align::Left);
     for one in exchanges {
-        let at = connections.iter().position(|known| *known == one.connection).unwrap_or_else(|| {
+        let known = connections.iter().position(|known| *known == one.connection);
+        let at = known.unwrap_or_else(|| {
             connections.push(one.connection);
             connections.len() - 1
         });
@@ -54,7 +55,7 @@ pub fn session(key: &str, is_orphan: bool, exchanges: &[Exchange]) -> String {
             format!("{} {}", one.method, shortened(one.path(), 48)),
             up,
             one.id.to_string(),
-            at.to_string(),
+            (at + 1).to_string(),
         ]);
     }
     format!(
