@@ -45,7 +45,7 @@ use crate::sessions::{Session, Step};
 use script::Script;
 use worker::Shared;
 
-/// From the call of [`run`] to the plan's zero: workers start in it, and the first connections open.
+/// From the end of the preparation to the plan's zero: workers start in it, and the first connections open.
 const SETUP: Duration = Duration::from_millis(400);
 /// The drain deadline is at least this long after the last planned release.
 const DRAIN_MIN: Duration = Duration::from_secs(30);
@@ -134,28 +134,12 @@ pub fn run(
     config: &DriveConfig,
     live: &Arc<Live>,
 ) -> Result<Measured, DriveError> {
-    let identities = identities::assign(config.identities.as_ref(), plan, sessions)?;
+    let shared = prepare(plan, sessions, config, live)?;
     raise_descriptor_limit();
-    let routes = Routes::of(sessions);
-    // In this order: should time pass between the two, nothing of the run seems to be before its time.
-    let started = SystemTime::now() + SETUP;
-    let start = Instant::now() + SETUP;
-    let shared = Shared {
-        plan,
-        sessions,
-        scripts: sessions.iter().map(Script::of).collect(),
-        routes: &routes,
-        identities,
-        config,
-        live: Arc::clone(live),
-        start,
-        planned_end: start + Duration::from_micros(planned_end_us(plan, sessions)),
-        salt: rand::random(),
-    };
-    let recorder = play(&shared)?;
-    let duration = start.elapsed();
+    let (zero, recorder) = play(&shared)?;
+    let duration = zero.start.elapsed();
     let is_interrupted = *config.stop.borrow() > Stop::Run;
-    Ok(Measured { recorder, routes, started, duration, is_interrupted })
+    Ok(Measured { recorder, routes: shared.routes, started: zero.started, duration, is_interrupted })
 }
 
 /// Requests that a plan sends.
@@ -173,14 +157,51 @@ pub fn planned_end_us(plan: &Plan, sessions: &[Session]) -> u64 {
     ends_us.max().unwrap_or(0)
 }
 
-fn play(shared: &Shared<'_>) -> io::Result<Recorder> {
+/// All that can be worked out before the zero is known; of a large capture it may last longer than [`SETUP`].
+fn prepare<'a>(
+    plan: &'a Plan,
+    sessions: &'a [Session],
+    config: &'a DriveConfig,
+    live: &Arc<Live>,
+) -> Result<Shared<'a>, IdentityError> {
+    Ok(Shared {
+        identities: identities::assign(config.identities.as_ref(), plan, sessions)?,
+        plan,
+        sessions,
+        scripts: sessions.iter().map(Script::of).collect(),
+        routes: Routes::of(sessions),
+        config,
+        live: Arc::clone(live),
+        planned_end: Duration::from_micros(planned_end_us(plan, sessions)),
+        salt: rand::random(),
+    })
+}
+
+/// The plan's zero on both clocks.
+#[derive(Debug, Clone, Copy)]
+struct Zero {
+    started: SystemTime,
+    start: Instant,
+}
+
+impl Zero {
+    fn ahead() -> Self {
+        // In this order: should time pass between the two, nothing of the run seems to be before its time.
+        let started = SystemTime::now() + SETUP;
+        Self { started, start: Instant::now() + SETUP }
+    }
+}
+
+/// Takes the zero itself, so that no preparation can come after it and make the run begin late.
+fn play(shared: &Shared<'_>) -> io::Result<(Zero, Recorder)> {
     let workers = shared.config.workers.get().min(shared.plan.clones.len()).max(1);
+    let zero = Zero::ahead();
     std::thread::scope(|scope| {
         let spawn = |share| {
             let name = format!("drive-{share}");
             std::thread::Builder::new()
                 .name(name)
-                .spawn_scoped(scope, move || worker::play(shared, share, workers))
+                .spawn_scoped(scope, move || worker::play(shared, share, workers, zero.start))
         };
         let threads = (0..workers).map(spawn).collect::<io::Result<Vec<_>>>()?;
         let mut whole = Recorder::new(shared.routes.labels().len());
@@ -188,7 +209,7 @@ fn play(shared: &Shared<'_>) -> io::Result<Recorder> {
             // A worker panics only on a broken invariant: go on panicking, with its message.
             whole.merge(&thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
         }
-        Ok(whole)
+        Ok((zero, whole))
     })
 }
 
@@ -206,5 +227,27 @@ impl fmt::Display for Clock {
             Self::Offsets => "offsets",
             Self::Think => "think",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kingtide_common::units::{Multiple, Seed};
+
+    use super::*;
+    use crate::plan::Mode;
+
+    #[test]
+    fn the_zero_lies_after_everything_that_is_prepared() {
+        let (_, stop) = watch::channel(Stop::Run);
+        let target = Target::resolve("http://127.0.0.1:9").unwrap();
+        let config = DriveConfig::new(target, Duration::from_secs(1), stop);
+        let multiple = Multiple::new(1.0).unwrap();
+        let plan = Plan { multiple, mode: Mode::Crowd, seed: Seed(1), shift_s: 0.0, clones: Vec::new() };
+        let shared = prepare(&plan, &[], &config, &Arc::default()).unwrap();
+        let prepared = Instant::now();
+        let (zero, recorder) = play(&shared).unwrap();
+        assert!(zero.start >= prepared + SETUP);
+        assert_eq!(recorder.planned(), 0);
     }
 }

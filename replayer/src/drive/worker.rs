@@ -40,13 +40,12 @@ pub(super) struct Shared<'a> {
     pub(super) plan: &'a Plan,
     pub(super) sessions: &'a [Session],
     pub(super) scripts: Vec<Script>,
-    pub(super) routes: &'a Routes,
+    pub(super) routes: Routes,
     pub(super) identities: Vec<Option<&'a Identity>>,
     pub(super) config: &'a DriveConfig,
     pub(super) live: Arc<Live>,
-    pub(super) start: Instant,
-    /// See [`super::planned_end_us`].
-    pub(super) planned_end: Instant,
+    /// From the run's zero; see [`super::planned_end_us`].
+    pub(super) planned_end: Duration,
     /// Makes fresh values of this run unlike those of any other.
     pub(super) salt: u64,
 }
@@ -66,25 +65,31 @@ pub(super) struct Worker<'a> {
     pub(super) salt: u64,
 }
 
-/// Plays every clone whose index leaves `share` when divided by the number of workers.
-pub(super) fn play(shared: &Shared<'_>, share: usize, workers: usize) -> io::Result<Recorder> {
+/// Plays every clone whose index leaves `share` when divided by the number of workers; `start` is the run's
+/// zero.
+pub(super) fn play(
+    shared: &Shared<'_>,
+    share: usize,
+    workers: usize,
+    start: Instant,
+) -> io::Result<Recorder> {
     // Only the privileged may; for the others the report's lag says what it was.
     let _ = rustix::process::nice(NICENESS);
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let mine = (0..shared.plan.clones.len()).skip(share).step_by(workers);
     LocalSet::new().block_on(&runtime, async {
-        let clock = RunClock::starting_at(shared.start);
+        let clock = RunClock::starting_at(start);
         let live = Arc::clone(&shared.live);
         let worker = Worker {
             plan: shared.plan,
             sessions: shared.sessions,
             scripts: &shared.scripts,
-            routes: shared.routes,
+            routes: &shared.routes,
             identities: &shared.identities,
             config: shared.config,
             tally: Rc::new(Tally::new(clock, shared.routes.labels().len(), live)),
             timer: PreciseTimer::new()?,
-            ending: Ending::new(shared.planned_end),
+            ending: Ending::new(start + shared.planned_end),
             salt: shared.salt,
         };
         worker.conduct(mine).await?;
