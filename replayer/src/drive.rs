@@ -7,6 +7,7 @@
 
 pub(crate) mod body;
 mod connection;
+mod due;
 mod ending;
 mod exchange;
 mod lane;

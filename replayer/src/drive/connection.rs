@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 
 use super::body::{PIECE_BYTES, ReplayBody};
+use super::due::open_on_time;
 use super::tally::Tally;
 use super::target::Target;
 use super::wire::{Marks, Metered, Wire};
@@ -25,7 +26,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) struct Connection {
     pub(super) sender: SendRequest<ReplayBody>,
     pub(super) wire: Rc<Wire>,
-    pub(super) opened: Instant,
+    /// When it would have been open had its connect begun when it was due.
+    pub(super) openable: Instant,
     /// How long opening took; taken by the exchange that it was opened for.
     pub(super) connect: Option<Duration>,
     /// Exchanges that ended on it.
@@ -40,11 +42,13 @@ impl Drop for Connection {
 }
 
 impl Connection {
+    /// Opens one that was to be opened from `due` on.
     pub(super) async fn open(
         target: &Target,
         tally: &Rc<Tally>,
         is_title_case: bool,
         timeout: Duration,
+        due: Instant,
     ) -> Result<Self, ErrorClass> {
         let began = Instant::now();
         let wire = Rc::new(Wire::new(Rc::clone(tally)));
@@ -52,17 +56,18 @@ impl Connection {
         let within = tokio::time::timeout(CONNECT_TIMEOUT.min(timeout), opening);
         let (sender, task) = within.await.map_err(|_| ErrorClass::ConnectTimeout)??;
         let opened = Instant::now();
-        Ok(Self { sender, wire, opened, connect: Some(opened - began), exchanges: 0, task })
+        let openable = open_on_time(due, began, opened);
+        Ok(Self { sender, wire, openable, connect: Some(opened - began), exchanges: 0, task })
     }
 
     /// Carries on a request that met a closed connection, which had come as far as `before`. Returns since
-    /// when it could go out: what never did still can, and its lag counts from this connection on.
+    /// when it could go out: for what never did, this connect is a further wait for the target.
     pub(super) fn release_again(&self, before: &Marks, ready: Instant) -> Instant {
         if let Some(first_write) = before.first_write {
             self.wire.release_again(first_write);
             return ready;
         }
-        let ready = ready.max(self.opened);
+        let ready = ready.max(self.openable);
         self.wire.release(ready);
         ready
     }

@@ -2,13 +2,15 @@
 //!
 //! Each request has its instant from the plan. It may go out later for three reasons that are kept apart:
 //! an answer it needs, or the request before it on the connection, is late (dependency); the target is
-//! slow to accept the connection (connect); or this generator is late (lag).
+//! slow to accept the connection (connect); or this generator is late (lag), with the connect or with the
+//! request.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::connection::Connection;
+use super::due::{Due, connect_due};
 use super::ending::Stop;
 use super::exchange::{Answer, exchange, stage};
 use super::link::Link;
@@ -20,8 +22,6 @@ use super::{Clock, Late};
 use crate::measure::recorder::LATE_NS;
 use crate::measure::{ClientStage, ErrorClass, Failure, Outcome, Sample, Upload};
 
-/// How long before its instant a request's connection is opened.
-pub(super) const CONNECT_LEAD: Duration = Duration::from_millis(100);
 /// A kept connection that fails this soon, without a byte of an answer, had been closed by the target
 /// while it was idle: the request goes out again on a new one, once, as browsers do.
 const STALE_WITHIN: Duration = Duration::from_millis(500);
@@ -45,14 +45,6 @@ struct UnderWay {
     wire: Rc<Wire>,
     wire_bytes: u64,
     upload: Upload,
-}
-
-/// When a request is due, and since when it could have gone out.
-#[derive(Debug, Clone, Copy)]
-struct Due {
-    intended: Instant,
-    /// The latest of what it depends on.
-    freed: Option<Instant>,
 }
 
 /// How a request ended.
@@ -98,12 +90,13 @@ impl<'a> Lane<'a> {
     /// Everything that can be done before the instant, and the wait for it.
     async fn prepare(&self, step: usize, link: &mut Link) -> (Due, Result<Prepared, ErrorClass>) {
         let timer = &self.user.worker.timer;
-        let intended = self.intended(step).await;
+        let (intended, followed) = self.intended(step).await;
         let lane_freed = link.freed;
+        let connect_due = connect_due(intended, followed.max(lane_freed));
         let warm_up = async {
-            timer.sleep_until(intended.checked_sub(CONNECT_LEAD).unwrap_or(intended)).await;
+            timer.sleep_until(connect_due).await;
             // Its failure counts only if it lasts beyond the instant.
-            let _ = link.open(self.user).await;
+            let _ = link.open(self.user, connect_due).await;
         };
         let (needed, ()) = tokio::join!(self.values_there(step), warm_up);
         let prepared = self.build(step, intended);
@@ -111,16 +104,18 @@ impl<'a> Lane<'a> {
         (Due { intended, freed: needed.max(lane_freed) }, prepared)
     }
 
-    /// From the plan; under [`Clock::Think`] from the answer that the captured user had seen last.
-    async fn intended(&self, step: usize) -> Instant {
+    /// From the plan; under [`Clock::Think`] from the answer that the captured user had seen last, and then
+    /// beside the instant of that answer.
+    async fn intended(&self, step: usize) -> (Instant, Option<Instant>) {
         let User { worker, script, values, .. } = self.user;
         match (worker.config.clock, script.anchors[step]) {
             (Clock::Think, Some(anchor)) => {
-                let intended = values.answers.ended(anchor).await + self.user.think(anchor, step);
+                let answered = values.answers.ended(anchor).await;
+                let intended = answered + self.user.think(anchor, step);
                 worker.ending.expect(intended + self.user.upload_span(step));
-                intended
+                (intended, Some(answered))
             }
-            _ => self.user.planned(step),
+            _ => (self.user.planned(step), None),
         }
     }
 
@@ -146,7 +141,7 @@ impl<'a> Lane<'a> {
             Ok(prepared) => prepared,
             Err(class) => return self.not_sent(step, due, class, None),
         };
-        match link.open_at(self.user, due.intended).await {
+        match link.open_at(self.user, due).await {
             Ok(connection) => self.release(step, due, &prepared, connection, link).await,
             Err(class) => self.not_sent(step, due, class, Some(ClientStage::Connect)),
         }
@@ -160,7 +155,7 @@ impl<'a> Lane<'a> {
         mut connection: Connection,
         link: &mut Link,
     ) -> Ended {
-        let ready = due.earliest().max(connection.opened);
+        let ready = due.earliest().max(connection.openable);
         if self.is_dropped(ready) {
             link.connection = Some(connection);
             return self.not_sent(step, due, ErrorClass::DroppedLate, None);
@@ -170,7 +165,7 @@ impl<'a> Lane<'a> {
         let mut answered = self.attempt(step, due, ready, prepared, &mut connection).await;
         let marks = connection.wire.marks();
         if is_stale(&answered, &marks, connection.exchanges) {
-            answered = match link.reopen(self.user).await {
+            answered = match link.reopen(self.user, ready).await {
                 Ok(fresh) => {
                     connection = fresh;
                     let ready = connection.release_again(&marks, ready);
@@ -243,7 +238,7 @@ impl<'a> Lane<'a> {
             route: self.user.route(step),
             intended_ns: clock.ns(under_way.due.intended),
             ready_ns: clock.ns(under_way.ready),
-            dependency_ns: under_way.due.dependency_ns(),
+            dependency_ns: nanos(under_way.due.dependency()),
             connect_ns: under_way.connect.map(nanos),
             sent_ns: marks.first_write.map(|at| clock.ns(at)),
             body_done_ns: marks.last_write.filter(|_| is_sent).map(|at| clock.ns(at)),
@@ -261,7 +256,7 @@ impl<'a> Lane<'a> {
             route: self.user.route(step),
             intended_ns: clock.ns(due.intended),
             ready_ns: clock.ns(due.earliest()),
-            dependency_ns: due.dependency_ns(),
+            dependency_ns: nanos(due.dependency()),
             connect_ns: None,
             sent_ns: None,
             body_done_ns: None,
@@ -302,16 +297,6 @@ impl<'a> Lane<'a> {
 
     fn withhold_rest(&self) {
         self.user.worker.tally.withheld(self.steps.len() - self.position.get());
-    }
-}
-
-impl Due {
-    fn earliest(&self) -> Instant {
-        self.freed.map_or(self.intended, |freed| freed.max(self.intended))
-    }
-
-    fn dependency_ns(&self) -> u64 {
-        nanos(self.earliest().saturating_duration_since(self.intended))
     }
 }
 

@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use super::connection::Connection;
+use super::due::Due;
 use super::user::User;
 use crate::measure::{ErrorClass, Outcome, Sample};
 
@@ -18,8 +19,8 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Opens the connection if there is none, or the target has closed it.
-    pub(super) async fn open(&mut self, user: &User<'_>) -> Result<(), ErrorClass> {
+    /// Opens the connection if there is none, or the target has closed it; a connect is `due` since then.
+    pub(super) async fn open(&mut self, user: &User<'_>, due: Instant) -> Result<(), ErrorClass> {
         if let Some(connection) = &mut self.connection {
             if connection.is_open().await {
                 return Ok(());
@@ -27,7 +28,7 @@ impl Link {
             user.worker.tally.reconnected();
             self.connection = None;
         }
-        let opened = user.connect().await;
+        let opened = user.connect(due).await;
         self.failed = opened.as_ref().err().map(|class| (Instant::now(), *class));
         self.connection = Some(opened?);
         Ok(())
@@ -35,22 +36,18 @@ impl Link {
 
     /// The connection for a request whose instant has come. A connect that failed before the instant is
     /// tried again, one that failed after it is the request's failure.
-    pub(super) async fn open_at(
-        &mut self,
-        user: &User<'_>,
-        intended: Instant,
-    ) -> Result<Connection, ErrorClass> {
-        if let Some((_, class)) = self.failed.take_if(|(at, _)| *at > intended) {
+    pub(super) async fn open_at(&mut self, user: &User<'_>, due: Due) -> Result<Connection, ErrorClass> {
+        if let Some((_, class)) = self.failed.take_if(|(at, _)| *at > due.intended) {
             return Err(class);
         }
-        self.open(user).await?;
+        self.open(user, due.earliest()).await?;
         Ok(self.connection.take().expect("it was just opened"))
     }
 
-    /// Another connection for a request that met a closed one.
-    pub(super) async fn reopen(&mut self, user: &User<'_>) -> Result<Connection, ErrorClass> {
+    /// Another connection for a request that could go out since `ready` and met a closed one.
+    pub(super) async fn reopen(&mut self, user: &User<'_>, ready: Instant) -> Result<Connection, ErrorClass> {
         user.worker.tally.reconnected();
-        user.connect().await
+        user.connect(ready).await
     }
 
     /// Keeps a connection whose exchange is complete on both sides, and closes any other.

@@ -54,9 +54,11 @@ impl<'a> User<'a> {
         }
     }
 
-    pub(super) async fn connect(&self) -> Result<Connection, ErrorClass> {
+    /// Opens a connection that was to be opened from `due` on.
+    pub(super) async fn connect(&self, due: Instant) -> Result<Connection, ErrorClass> {
         let config = &self.worker.config;
-        Connection::open(&config.target, &self.worker.tally, self.script.is_title_case, config.timeout).await
+        let is_title_case = self.script.is_title_case;
+        Connection::open(&config.target, &self.worker.tally, is_title_case, config.timeout, due).await
     }
 
     /// Counts what is about to be sent.

@@ -14,8 +14,8 @@ use tokio::runtime::Builder;
 use tokio::task::LocalSet;
 
 use super::DriveConfig;
+use super::due::CONNECT_LEAD;
 use super::ending::Ending;
-use super::lane::CONNECT_LEAD;
 use super::script::Script;
 use super::tally::{RunClock, Tally};
 use super::timer::PreciseTimer;

@@ -95,7 +95,8 @@ pub struct Sample {
     pub route: usize,
     /// From the plan, never from a wake-up.
     pub intended_ns: u64,
-    /// When it could have gone out: intended, its values there, its connection free and open.
+    /// When it could have gone out: intended, its values there, its connection free and open. A new connection
+    /// counts as open from when it would have been, had its connect begun when it was due.
     pub ready_ns: u64,
     /// What it waited beyond its intended instant for values or for its turn on the connection.
     pub dependency_ns: u64,
@@ -192,7 +193,8 @@ impl Outcome {
 }
 
 impl Sample {
-    /// How late the generator was, nanoseconds; `None` for a request that was not sent.
+    /// How late the generator was with the connect and the request, nanoseconds; `None` for a request that
+    /// was not sent.
     pub fn lag_ns(&self) -> Option<u64> {
         Some(self.sent_ns?.saturating_sub(self.ready_ns))
     }

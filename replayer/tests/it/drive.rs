@@ -90,6 +90,23 @@ pub(crate) fn errors(report: &RunReport) -> Vec<(&str, u64)> {
     report.errors.iter().map(|(class, count)| (class.as_str(), *count)).collect()
 }
 
+/// Of a run that sent one request, on a connection opened for it: the request went out late by its lag and by
+/// what the connect took beyond its lead, by nothing else, and nothing is in both.
+pub(crate) fn assert_lateness_is_parted(report: &RunReport) {
+    const LEAD_MS: f64 = 100.0;
+    /// Each of the figures has three digits.
+    const ROUNDING: f64 = 0.005;
+    assert_eq!((report.sent, report.stages_ms["connect"].count), (1, 1));
+    let (latency_ms, service_ms) = (report.latency_ms.max.unwrap(), report.service_ms.max.unwrap());
+    let (lag_ms, connect_ms) = (report.lag_ms.max.unwrap(), report.stages_ms["connect"].max.unwrap());
+    let late_ms = latency_ms - service_ms;
+    let expected_ms = late_ms - (connect_ms - LEAD_MS).max(0.0);
+    assert!(
+        (lag_ms - expected_ms).abs() <= ROUNDING * latency_ms + 0.01,
+        "sent {late_ms} ms late: lag {lag_ms}, connect {connect_ms}, latency {latency_ms}, service {service_ms}"
+    );
+}
+
 /// A curve with a stall, in ms and bytes of the file; its last byte comes after 400 ms.
 const CURVE: [(u64, u64); 4] = [(100, 60_000), (300, 60_001), (300, 90_000), (400, 120_000)];
 

@@ -1,17 +1,18 @@
 //! Targets on a bad day: each ends in a counted state, within the timeout, and never in a panic.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use kingtide::drive::{DriveConfig, Late, Target};
 use kingtide::measure::run::Verdict;
 use kingtide::measure::{ClientStage, ErrorClass};
-use kingtide::sessions::{Choice, Escape, Hole, Place, Step};
+use kingtide::sessions::{Choice, Escape, Hole, Place, Source, Step};
 use kingtide_common::exchange::Body;
 use tokio::io::AsyncWriteExt;
 
-use crate::captured::{at, get, header_hole, json_of, login, on_connection, session};
-use crate::drive::{config_of, drive, errors};
+use crate::captured::{at, get, header, header_hole, json_of, login, on_connection, session};
+use crate::drive::{assert_lateness_is_parted, config_of, drive, errors};
 use crate::server::{Server, answer, read_head};
 
 const TIMEOUT: Duration = Duration::from_millis(400);
@@ -111,8 +112,8 @@ fn a_target_that_accepts_nobody_hangs_and_the_generator_is_not_blamed() {
     assert!(report.fidelity.values().all(|gate| gate.pass), "{:?}", report.fidelity);
 }
 
-/// A request that takes this machine far longer to fill in than late is, from the answer it waits for on.
-fn laborious() -> Step {
+/// A request that takes this machine far longer to fill in than late is, from when it has `source` on.
+fn laborious(source: &Source) -> Step {
     const VALUES: usize = 200_000;
     let mut step = login();
     let text = format!("[{}]", vec!["\"OLD\""; VALUES].join(","));
@@ -120,7 +121,7 @@ fn laborious() -> Step {
         place: Place::Body,
         range: value * 6 + 2..value * 6 + 5,
         escape: Escape::JsonString,
-        source: json_of(0, "/token"),
+        source: source.clone(),
         choice: Choice::default(),
     };
     step.holes = (0..VALUES).map(hole).collect();
@@ -133,7 +134,8 @@ fn what_this_machine_is_late_for_is_dropped_when_asked_and_never_the_targets() {
     let server = Server::http(|_| async { answer(200, r#"{"token":"0123456789"}"#) });
     let mut last = get("/last");
     header_hole(&mut last, "X-Value", "", json_of(1, "/token"));
-    let sessions = [session(vec![get("/first"), at(1_000, laborious()), on_connection(1, at(2_000, last))])];
+    let laborious = laborious(&json_of(0, "/token"));
+    let sessions = [session(vec![get("/first"), at(1_000, laborious), on_connection(1, at(2_000, last))])];
     let config = config_of(Target::resolve(&server.origin).unwrap());
     let (_, report) = drive(&DriveConfig { late: Late::Drop, ..config.clone() }, &sessions);
     // On a busy machine the first may be late too.
@@ -148,4 +150,22 @@ fn what_this_machine_is_late_for_is_dropped_when_asked_and_never_the_targets() {
     assert_eq!((report.done, report.failed), (3, 0), "{:?}", report.errors);
     assert!(measured.recorder.late >= 1);
     assert_eq!((measured.recorder.errors(ErrorClass::DroppedLate), report.verdict), (0, Verdict::Invalid));
+}
+
+#[test]
+fn a_generator_that_connects_late_does_not_hide_behind_its_connect() {
+    let server = Server::http(|_| async { answer(200, "{}") });
+    // Filled in as soon as its connection is open, 100 ms before its instant, and then no request at all: what
+    // the run measures is the other user's, whose connect is due while the only worker is busy with this.
+    let mut blocking = laborious(&Source::Text("0123456789".to_owned()));
+    blocking.exchange.method = "NO METHOD".to_owned();
+    // Every header is searched for all the values of the step.
+    blocking.exchange.request_headers.extend((0..300).map(|number| header(&format!("X-{number}"), "")));
+    let sessions = [session(vec![blocking]), session(vec![at(100_000, get("/"))])];
+    let config = config_of(Target::resolve(&server.origin).unwrap());
+    let (_, report) = drive(&DriveConfig { workers: NonZeroUsize::MIN, ..config }, &sessions);
+    assert_eq!((errors(&report), report.done), (vec![("unbuildable", 1)], 1));
+    let late_ms = report.latency_ms.max.unwrap() - report.service_ms.max.unwrap();
+    assert!(late_ms >= 100.0, "the worker was not kept busy: {late_ms} ms");
+    assert_lateness_is_parted(&report);
 }

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -97,10 +97,16 @@ impl Server {
 
     /// Speaks HTTPS with the certificate of `identity`; answers everything with 200.
     pub(super) fn https(identity: &tls::Identity) -> Self {
+        Self::slow_https(identity, Duration::ZERO)
+    }
+
+    /// The same, so long after a connection is there.
+    pub(super) fn slow_https(identity: &tls::Identity, delay: Duration) -> Self {
         let acceptor = identity.acceptor();
         Self::raw(move |stream| {
             let acceptor = acceptor.clone();
             async move {
+                tokio::time::sleep(delay).await;
                 let Ok(stream) = acceptor.accept(stream).await else { return };
                 let service = service_fn(|request: Request<Incoming>| async {
                     request.collect().await.unwrap();

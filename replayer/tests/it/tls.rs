@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tokio_rustls::TlsAcceptor;
 
 use crate::captured::{at, get, session, upload};
-use crate::drive::{config_of, drive, errors};
+use crate::drive::{assert_lateness_is_parted, config_of, drive, errors};
 use crate::server::{Server, answer};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -75,6 +75,18 @@ fn a_private_certificate_is_trusted_when_it_is_given() {
     assert_eq!((report.done, report.failed, report.files), (2, 0, 1), "{:?}", report.errors);
     assert_eq!(report.stages_ms["connect"].count, 1, "the handshake is the connect's");
     assert_eq!(server.connections(), 2, "one to see whether it is there, one for the user");
+}
+
+#[test]
+fn a_slow_handshake_is_the_targets_connect_and_no_lag() {
+    const DELAY: Duration = Duration::from_millis(300);
+    let identity = Identity::new();
+    let server = Server::slow_https(&identity, DELAY);
+    let target = https(&server).trusting(&identity.certificate()).unwrap();
+    let (_, report) = drive(&config_of(target), &[session(vec![get("/")])]);
+    assert_eq!((report.done, report.failed), (1, 0), "{:?}", report.errors);
+    assert!(report.stages_ms["connect"].max.unwrap() >= 300.0, "{:?}", report.stages_ms);
+    assert_lateness_is_parted(&report);
 }
 
 #[test]
