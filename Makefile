@@ -25,7 +25,7 @@ demo: ## Capture sample traffic, replay it at 1x, 2x and 5x, write target/demo/r
 test: ## Everything CI checks: format, lints, documentation tests, all tests
 	$(call stage,setup,bash deploy/setup.sh test)
 	$(call stage,format,cargo fmt --all --check)
-	$(call stage,lock files,for at in . fuzz; do cargo metadata --locked --format-version 1 --manifest-path $$at/Cargo.toml >/dev/null || exit 1; done)
+	$(call stage,lock files,for at in . fuzz; do cargo tree --locked --manifest-path $$at/Cargo.toml >/dev/null || exit 1; done)
 	$(call stage,lints,cargo clippy --locked --workspace --all-targets -- -D warnings)
 	$(call stage,documentation tests,cargo test --locked --workspace --doc)
 	$(call stage,fuzz,bash fuzz/run.sh 10)
