@@ -86,17 +86,15 @@ class() { # STUDENTS
   awk -v students="$students" -v requests="$requests" -v recorded="$(ledger recorded)" -v off="$off" -v on="$on" \
     -v bytes="$(cat "$WORK"/capture/exchanges-* | wc -c)" 'BEGIN {
       printf "%8d  %8d  %8d  %11.1f  %10.1f  %6.3f  %18.1f\n", students, requests, recorded, off / requests / 1000,
-        on / requests / 1000, on / off, bytes / recorded }'
+        on / requests / 1000, on / off, bytes / recorded }' >>"$WORK/rows"
 }
 
 say "load before the run: $(cut -d ' ' -f 1-3 /proc/loadavg)"
-rows=()
 for students in $CLASSES; do
   say "$students students, $ROUNDS rounds of $SECONDS_PER_ROUND s and more, at both proxies at the same time"
-  row=$(class "$students")
-  rows+=("$row")
+  class "$students"
 done
 echo
 echo "classroom students --duration $SECONDS_PER_ROUND --think 0.2..1 --bursts, $ROUNDS rounds, $(nproc) cores"
 printf '%8s  %8s  %8s  %11s  %10s  %6s  %18s\n' students requests recorded 'CPU us off' 'CPU us on' on/off 'bytes per exchange'
-printf '%s\n' "${rows[@]}"
+cat "$WORK/rows"
