@@ -175,6 +175,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_remembered_is_in_nothing_that_is_printed() {
+        let redactor = redactor(Privacy::Default);
+        let value = "https://school.example/anna/a-page-of-hers";
+        for name in ["Referer", "X-Page", "ETag"] {
+            redactor.header(name, value);
+        }
+        assert!(!format!("{redactor:?}{redactor:#?}").contains("anna"));
+    }
+
+    #[test]
     fn fields_of_multipart_bodies_are_looked_at_as_what_they_hold() {
         let redactor = redactor(Privacy::Default);
         for (name, value) in [
