@@ -38,6 +38,76 @@ pub struct Instants {
     pub done_us: Option<u64>,
 }
 
+impl Instants {
+    /// In the order in which requests pass through them.
+    pub const NAMES: [&str; 12] = [
+        "head_done_us",
+        "body_first_us",
+        "body_done_us",
+        "upstream_pick_us",
+        "upstream_connected_us",
+        "upstream_send_first_us",
+        "upstream_send_last_us",
+        "response_head_us",
+        "response_last_us",
+        "client_send_first_us",
+        "client_send_last_us",
+        "done_us",
+    ];
+
+    /// In the order of [`Self::NAMES`].
+    pub fn values(&self) -> [Option<u64>; Self::NAMES.len()] {
+        [
+            self.head_done_us,
+            self.body_first_us,
+            self.body_done_us,
+            self.upstream_pick_us,
+            self.upstream_connected_us,
+            self.upstream_send_first_us,
+            self.upstream_send_last_us,
+            self.response_head_us,
+            self.response_last_us,
+            self.client_send_first_us,
+            self.client_send_last_us,
+            self.done_us,
+        ]
+    }
+}
+
+/// In the order of [`Instants::NAMES`].
+impl From<[Option<u64>; Instants::NAMES.len()]> for Instants {
+    fn from(values: [Option<u64>; Self::NAMES.len()]) -> Self {
+        let [
+            head_done_us,
+            body_first_us,
+            body_done_us,
+            upstream_pick_us,
+            upstream_connected_us,
+            upstream_send_first_us,
+            upstream_send_last_us,
+            response_head_us,
+            response_last_us,
+            client_send_first_us,
+            client_send_last_us,
+            done_us,
+        ] = values;
+        Self {
+            head_done_us,
+            body_first_us,
+            body_done_us,
+            upstream_pick_us,
+            upstream_connected_us,
+            upstream_send_first_us,
+            upstream_send_last_us,
+            response_head_us,
+            response_last_us,
+            client_send_first_us,
+            client_send_last_us,
+            done_us,
+        }
+    }
+}
+
 /// A stage of an exchange, in the order in which requests pass through them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -128,6 +198,16 @@ fn between(from: Option<u64>, to: Option<u64>) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_and_values_are_in_one_order() {
+        let values = std::array::from_fn(|at| u64::try_from(at).ok());
+        let named = serde_json::to_value(Instants::from(values)).unwrap();
+        for (name, value) in Instants::NAMES.into_iter().zip(values) {
+            assert_eq!(named[name].as_u64(), value, "{name}");
+        }
+        assert_eq!(Instants::from(values).values(), values);
+    }
 
     #[test]
     fn stages_follow_from_instants() {

@@ -9,6 +9,7 @@ use std::sync::{Arc, LazyLock};
 use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 
 use super::attempts;
+use crate::stages::Instants;
 
 pub(super) const KIND_EXCHANGE: &str = "exchange";
 pub(super) const KIND_GAP: &str = "gap";
@@ -19,22 +20,6 @@ pub(super) const META_VERSION: &str = "kingtide_format_version";
 /// How many columns earlier programs wrote, the latest first. Each of their schemas is the beginning of
 /// today's.
 const COLUMNS_BEFORE: [usize; 2] = [48, 43];
-
-/// Names of the instants, in the order of [`super::encode`]'s and [`super::decode`]'s tables.
-pub(super) const INSTANTS: [&str; 12] = [
-    "head_done_us",
-    "body_first_us",
-    "body_done_us",
-    "upstream_pick_us",
-    "upstream_connected_us",
-    "upstream_send_first_us",
-    "upstream_send_last_us",
-    "response_head_us",
-    "response_last_us",
-    "client_send_first_us",
-    "client_send_last_us",
-    "done_us",
-];
 
 pub(super) fn timestamp() -> DataType {
     DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()))
@@ -70,7 +55,7 @@ fn fields() -> Vec<Field> {
         column("connection_age_us", DataType::UInt64),
         column("tls_us", DataType::UInt64),
     ];
-    fields.extend(INSTANTS.map(|name| column(name, DataType::UInt64)));
+    fields.extend(Instants::NAMES.map(|name| column(name, DataType::UInt64)));
     fields.extend([
         column("upstream_reused", DataType::Boolean),
         column("method", dictionary()),

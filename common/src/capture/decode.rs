@@ -6,7 +6,7 @@ use arrow_array::{Array, RecordBatch, StringArray, StructArray};
 use serde::de::DeserializeOwned;
 
 use super::attempts;
-use super::columns::{INSTANTS, KIND_GAP};
+use super::columns::KIND_GAP;
 use crate::exchange::{
     Attempt, Body, CutUser, Exchange, Gap, Header, Multipart, PacingPoint, Record, ServerTiming,
 };
@@ -97,22 +97,7 @@ impl Columns<'_> {
     }
 
     fn instants(&self, row: usize) -> Instants {
-        let mut values = INSTANTS.into_iter().map(|name| self.u64(name, row));
-        let mut next = || values.next().flatten();
-        Instants {
-            head_done_us: next(),
-            body_first_us: next(),
-            body_done_us: next(),
-            upstream_pick_us: next(),
-            upstream_connected_us: next(),
-            upstream_send_first_us: next(),
-            upstream_send_last_us: next(),
-            response_head_us: next(),
-            response_last_us: next(),
-            client_send_first_us: next(),
-            client_send_last_us: next(),
-            done_us: next(),
-        }
+        Instants::from(Instants::NAMES.map(|name| self.u64(name, row)))
     }
 
     fn column(&self, name: &str, row: usize) -> Option<&dyn Array> {

@@ -18,9 +18,7 @@ use arrow_ipc::{CompressionType, MetadataVersion};
 use arrow_schema::{ArrowError, DataType, Field, SchemaRef};
 
 use super::attempts;
-use super::columns::{
-    INSTANTS, KIND_EXCHANGE, KIND_GAP, SCHEMA, header_fields, known_schemas, timing_fields,
-};
+use super::columns::{KIND_EXCHANGE, KIND_GAP, SCHEMA, header_fields, known_schemas, timing_fields};
 use crate::exchange::{Body, Exchange, Gap, Header, PacingPoint, Record, ServerTiming};
 use crate::stages::Instants;
 
@@ -117,7 +115,7 @@ pub fn batch(records: &[Record]) -> Result<RecordBatch, ArrowError> {
     let empty = Exchange::default();
     let rows: Vec<Row<'_>> = records.iter().map(|record| row(record, &empty)).collect();
     let mut columns = identity_columns(&rows);
-    columns.extend((0..INSTANTS.len()).map(|which| optional_u64s(&rows, |row| instant(row, which))));
+    columns.extend(instant_columns(&rows));
     columns.extend(request_columns(&rows));
     columns.extend(response_columns(&rows));
     columns.extend(gap_columns(&rows));
@@ -198,26 +196,9 @@ fn edge_columns(rows: &[Row<'_>]) -> Vec<ArrayRef> {
     ]
 }
 
-fn instant(row: &Row<'_>, which: usize) -> Option<u64> {
-    instants_in_order(&row.exchange.instants)[which]
-}
-
-/// The instants in the order of [`INSTANTS`].
-fn instants_in_order(i: &Instants) -> [Option<u64>; INSTANTS.len()] {
-    [
-        i.head_done_us,
-        i.body_first_us,
-        i.body_done_us,
-        i.upstream_pick_us,
-        i.upstream_connected_us,
-        i.upstream_send_first_us,
-        i.upstream_send_last_us,
-        i.response_head_us,
-        i.response_last_us,
-        i.client_send_first_us,
-        i.client_send_last_us,
-        i.done_us,
-    ]
+fn instant_columns(rows: &[Row<'_>]) -> impl Iterator<Item = ArrayRef> {
+    (0..Instants::NAMES.len())
+        .map(move |which| optional_u64s(rows, |row| row.exchange.instants.values()[which]))
 }
 
 fn u64s(rows: &[Row<'_>], value: impl Fn(&Exchange) -> u64) -> ArrayRef {

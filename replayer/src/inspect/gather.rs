@@ -37,7 +37,7 @@ pub struct Gathered {
 
 /// Reads a capture as far as a summary needs it.
 pub fn gather(capture: &Capture, rules: &Rules) -> Result<Gathered, CaptureError> {
-    let columns: BTreeSet<&str> = tally::COLUMNS.into_iter().chain(evidence_columns::COLUMNS).collect();
+    let columns: BTreeSet<&str> = tally::columns().chain(evidence_columns::COLUMNS).collect();
     let columns: Vec<&str> = columns.into_iter().collect();
     let rows =
         capture.manifest().into_iter().flat_map(|manifest| &manifest.segments).map(|segment| segment.rows);

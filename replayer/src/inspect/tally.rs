@@ -20,21 +20,10 @@ use super::values::Values;
 use crate::columns::{self, Lists, Timings, Words};
 use crate::sessions::route;
 
-/// What is counted from.
-pub(super) const COLUMNS: [&str; 31] = [
+/// What is counted from besides the instants.
+const COLUMNS: [&str; 20] = [
     "started",
     "tls_us",
-    "head_done_us",
-    "body_done_us",
-    "upstream_pick_us",
-    "upstream_connected_us",
-    "upstream_send_first_us",
-    "upstream_send_last_us",
-    "response_head_us",
-    "response_last_us",
-    "client_send_first_us",
-    "client_send_last_us",
-    "done_us",
     "method",
     "target",
     "status",
@@ -54,6 +43,11 @@ pub(super) const COLUMNS: [&str; 31] = [
     "gap_cut",
     "synthesised",
 ];
+
+/// All columns that are counted from.
+pub(super) fn columns() -> impl Iterator<Item = &'static str> {
+    COLUMNS.into_iter().chain(Instants::NAMES)
+}
 
 /// Bodies from which the time between the first and the last byte tells of the uplink, not of the system's buffers.
 const UPLINK_BYTES_MIN: u64 = 64 << 10;
@@ -221,7 +215,7 @@ struct TallyColumns {
     kind: Words,
     method: Words,
     target: StringArray,
-    instants: [UInt64Array; 11],
+    instants: [UInt64Array; Instants::NAMES.len()],
     tls_us: UInt64Array,
     status: UInt16Array,
     body_kind: Words,
@@ -238,25 +232,12 @@ struct TallyColumns {
 
 impl TallyColumns {
     fn of(batch: &RecordBatch) -> Self {
-        const INSTANTS: [&str; 11] = [
-            "head_done_us",
-            "body_done_us",
-            "upstream_pick_us",
-            "upstream_connected_us",
-            "upstream_send_first_us",
-            "upstream_send_last_us",
-            "response_head_us",
-            "response_last_us",
-            "client_send_first_us",
-            "client_send_last_us",
-            "done_us",
-        ];
         let number = |name| columns::numbers::<UInt64Type>(batch, name);
         Self {
             kind: Words::of(batch, "kind"),
             method: Words::of(batch, "method"),
             target: columns::texts(batch, "target"),
-            instants: INSTANTS.map(number),
+            instants: Instants::NAMES.map(number),
             tls_us: number("tls_us"),
             status: columns::numbers::<UInt16Type>(batch, "status"),
             body_kind: Words::of(batch, "request_body_kind"),
@@ -280,24 +261,8 @@ impl TallyColumns {
         columns::text(&self.target, row)
     }
 
-    /// Those that stages are made of.
     fn instants(&self, row: usize) -> Instants {
-        let mut values = self.instants.iter().map(|column| columns::at(column, row));
-        let mut next = || values.next().flatten();
-        Instants {
-            head_done_us: next(),
-            body_first_us: None,
-            body_done_us: next(),
-            upstream_pick_us: next(),
-            upstream_connected_us: next(),
-            upstream_send_first_us: next(),
-            upstream_send_last_us: next(),
-            response_head_us: next(),
-            response_last_us: next(),
-            client_send_first_us: next(),
-            client_send_last_us: next(),
-            done_us: next(),
-        }
+        Instants::from(self.instants.each_ref().map(|column| columns::at(column, row)))
     }
 
     /// Bytes per second from the first to the last point of the arrival curve.
