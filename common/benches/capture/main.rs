@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use kingtide_common::capture::{Capture, CaptureWriter, Rotation, WriterOptions};
+use kingtide_common::capture::{Capture, CaptureWriter, WriterOptions};
 use kingtide_common::exchange::{Exchange, Record};
 use kingtide_common::ledger::Ledger;
 use tempfile::TempDir;
@@ -84,14 +84,8 @@ fn temporary() -> TempDir {
 }
 
 fn writer(directory: &Path) -> CaptureWriter {
-    let options = WriterOptions {
-        program: "bench".to_owned(),
-        config_digest: String::new(),
-        privacy: "default".to_owned(),
-        started_ns: 0,
-        rotation: Rotation::default(),
-    };
-    CaptureWriter::create(directory, options).expect("a temporary directory takes a capture")
+    CaptureWriter::create(directory, WriterOptions::of("bench", 0))
+        .expect("a temporary directory takes a capture")
 }
 
 fn records(exchanges: &[Exchange]) -> Vec<Record> {

@@ -45,6 +45,19 @@ pub struct WriterOptions {
     pub rotation: Rotation,
 }
 
+impl WriterOptions {
+    /// Of a program without a configuration, under default privacy and rotation.
+    pub fn of(program: &str, started_ns: i64) -> Self {
+        Self {
+            program: program.to_owned(),
+            config_digest: String::new(),
+            privacy: "default".to_owned(),
+            started_ns,
+            rotation: Rotation::default(),
+        }
+    }
+}
+
 /// What becomes of segments once they are written; by default all are kept, and synced when they are sealed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Upkeep {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use kingtide_common::capture::{CaptureWriter, Rotation, WriterOptions};
+use kingtide_common::capture::{CaptureWriter, WriterOptions};
 use kingtide_common::exchange::{Exchange, Record};
 use kingtide_common::ledger::Ledger;
 
@@ -78,14 +78,8 @@ fn memory_mb_of(process: u32) -> Option<u64> {
 fn make(directory: &Path, count: usize) {
     println!("making {count} exchanges in {} …", directory.display());
     let _ = fs::remove_dir_all(directory);
-    let options = WriterOptions {
-        program: "bench".to_owned(),
-        config_digest: String::new(),
-        privacy: "default".to_owned(),
-        started_ns: 0,
-        rotation: Rotation::default(),
-    };
-    let mut writer = CaptureWriter::create(directory, options).expect("the disk takes it");
+    let mut writer =
+        CaptureWriter::create(directory, WriterOptions::of("bench", 0)).expect("the disk takes it");
     let golden = traffic::golden();
     let copies = count.div_ceil(golden.len()) as u64;
     for first in (0..copies).step_by(CHUNK / golden.len()) {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use kingtide_common::capture::{CaptureWriter, Rotation, WriterOptions};
+use kingtide_common::capture::{CaptureWriter, WriterOptions};
 use kingtide_common::exchange::{Body, Exchange, Header, Multipart, Part, PartContent, Record};
 use kingtide_common::ledger::Ledger;
 use tempfile::TempDir;
@@ -15,13 +15,7 @@ const JWT: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbm5hIn0.c2lnbmF0dXJl";
 
 fn written(exchange: Exchange) -> TempDir {
     let directory = tempfile::tempdir().unwrap();
-    let options = WriterOptions {
-        program: "test".to_owned(),
-        config_digest: String::new(),
-        privacy: "default".to_owned(),
-        started_ns: 0,
-        rotation: Rotation::default(),
-    };
+    let options = WriterOptions::of("test", 0);
     let mut writer = CaptureWriter::create(directory.path(), options).unwrap();
     writer.push(Record::Exchange(Box::new(Exchange { id: 7, ..exchange })), Instant::now()).unwrap();
     writer.flush(Instant::now()).unwrap();

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use kingtide_common::capture::{Capture, CaptureWriter, Rotation, WriterOptions};
+use kingtide_common::capture::{Capture, CaptureWriter, WriterOptions};
 use kingtide_common::exchange::{
     AnsweredBy, Body, CutUser, Ending, Exchange, FilePart, Header, Multipart, Part, PartContent, Record,
     ServerTiming,
@@ -97,13 +97,7 @@ pub(crate) fn summary_of(exchanges: Vec<Exchange>, gaps: Vec<Gap>, ledger: Ledge
 }
 
 pub(crate) fn write(directory: &Path, exchanges: Vec<Exchange>, gaps: Vec<Gap>, ledger: Ledger) {
-    let options = WriterOptions {
-        program: "test".to_owned(),
-        config_digest: String::new(),
-        privacy: "default".to_owned(),
-        started_ns: START_NS,
-        rotation: Rotation::default(),
-    };
+    let options = WriterOptions::of("test", START_NS);
     let mut writer = CaptureWriter::create(directory, options).unwrap();
     let exchanges = exchanges.into_iter().map(|exchange| Record::Exchange(Box::new(exchange)));
     for record in exchanges.chain(gaps.into_iter().map(Record::Gap)) {

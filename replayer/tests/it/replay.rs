@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use kingtide::measure::run::{RunReport, Verdict};
 use kingtide::report::read_run;
-use kingtide_common::capture::{CaptureWriter, Rotation, WriterOptions};
+use kingtide_common::capture::{CaptureWriter, WriterOptions};
 use kingtide_common::exchange::{Exchange, Record};
 use kingtide_common::ledger::Ledger;
 use kingtide_common::stages::Instants;
@@ -28,13 +28,7 @@ impl Scene {
     /// Exchanges of (connection, ms after the start).
     pub(super) fn new(exchanges: Vec<(u64, i64, Exchange)>) -> Self {
         let directory = TempDir::new().unwrap();
-        let options = WriterOptions {
-            program: "test".to_owned(),
-            config_digest: String::new(),
-            privacy: "default".to_owned(),
-            started_ns: START_NS,
-            rotation: Rotation::default(),
-        };
+        let options = WriterOptions::of("test", START_NS);
         let mut writer = CaptureWriter::create(&directory.path().join("capture"), options).unwrap();
         for (id, (connection, at_ms, exchange)) in (1..).zip(exchanges) {
             let started_ns = START_NS + at_ms * 1_000_000;
