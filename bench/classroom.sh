@@ -14,6 +14,7 @@ SECONDS_PER_ROUND=${BENCH_CLASS_SECONDS:-20}
 CLASSES=${BENCH_CLASSES:-60 600} # students of a round
 SEED=7
 BIN=target/release
+CORES=$(nproc)
 
 say() { printf 'bench: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
@@ -25,6 +26,7 @@ done
 WORK=$(mktemp -d)
 LOGS=$WORK
 . demo/servers.sh
+. bench/recorder.sh
 cleanup() {
   end_servers
   rm -rf "$WORK"
@@ -38,20 +40,7 @@ declare -A AT SERVER # by proxy: its URL, its process
 # A proxy before a service of its own: start_edge NAME RECORD
 start_edge() {
   start "service-$1" "$BIN/classroom" serve --listen 127.0.0.1:0 --seed "$SEED" --store-ms 50..200 --auth-ms 2 --db-ms 5
-  cat >"$WORK/$1.toml" <<TOML
-[server]
-listen = ["127.0.0.1:0"]
-[[upstream]]
-name = "classroom"
-peers = ["$URL"]
-[[route]]
-name = "all"
-upstream = "classroom"
-[capture]
-enabled = $2
-directory = "$WORK/capture"
-TOML
-  start "$1" "$BIN/kingtide-proxy" --config "$WORK/$1.toml"
+  start_proxy "$1" "$URL" "$2"
   AT[$1]=$URL SERVER[$1]=$PID
 }
 
@@ -62,8 +51,6 @@ visit() { # NAME STUDENTS
   "$BIN/classroom" students --target "${AT[$1]}" --count "$2" --duration "$SECONDS_PER_ROUND" --seed "$SEED" --think 0.2..1 \
     --bursts --json "$WORK/$1.json" >"$WORK/students-$1.log" 2>&1 || die "students failed: $(tail -n 3 "$WORK/students-$1.log")"
 }
-
-ledger() { sed -n 's/^ *"\([a-z_]*\)": \([0-9]*\),\{0,1\}$/\1 \2/p' "$WORK/capture/manifest.json" | awk -v of="$1" '$1 == of { print $2 }'; }
 
 class() { # STUDENTS
   local students=$1 off on requests
@@ -78,13 +65,12 @@ class() { # STUDENTS
   done
   sleep 1.2 # the writer flushes within a second
   off=$(($(cpu_ns "${SERVER[off]}") - off)) on=$(($(cpu_ns "${SERVER[on]}") - on))
-  kill -TERM "${SERVER[on]}"
-  wait "${SERVER[on]}" || die "the proxy did not close its capture: $(tail -n 3 "$WORK/on.err")"
-  requests=$(ledger accepted)
+  close_capture on "${SERVER[on]}"
+  requests=$(ledger_count accepted)
   end_servers
   PIDS=()
-  awk -v students="$students" -v requests="$requests" -v recorded="$(ledger recorded)" -v off="$off" -v on="$on" \
-    -v bytes="$(cat "$WORK"/capture/exchanges-* | wc -c)" 'BEGIN {
+  awk -v students="$students" -v requests="$requests" -v recorded="$(ledger_count recorded)" -v off="$off" -v on="$on" \
+    -v bytes="$(exchange_bytes)" 'BEGIN {
       printf "%8d  %8d  %8d  %11.1f  %10.1f  %6.3f  %18.1f\n", students, requests, recorded, off / requests / 1000,
         on / requests / 1000, on / off, bytes / recorded }' >>"$WORK/rows"
 }
@@ -95,6 +81,6 @@ for students in $CLASSES; do
   class "$students"
 done
 echo
-echo "classroom students --duration $SECONDS_PER_ROUND --think 0.2..1 --bursts, $ROUNDS rounds, $(nproc) cores"
+echo "classroom students --duration $SECONDS_PER_ROUND --think 0.2..1 --bursts, $ROUNDS rounds, $CORES cores"
 printf '%8s  %8s  %8s  %11s  %10s  %6s  %18s\n' students requests recorded 'CPU us off' 'CPU us on' on/off 'bytes per exchange'
 cat "$WORK/rows"

@@ -46,6 +46,7 @@ chmod 755 "$WORK"
 LOGS=$WORK
 . demo/servers.sh
 . bench/nginx.sh
+. bench/recorder.sh
 cleanup() {
   end_servers
   rm -rf "$WORK"
@@ -55,25 +56,6 @@ trap 'exit 130' INT TERM
 ulimit -n 8192 2>/dev/null || true
 
 declare -A AT SERVER # by server: its URL, its main process
-
-start_proxy() { # NAME RECORD
-  cat >"$WORK/$1.toml" <<TOML
-[server]
-listen = ["127.0.0.1:0"]
-threads = $CORES
-[[upstream]]
-name = "sink"
-peers = ["$SINK"]
-[[route]]
-name = "all"
-upstream = "sink"
-[capture]
-enabled = $2
-directory = "$WORK/capture"
-TOML
-  start "$1" "$BIN/kingtide-proxy" --config "$WORK/$1.toml"
-  AT[$1]=$URL SERVER[$1]=$PID
-}
 
 # The server's processes: the main one and its children.
 processes() { printf '%s ' "$1" "$(cat "/proc/$1/task/"*/children 2>/dev/null || true)"; }
@@ -142,24 +124,22 @@ table() {
       printf "requests that failed: %d\n", errors }' "$WORK/rounds"
 }
 
-# Closes the capture, so that its ledger is whole: what was shed was not paid for.
 print_ledger() {
-  kill -TERM "${SERVER[on]}"
-  wait "${SERVER[on]}" || die "the proxy did not close its capture: $(tail -n 3 "$WORK/on.err")"
-  local bytes recorded ledger
-  ledger=$(sed -n 's/^ *"\([a-z_]*\)": \([0-9]*\),\{0,1\}$/\1 \2/p' "$WORK/capture/manifest.json" \
-    | grep -E '^(accepted|recorded|shed_queue|shed_disk|shed_budget|too_late) ' | paste -sd ' ')
-  recorded=$(sed 's/.*recorded \([0-9]*\).*/\1/' <<<"$ledger")
-  bytes=$(cat "$WORK"/capture/exchanges-* | wc -c)
-  echo "capture: $ledger; $((bytes / (recorded > 0 ? recorded : 1))) bytes per exchange on disk"
+  close_capture on "${SERVER[on]}"
+  local recorded counts
+  recorded=$(ledger_count recorded)
+  counts=$(ledger | grep -E '^(accepted|recorded|shed_queue|shed_disk|shed_budget|too_late) ' | paste -sd ' ')
+  echo "capture: $counts; $(($(exchange_bytes) / (recorded > 0 ? recorded : 1))) bytes per exchange on disk"
 }
 
 start sink "$BIN/examples/sink"
 SINK=$URL
 start_nginx off
 AT[nginx]=$URL SERVER[nginx]=$PID
-start_proxy off false
-start_proxy on true
+start_proxy off "$SINK" false
+AT[off]=$URL SERVER[off]=$PID
+start_proxy on "$SINK" true
+AT[on]=$URL SERVER[on]=$PID
 
 say "load before the run: $(cut -d ' ' -f 1-3 /proc/loadavg)"
 for server in nginx off on; do load "$server" 51200 1 >/dev/null; done
