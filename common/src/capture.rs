@@ -40,6 +40,7 @@ mod shelf;
 mod writer;
 
 pub use batch::{Batch, Projection};
+pub use columns::KIND_GAP;
 pub use damage::Damage;
 pub use decode::body;
 pub use encode::batch as to_batch;

@@ -12,7 +12,8 @@ use super::attempts;
 use crate::stages::Instants;
 
 pub(super) const KIND_EXCHANGE: &str = "exchange";
-pub(super) const KIND_GAP: &str = "gap";
+/// What the column `kind` says of a gap.
+pub const KIND_GAP: &str = "gap";
 /// Key of the schema's metadata that tells which start of the proxy wrote the segment.
 pub(super) const META_START: &str = "kingtide_start";
 pub(super) const META_VERSION: &str = "kingtide_format_version";

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use arrow_array::types::{UInt16Type, UInt64Type};
 use arrow_array::{RecordBatch, StringArray, UInt16Array, UInt64Array};
-use kingtide_common::capture::Batch;
+use kingtide_common::capture::{Batch, KIND_GAP};
 use kingtide_common::exchange::{Gap, Record};
 use kingtide_common::stages::{Instants, Stage};
 use rustc_hash::FxHashMap;
@@ -88,7 +88,7 @@ impl Tally {
         let mut tally = Self::default();
         let mut routes = Routes::default();
         for row in 0..batch.columns().num_rows() {
-            if columns.kind.get(row) == Some("gap") {
+            if columns.kind.get(row) == Some(KIND_GAP) {
                 tally.gaps.extend(gap(batch, row));
             } else {
                 tally.count(&columns, routes.at(columns.method(row), columns.target(row)), row);

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use arrow_array::types::{TimestampNanosecondType, UInt64Type};
 use arrow_array::{RecordBatch, UInt64Array};
-use kingtide_common::capture::{self, Batch};
+use kingtide_common::capture::{self, Batch, KIND_GAP};
 use kingtide_common::cut::CutUsers;
 use kingtide_common::exchange::{Exchange, Header};
 use kingtide_common::fingerprint::Fingerprint;
@@ -55,7 +55,7 @@ pub(crate) fn evidence(batch: &Batch, given: &Given) -> Evidence {
     sent(columns, &mut shown);
     let mut evidence = Evidence::default();
     let kinds = Words::of(columns, "kind");
-    let exchanges = shown.iter().enumerate().filter(|(row, _)| kinds.get(*row) != Some("gap"));
+    let exchanges = shown.iter().enumerate().filter(|(row, _)| kinds.get(*row) != Some(KIND_GAP));
     exchanges.for_each(|(_, shown)| evidence.push(shown));
     evidence
 }
@@ -144,7 +144,9 @@ pub(crate) fn cut(batch: &Batch, users: &CutUsers) -> Vec<u64> {
         is_cut[row] |= names_one(columns::text(&bodies, row));
     }
     let kinds = Words::of(columns, "kind");
-    rows.filter(|row| is_cut[*row] && kinds.get(*row) != Some("gap")).map(|row| of_row(&ids, row)).collect()
+    rows.filter(|row| is_cut[*row] && kinds.get(*row) != Some(KIND_GAP))
+        .map(|row| of_row(&ids, row))
+        .collect()
 }
 
 /// Only headers hold them, so that an exchange of nothing else shows the same.
