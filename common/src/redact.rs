@@ -177,11 +177,11 @@ mod tests {
     #[test]
     fn what_is_remembered_is_in_nothing_that_is_printed() {
         let redactor = redactor(Privacy::Default);
-        let value = "https://school.example/anna/a-page-of-hers";
         for name in ["Referer", "X-Page", "ETag"] {
-            redactor.header(name, value);
+            redactor.header(name, "https://school.example/anna?token=zz9");
         }
-        assert!(!format!("{redactor:?}{redactor:#?}").contains("anna"));
+        let printed = format!("{redactor:?}");
+        assert!(!printed.contains("anna") && !printed.contains("97, 110, 110, 97"), "{printed}");
     }
 
     #[test]
