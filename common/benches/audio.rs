@@ -9,12 +9,13 @@ const BODY_BYTES: u64 = 2 << 20;
 /// What a sender asks for at a time.
 const PIECE_BYTES: usize = 64 << 10;
 
-const FORMATS: [Option<AudioFormat>; 6] = [
+const FORMATS: [Option<AudioFormat>; 7] = [
     Some(AudioFormat::WebmOpus),
     Some(AudioFormat::OggOpus),
     Some(AudioFormat::Mp4Aac),
     Some(AudioFormat::Wav),
     Some(AudioFormat::Mp3),
+    Some(AudioFormat::Aac),
     None,
 ];
 

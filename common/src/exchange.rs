@@ -332,6 +332,12 @@ impl Exchange {
         self.target.split(['?', '#']).next().unwrap_or_default()
     }
 
+    /// The extension of what the path names (`webm` of `/uploads/unit-3.webm`).
+    pub fn path_extension(&self) -> Option<&str> {
+        let name = self.path().rsplit('/').next()?;
+        name.rsplit_once('.').map(|(_, extension)| extension)
+    }
+
     /// Value of a request header; names compare without case.
     pub fn request_header(&self, name: &str) -> Option<&str> {
         find_header(&self.request_headers, name)

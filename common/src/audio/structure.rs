@@ -1,6 +1,20 @@
 //! Walkers for the tests: each reads a container strictly from its first byte to its last, checks what must rise from
 //! frame to frame, and returns the seconds of audio. Written apart from the code they check.
 
+use super::AudioFormat;
+
+/// Walks the container to its last byte; returns the seconds of audio found.
+pub(super) fn walk(format: AudioFormat, bytes: &[u8]) -> f64 {
+    match format {
+        AudioFormat::WebmOpus => walk_webm(bytes),
+        AudioFormat::OggOpus => walk_ogg(bytes),
+        AudioFormat::Mp4Aac => walk_mp4(bytes),
+        AudioFormat::Wav => walk_wav(bytes),
+        AudioFormat::Mp3 => walk_mp3(bytes),
+        AudioFormat::Aac => walk_aac(bytes),
+    }
+}
+
 /// Reads big-endian and little-endian numbers and never past the end.
 #[derive(Clone, Copy)]
 struct Cursor<'a> {
@@ -55,7 +69,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-pub(super) fn walk_webm(bytes: &[u8]) -> f64 {
+fn walk_webm(bytes: &[u8]) -> f64 {
     let mut file = Cursor { rest: bytes };
     assert_eq!(file.element().0, 0x1a45_dfa3, "EBML header");
     let (id, mut segment) = file.element();
@@ -89,7 +103,7 @@ fn walk_cluster(mut cluster: Cursor<'_>, expected_ms: u64) {
     assert_eq!(relative_ms, [0, 20, 40, 60, 80]);
 }
 
-pub(super) fn walk_ogg(bytes: &[u8]) -> f64 {
+fn walk_ogg(bytes: &[u8]) -> f64 {
     let mut file = Cursor { rest: bytes };
     let (mut number, mut position, mut ended) = (0, 0, false);
     while !file.is_empty() {
@@ -152,7 +166,7 @@ fn walk_opus_tags(payload: &[u8]) {
     assert!(tags.rest.iter().all(|byte| *byte == 0), "only zeros are padding");
 }
 
-pub(super) fn walk_mp4(bytes: &[u8]) -> f64 {
+fn walk_mp4(bytes: &[u8]) -> f64 {
     let mut file = Cursor { rest: bytes };
     for kind in [b"ftyp", b"moov", b"free"] {
         assert_eq!(file.mp4_box().0, kind);
@@ -190,7 +204,7 @@ fn walk_fragment(moof: Cursor<'_>, index: u64) -> u64 {
     (0..samples).map(|_| run.be(4)).sum()
 }
 
-pub(super) fn walk_wav(bytes: &[u8]) -> f64 {
+fn walk_wav(bytes: &[u8]) -> f64 {
     let mut file = Cursor { rest: bytes };
     assert_eq!(file.take(4), b"RIFF");
     let riff_bytes = file.le(4);
@@ -211,16 +225,8 @@ pub(super) fn walk_wav(bytes: &[u8]) -> f64 {
     data_bytes as f64 / 32_000.0
 }
 
-pub(super) fn walk_mp3(bytes: &[u8]) -> f64 {
-    let mut file = Cursor { rest: bytes };
-    assert_eq!(file.take(6), b"ID3\x04\0\0");
-    let tag_bytes = syncsafe(&mut file);
-    let mut tag = file.part(tag_bytes);
-    assert_eq!(tag.take(4), b"TXXX");
-    let text_bytes = syncsafe(&mut tag);
-    assert_eq!(tag.be(2), 0, "flags");
-    assert!(tag.part(text_bytes).rest.starts_with(b"\x03variation\0"));
-    assert!(tag.rest.iter().all(|byte| *byte == 0), "ID3 padding is zeros");
+fn walk_mp3(bytes: &[u8]) -> f64 {
+    let mut file = behind_tag(bytes);
     let mut frames = 0;
     while !file.is_empty() {
         let frame = file.take(192);
@@ -230,6 +236,34 @@ pub(super) fn walk_mp3(bytes: &[u8]) -> f64 {
     }
     assert!(frames > 0);
     f64::from(frames) * 0.024
+}
+
+fn walk_aac(bytes: &[u8]) -> f64 {
+    let mut file = behind_tag(bytes);
+    let mut frames = 0;
+    while !file.is_empty() {
+        // 56 bits: 28 that are fixed, 2 of copyright, 13 of length, 11 of fullness, 2 of further frames.
+        let head = file.be(7);
+        assert_eq!(head >> 28, 0xfff_14c4, "MPEG-4 AAC-LC, 48 kHz, mono, without checksum");
+        assert_eq!(head & 3, 0, "one block of data");
+        file.part((head >> 13 & 0x1fff) - 7);
+        frames += 1;
+    }
+    f64::from(frames) * 1_024.0 / 48_000.0
+}
+
+/// Behind the ID3v2.4 tag, which is all of a text and zeros.
+fn behind_tag(bytes: &[u8]) -> Cursor<'_> {
+    let mut file = Cursor { rest: bytes };
+    assert_eq!(file.take(6), b"ID3\x04\0\0");
+    let tag_bytes = syncsafe(&mut file);
+    let mut tag = file.part(tag_bytes);
+    assert_eq!(tag.take(4), b"TXXX");
+    let text_bytes = syncsafe(&mut tag);
+    assert_eq!(tag.be(2), 0, "flags");
+    assert!(tag.part(text_bytes).rest.starts_with(b"\x03variation\0"));
+    assert!(tag.rest.iter().all(|byte| *byte == 0), "ID3 padding is zeros");
+    file
 }
 
 fn syncsafe(cursor: &mut Cursor<'_>) -> u64 {

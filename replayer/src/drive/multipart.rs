@@ -47,7 +47,7 @@ pub(crate) fn segments(
 
 /// A file of the captured type at exactly the captured size, like no other of the run.
 fn synthesise(file: &FilePart, variation: u64) -> AudioBody {
-    let format = file.content_type.as_deref().and_then(AudioFormat::from_content_type);
+    let format = AudioFormat::of(file.content_type.as_deref(), file.extension.as_deref());
     AudioBody::new(format, file.bytes, variation)
 }
 
@@ -201,6 +201,27 @@ mod tests {
             assert!(body.ends_with(format!("{boundary}{end}").as_bytes()));
             assert!(!body.windows(8).any(|window| window == b"xxxxxxxx"), "the stem is fresh");
         }
+    }
+
+    #[test]
+    fn a_file_without_a_type_is_what_its_name_says() {
+        let file = |content_type: Option<&str>, extension: Option<&str>| FilePart {
+            content_type: content_type.map(str::to_owned),
+            extension: extension.map(str::to_owned),
+            bytes: 50_000,
+            hash: String::new(),
+        };
+        let octets = Some("application/octet-stream");
+        for (content_type, extension, starts) in [
+            (octets, Some("webm"), &b"\x1a\x45\xdf\xa3"[..]),
+            (None, Some("mp3"), b"ID3"),
+            (Some("audio/ogg"), Some("bin"), b"OggS"),
+        ] {
+            let made = synthesise(&file(content_type, extension), 1);
+            assert!(made.is_valid_audio() && made.len() == 50_000);
+            assert!(made.pieces(8).next().unwrap().starts_with(starts), "{extension:?}");
+        }
+        assert!(!synthesise(&file(octets, None), 1).is_valid_audio());
     }
 
     #[test]

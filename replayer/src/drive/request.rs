@@ -203,9 +203,9 @@ fn body(
     (source.paced(Pacing::new(&exchange.pacing, body_bytes)), Upload { body_bytes, files, file_bytes })
 }
 
-/// The kind of recording that a body is by itself, without a form around it.
+/// The kind of recording that a body is by itself, without a form around it: `PUT /recordings/unit-3.webm`.
 fn recording(exchange: &Exchange) -> Option<AudioFormat> {
-    AudioFormat::from_content_type(exchange.request_header("content-type")?)
+    AudioFormat::of(exchange.request_header("content-type"), exchange.path_extension())
 }
 
 /// Whether a request goes out with filler of the captured size: the capture does not hold its body, and it
@@ -228,4 +228,32 @@ fn set_length(headers: &mut HeaderMap, exchange: &Exchange, body_bytes: u64) {
 /// Whether a session's client wrote `Content-Type` rather than `content-type`.
 pub(super) fn is_title_case(exchange: &Exchange) -> bool {
     exchange.request_headers.iter().any(|header| header.name.starts_with(|c: char| c.is_ascii_uppercase()))
+}
+
+#[cfg(test)]
+mod tests {
+    use kingtide_common::exchange::Header;
+
+    use super::*;
+
+    #[test]
+    fn a_body_by_itself_is_a_recording_by_its_type_or_its_path() {
+        let put = |target: &str, content_type: &str| Exchange {
+            target: target.to_owned(),
+            request_headers: vec![Header { name: "Content-Type".to_owned(), value: content_type.to_owned() }],
+            request_body: Body::Opaque,
+            ..Exchange::default()
+        };
+        let octets = "application/octet-stream";
+        for (target, content_type, format) in [
+            ("/recordings/7", "audio/webm", Some(AudioFormat::WebmOpus)),
+            ("/bucket/unit-3.m4a?signature=x.mp3", octets, Some(AudioFormat::Mp4Aac)),
+            ("/v1.ogg/recordings", octets, None),
+            ("/bucket/unit-3.m4a", "image/png", None),
+        ] {
+            let exchange = put(target, content_type);
+            assert_eq!(recording(&exchange), format, "{target}");
+            assert_eq!(is_approximated(&exchange), format.is_none(), "{target}");
+        }
+    }
 }

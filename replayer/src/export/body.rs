@@ -34,7 +34,8 @@ impl MadeBody {
             }
             body => {
                 let content_type = exchange.request_header("content-type");
-                plain(body, content_type, exchange.request_body_bytes, exchange.id)
+                let format = AudioFormat::of(content_type, exchange.path_extension());
+                plain(body, format, exchange.request_body_bytes, exchange.id)
             }
         };
         Self { segments }
@@ -42,8 +43,9 @@ impl MadeBody {
 
     pub(super) fn response(exchange: &Exchange) -> Self {
         let content_type = exchange.response_header("content-type");
+        let format = AudioFormat::of(content_type, exchange.path_extension());
         let bytes = exchange.response_body_bytes;
-        Self { segments: plain(&exchange.response_body, content_type, bytes, exchange.id) }
+        Self { segments: plain(&exchange.response_body, format, bytes, exchange.id) }
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -74,12 +76,11 @@ fn boundary(exchange: &Exchange, bytes: u32) -> String {
     recorded.unwrap_or_else(|| "x".repeat(bytes.clamp(1, BYTES_MAX) as usize))
 }
 
-fn plain(body: &Body, content_type: Option<&str>, bytes: u64, variation: u64) -> Vec<Segment> {
+fn plain(body: &Body, format: Option<AudioFormat>, bytes: u64, variation: u64) -> Vec<Segment> {
     match body {
         Body::Empty => Vec::new(),
         Body::Json(text) | Body::Form(text) => vec![Segment::Text(text.clone().into())],
         Body::Multipart(_) | Body::Html(_) | Body::Opaque | Body::Unread(_) => {
-            let format = content_type.and_then(AudioFormat::from_content_type);
             vec![Segment::File(AudioBody::new(format, bytes, variation))]
         }
     }
