@@ -5,6 +5,7 @@
 //! where each value of a request comes from. [`extract`] and [`fill`] are what a replay does with the
 //! result; the captured side uses the same `extract`, so that both agree on what a place means.
 
+mod alike;
 mod bind;
 pub(crate) mod evidence;
 mod extract;
@@ -27,6 +28,7 @@ use std::ops::Range;
 
 use kingtide_common::exchange::Exchange;
 
+pub use alike::alike;
 pub use extract::extract;
 pub use fill::fill;
 pub use idle::IdleGap;
@@ -179,9 +181,30 @@ pub enum Fresh {
     /// A version 4 UUID. Holes of one clone with the same slot get the same one; slots count from 0 in
     /// each session.
     Uuid { slot: usize },
+    /// A text of the captured one's length and make ([`alike`]): of an idempotency key that is no UUID. Slots as
+    /// above.
+    Alike { slot: usize },
     /// The time as the clone's clock shows it, `ahead_us` later than when the first request that carries it was sent.
     /// Slots as above, so that a value stays the same wherever the user repeats it.
     Time { slot: usize, format: TimeFormat, ahead_us: i64 },
+}
+
+impl Fresh {
+    fn slot(self) -> usize {
+        match self {
+            Self::Uuid { slot } | Self::Alike { slot } | Self::Time { slot, .. } => slot,
+        }
+    }
+
+    /// The same `by` slots further.
+    fn shifted(self, by: usize) -> Self {
+        let moved = self.slot() + by;
+        match self {
+            Self::Uuid { .. } => Self::Uuid { slot: moved },
+            Self::Alike { .. } => Self::Alike { slot: moved },
+            Self::Time { format, ahead_us, .. } => Self::Time { slot: moved, format, ahead_us },
+        }
+    }
 }
 
 impl ResponsePlace {

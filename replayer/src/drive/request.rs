@@ -107,7 +107,7 @@ fn origin_form(target: &str) -> &str {
 
 fn filled(text: &str, step: &Step, place: Place, filling: &mut Filling<'_>) -> String {
     let holes = step.holes.iter().filter(|hole| hole.place == place);
-    fill(text, holes, |hole: &Hole| filling.value(hole))
+    fill(text, holes, |hole: &Hole| filling.value(hole, text))
 }
 
 fn headers(

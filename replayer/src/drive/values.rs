@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::identities::Identity;
 use crate::measure::run::BindingCounts;
-use crate::sessions::{Fresh, Hole, ResponsePlace, Source};
+use crate::sessions::{Fresh, Hole, ResponsePlace, Source, alike};
 
 /// What later steps need of one answer.
 pub(super) type Found = Vec<(ResponsePlace, String)>;
@@ -68,7 +68,8 @@ impl Answers {
 pub(super) struct Values<'a> {
     pub(super) answers: Answers,
     pub(super) identity: Option<&'a Identity>,
-    uuids: RefCell<HashMap<usize, String>>,
+    /// UUIDs and texts made for a slot.
+    texts: RefCell<HashMap<usize, String>>,
     /// Microseconds since 1970, UTC.
     times: RefCell<HashMap<usize, i64>>,
 }
@@ -89,7 +90,7 @@ pub(super) struct Filling<'a> {
 
 impl<'a> Values<'a> {
     pub(super) fn new(steps: usize, identity: Option<&'a Identity>) -> Self {
-        Self { answers: Answers::new(steps), identity, uuids: RefCell::default(), times: RefCell::default() }
+        Self { answers: Answers::new(steps), identity, texts: RefCell::default(), times: RefCell::default() }
     }
 
     /// For a request that goes out at an instant.
@@ -104,11 +105,13 @@ impl<'a> Values<'a> {
         }
     }
 
-    fn fresh(&self, fresh: Fresh, now_us: i64) -> String {
+    fn fresh(&self, fresh: Fresh, captured: &str, now_us: i64) -> String {
+        let text = |slot, make: &dyn Fn() -> String| {
+            self.texts.borrow_mut().entry(slot).or_insert_with(make).clone()
+        };
         match fresh {
-            Fresh::Uuid { slot } => {
-                self.uuids.borrow_mut().entry(slot).or_insert_with(|| Uuid::new_v4().to_string()).clone()
-            }
+            Fresh::Uuid { slot } => text(slot, &|| Uuid::new_v4().to_string()),
+            Fresh::Alike { slot } => text(slot, &|| alike(captured, &mut rand::rng())),
             Fresh::Time { slot, format, ahead_us } => {
                 let mut times = self.times.borrow_mut();
                 format.write(*times.entry(slot).or_insert(now_us.saturating_add(ahead_us)))
@@ -125,8 +128,8 @@ fn utc_us(at: Instant) -> i64 {
 }
 
 impl Filling<'_> {
-    /// The value of a hole; `None` leaves filler of the captured length.
-    pub(super) fn value(&mut self, hole: &Hole) -> Option<String> {
+    /// The value of a hole of this captured text; `None` leaves filler of the captured length.
+    pub(super) fn value(&mut self, hole: &Hole, text: &str) -> Option<String> {
         let value = match &hole.source {
             Source::Response { step, from } => {
                 let value = self.values.answers.value(*step, from);
@@ -138,7 +141,7 @@ impl Filling<'_> {
                 self.uses_identity = true;
                 self.values.identity.and_then(|identity| identity.column(column)).map(str::to_owned)
             }
-            Source::Fresh(fresh) => Some(self.values.fresh(*fresh, self.now_us)),
+            Source::Fresh(fresh) => Some(self.values.fresh(*fresh, &text[hole.range.clone()], self.now_us)),
             Source::Text(text) => Some(text.clone()),
             Source::Filler | Source::Unresolved => None,
         };

@@ -13,7 +13,7 @@
 //!
 //! What no response originated: login fields come from the identities file; a UUID that a client may have
 //! invented (in a body field) is made fresh, unless two users sent the same one and no response gave it, which
-//! makes it a constant of the application; so is whatever stands in an idempotency header, and a timestamp within
+//! makes it a constant of the application; so is, at the captured length, whatever stands in an idempotency header, and a timestamp within
 //! [`NOW_WITHIN_NS`] of the request; fingerprints and other UUIDs are unresolved.
 //!
 //! A user's rules come first ([`super::rules`]).
@@ -47,6 +47,8 @@ pub(super) struct Bound {
 const NOW_WITHIN_NS: i64 = 10 * 60 * 1_000_000_000;
 /// Of the responses that hold a value, as many are looked at.
 const OFFERS_MAX: usize = 64;
+/// With its dashes.
+const UUID_BYTES: usize = 36;
 /// Other places that are kept for a person to review.
 const ALSO_MAX: usize = 4;
 
@@ -372,7 +374,7 @@ impl<'a> Binder<'a> {
 
     fn without_source(&mut self, token: &Token, kind: Kind, request: Request<'_>) -> Option<Source> {
         match kind {
-            _ if is_invented_header(token) => Some(self.fresh_uuid(token)),
+            _ if is_invented_header(token) => Some(self.invented(token, kind)),
             Kind::Fingerprint => Some(Source::Unresolved),
             Kind::Uuid => self.uuid(token),
             Kind::Integer | Kind::Text => self.clock_reading(token, request),
@@ -401,6 +403,15 @@ impl<'a> Binder<'a> {
         let (format, at_us) = timestamp::parse(&token.value).filter(|(format, _)| !format.is_date())?;
         let ahead_us = at_us.checked_sub(request.started_ns / 1000)?;
         (ahead_us.checked_abs()? <= NOW_WITHIN_NS / 1000).then(|| self.fresh_time(token, format, ahead_us))
+    }
+
+    /// A hidden text of a UUID's length was one.
+    fn invented(&mut self, token: &Token, kind: Kind) -> Source {
+        let hidden_bytes = Fingerprint::parse(&token.value).map(|fingerprint| fingerprint.bytes);
+        if kind == Kind::Uuid || hidden_bytes == Some(UUID_BYTES) {
+            return self.fresh_uuid(token);
+        }
+        self.fresh_with(token, |slot| Fresh::Alike { slot })
     }
 
     fn fresh_uuid(&mut self, token: &Token) -> Source {

@@ -155,6 +155,7 @@ fn source(session: &Session, hole: &Hole) -> (String, String) {
         Source::Response { step, from: place } => return from(step, place),
         Source::Identity { column } => format!("identity {column}"),
         Source::Fresh(Fresh::Uuid { .. }) => "fresh uuid".to_owned(),
+        Source::Fresh(Fresh::Alike { .. }) => "fresh text".to_owned(),
         Source::Fresh(Fresh::Time { .. }) => "fresh time".to_owned(),
         Source::Text(text) => format!("text `{text}`"),
         Source::Filler => "filler".to_owned(),

@@ -59,7 +59,8 @@ pub(super) fn doubt_inventions(sessions: &mut [Session]) {
 }
 
 fn is_invented(hole: &Hole) -> bool {
-    hole.choice.rule.is_none() && matches!(hole.source, Source::Fresh(Fresh::Uuid { .. }))
+    let is_made_up = matches!(hole.source, Source::Fresh(Fresh::Uuid { .. } | Fresh::Alike { .. }));
+    hole.choice.rule.is_none() && is_made_up
 }
 
 /// Route and place of a value.
@@ -248,7 +249,7 @@ fn gives(step: &Step) -> bool {
 fn slots(session: &Session) -> usize {
     let holes = session.steps.iter().flat_map(|step| &step.holes);
     let slots = holes.filter_map(|hole| match hole.source {
-        Source::Fresh(Fresh::Uuid { slot } | Fresh::Time { slot, .. }) => Some(slot + 1),
+        Source::Fresh(fresh) => Some(fresh.slot() + 1),
         _ => None,
     });
     slots.max().unwrap_or_default()
@@ -259,8 +260,8 @@ fn timed(step: &Step, start_ns: i64, slots: usize) -> Step {
     let mut step = step.clone();
     step.exchange.started_ns = start_ns.saturating_add_unsigned(step.offset_us * 1000);
     for hole in &mut step.holes {
-        if let Source::Fresh(Fresh::Uuid { slot } | Fresh::Time { slot, .. }) = &mut hole.source {
-            *slot += slots;
+        if let Source::Fresh(fresh) = &mut hole.source {
+            *fresh = fresh.shifted(slots);
         }
     }
     step

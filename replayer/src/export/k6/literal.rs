@@ -57,7 +57,8 @@ fn value(source: &Source) -> Option<String> {
     match source {
         Source::Response { step, from } => Some(place(from, *step)),
         Source::Identity { column } => Some(format!("me[{}]", string(column))),
-        Source::Fresh(Fresh::Uuid { slot }) => Some(format!("fresh.uuid({slot})")),
+        // What is invented may be anything that is new.
+        Source::Fresh(Fresh::Uuid { slot } | Fresh::Alike { slot }) => Some(format!("fresh.uuid({slot})")),
         Source::Fresh(Fresh::Time { slot, format, ahead_us }) => {
             Some(time(*format, &format!("fresh.time({slot}, {})", ahead_us / 1000)))
         }
@@ -180,6 +181,7 @@ mod tests {
             (from(ResponsePlace::Cookie { name: "sid".to_owned() }), r#"cookie(r0, "sid")"#),
             (Source::Identity { column: "email".to_owned() }, r#"me["email"]"#),
             (Source::Fresh(Fresh::Uuid { slot: 2 }), "fresh.uuid(2)"),
+            (Source::Fresh(Fresh::Alike { slot: 3 }), "fresh.uuid(3)"),
             (
                 Source::Fresh(Fresh::Time { slot: 1, format: iso, ahead_us: 5_000 }),
                 r#"iso(fresh.time(1, 5), "T", 3, -90, "-01:30")"#,
