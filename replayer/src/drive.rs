@@ -19,6 +19,7 @@ mod script;
 mod tally;
 mod target;
 mod timer;
+mod uplink;
 mod user;
 mod values;
 mod wire;
@@ -36,6 +37,7 @@ use tokio::sync::watch;
 pub use ending::Stop;
 pub use target::{Target, TargetError};
 pub use timer::{PreciseTimer, Sleep};
+pub use uplink::Uplink;
 
 use crate::identities::{self, Identities, IdentityError};
 use crate::measure::Recorder;
@@ -78,7 +80,8 @@ pub struct DriveConfig {
     pub identities: Option<Identities>,
     pub clock: Clock,
     pub late: Late,
-    /// From sent to the last byte of the answer, beside what the upload's recorded curve takes.
+    pub uplink: Uplink,
+    /// From sent to the last byte of the answer, beside what the upload takes by its pacing.
     pub timeout: Duration,
     /// From the last release (planned, or under [`Clock::Think`] the last that an answer led to) or the
     /// user's stop to the end of the run.
@@ -118,6 +121,7 @@ impl DriveConfig {
             identities: None,
             clock: Clock::default(),
             late: Late::default(),
+            uplink: Uplink::default(),
             timeout,
             drain: timeout.max(DRAIN_MIN),
             workers: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
@@ -148,10 +152,10 @@ pub fn planned_requests(plan: &Plan, sessions: &[Session]) -> u64 {
     plan.clones.iter().map(|clone| sessions[clone.session].steps.len() as u64).sum()
 }
 
-/// When the last planned request is out, its upload on the recorded curve included; microseconds from the
-/// start of the run.
-pub fn planned_end_us(plan: &Plan, sessions: &[Session]) -> u64 {
-    let out_us = |step: &Step| plan.scaled_us(step.offset_us).saturating_add(pacing::span_us(&step.exchange));
+/// When the last planned request is out, its upload on this uplink included; microseconds from the start of
+/// the run.
+pub fn planned_end_us(plan: &Plan, sessions: &[Session], uplink: Uplink) -> u64 {
+    let out_us = |step: &Step| plan.scaled_us(step.offset_us).saturating_add(uplink.span_us(&step.exchange));
     let last_us = |session: &Session| session.steps.iter().map(out_us).max().unwrap_or(0);
     let last_us: Vec<u64> = sessions.iter().map(last_us).collect();
     let ends_us = plan.clones.iter().map(|clone| clone.start_us.saturating_add(last_us[clone.session]));
@@ -173,7 +177,7 @@ fn prepare<'a>(
         routes: Routes::of(sessions),
         config,
         live: Arc::clone(live),
-        planned_end: Duration::from_micros(planned_end_us(plan, sessions)),
+        planned_end: Duration::from_micros(planned_end_us(plan, sessions, config.uplink)),
         salt: rand::random(),
     })
 }

@@ -4,6 +4,7 @@
 
 mod progress;
 mod stop;
+mod uplink;
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use clap::Args;
 use kingtide_common::units::{Multiple, Seed, Span};
 
 use self::progress::Display;
+use self::uplink::UplinkArgs;
 use super::capture::{Recorded, RulesArgs};
 use super::share::Share;
 use super::{Exit, print_result};
@@ -37,6 +39,7 @@ Examples:
   kingtide replay captures/monday --target https://staging.example.com -x 2 --yes-this-is staging.example.com
   kingtide replay captures/monday --target https://app.staging.internal -x 2 --ca staging-ca.pem
   kingtide replay captures/monday --target http://10.0.0.7 -x 10 --json | jq .verdict
+  kingtide replay captures/monday --target http://10.0.0.7 -x 5 --uplink 3g     every upload at 750 kbit/s
 
 Every user of the replay logs in with an account of its own: --identities is a CSV file whose first line
 names the columns (email,password), with at least as many lines as the plan has users who log in.
@@ -85,7 +88,9 @@ pub struct ReplayArgs {
     /// What happens to a request that this machine is over 10 ms late for.
     #[arg(long, value_enum, default_value_t)]
     late: Late,
-    /// Longest wait for an answer, from the first byte sent; an upload's recorded duration comes on top.
+    #[command(flatten)]
+    uplink: UplinkArgs,
+    /// Longest wait for an answer, from the first byte sent; what an upload takes by --uplink comes on top.
     #[arg(long, value_name = "TIME", default_value = "60s")]
     timeout: Span,
     /// Longest wait for what is in flight after the last planned request [default: the timeout, at least 30s].
@@ -115,7 +120,7 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<Exit> {
     let plan = plan::amplify(&recorded.sessions.sessions, args.multiple, args.mode, Seed(args.seed));
     let config = args.drive_config(target)?;
     args.out.as_deref().map_or(Ok(()), prepare_directory)?;
-    announce(&recorded, &plan, &config.target);
+    announce(&recorded, &plan, &config);
     let run = drive(args, &recorded, &plan, &config)?;
     let exit = exit_of(run.verdict);
     let json = serde_json::to_string_pretty(&run)? + "\n";
@@ -135,7 +140,7 @@ fn drive(
     let sessions = &recorded.sessions.sessions;
     let fidelity = plan::fidelity(plan, sessions);
     let live = Arc::new(Live::default());
-    let planned_end = Duration::from_micros(drive::planned_end_us(plan, sessions));
+    let planned_end = Duration::from_micros(drive::planned_end_us(plan, sessions, config.uplink));
     let planned = drive::planned_requests(plan, sessions);
     let display = Display::start(Arc::clone(&live), planned, planned_end);
     let measured = drive::run(plan, sessions, config, &live);
@@ -144,6 +149,7 @@ fn drive(
         capture: &recorded.name,
         target: &config.target.origin(),
         clock: config.clock,
+        uplink: config.uplink,
         plan,
         sessions,
         max_failed_share: args.max_failures.get(),
@@ -182,6 +188,7 @@ impl ReplayArgs {
         config.identities = self.identities.as_deref().map(Identities::read).transpose()?;
         config.clock = self.clock;
         config.late = self.late;
+        config.uplink = self.uplink.uplink;
         config.drain = self.drain.map_or(config.drain, |drain| drain.0);
         config.workers = self.workers.unwrap_or(config.workers);
         Ok(config)
@@ -194,11 +201,11 @@ fn prepare_directory(directory: &Path) -> anyhow::Result<()> {
     report::can_write(&directory.join(RUN_FILE)).context("--out")
 }
 
-fn announce(recorded: &Recorded, plan: &Plan, target: &Target) {
+fn announce(recorded: &Recorded, plan: &Plan, config: &DriveConfig) {
     let sessions = &recorded.sessions.sessions;
     let users = plan.clones.len() as u64;
     let requests = drive::planned_requests(plan, sessions);
-    let seconds = Duration::from_micros(drive::planned_end_us(plan, sessions)).as_secs_f64();
+    let seconds = Duration::from_micros(drive::planned_end_us(plan, sessions, config.uplink)).as_secs_f64();
     eprintln!(
         "{}: {} at {} ({}, seed {}) = {} with {} in {seconds:.0} s, to {}",
         recorded.name,
@@ -208,7 +215,7 @@ fn announce(recorded: &Recorded, plan: &Plan, target: &Target) {
         plan.seed.0,
         counted(users, "user"),
         counted(requests, "request"),
-        target.origin(),
+        config.target.origin(),
     );
 }
 

@@ -130,7 +130,11 @@ impl<'a> Lane<'a> {
 
     fn build(&self, step: usize, at: Instant) -> Result<Prepared, ErrorClass> {
         let User { worker, session, script, values, .. } = self.user;
-        let purpose = Purpose { target: &worker.config.target, needs_json: script.needs_json(step) };
+        let purpose = Purpose {
+            target: &worker.config.target,
+            needs_json: script.needs_json(step),
+            uplink: worker.config.uplink,
+        };
         let mut random = self.user.random(step);
         prepare(&session.steps[step], purpose, &mut values.filling(at), &mut random)
     }

@@ -1,4 +1,4 @@
-//! The recorded curve of an upload, as a rule for when bytes may go out.
+//! The curve of an upload, recorded or made ([`super::uplink`]), as a rule for when bytes may go out.
 //!
 //! Between two points of the curve the bytes are taken to have come evenly; how far that is from how they came
 //! `kingtide_common::pacing` says. A byte may never go out before the curve. It may go out late: when the target
@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use kingtide_common::exchange::{Exchange, PacingPoint};
+use kingtide_common::exchange::PacingPoint;
 use kingtide_common::pacing;
 
 /// A body whose last byte came this soon after the headers was not paced by anything worth repeating.
@@ -27,11 +27,6 @@ const HELD_US_MAX: u64 = 250_000;
 pub(super) struct Pacing {
     points: Vec<PacingPoint>,
     quantum_bytes: u64,
-}
-
-/// How long the captured client took to send its body.
-pub(super) fn span_us(exchange: &Exchange) -> u64 {
-    exchange.pacing.last().map_or(0, |last| last.at_us)
 }
 
 impl Pacing {

@@ -16,9 +16,9 @@ use rand_chacha::ChaCha8Rng;
 
 use super::body::{BodySource, ReplayBody, Segment};
 use super::multipart;
-use super::pacing::Pacing;
 use super::target::Target;
 use super::timer::PreciseTimer;
+use super::uplink::Uplink;
 use super::values::Filling;
 use crate::measure::recorder::Preparation;
 use crate::measure::{ErrorClass, Upload};
@@ -70,6 +70,7 @@ pub(super) struct Purpose<'a> {
     pub(super) target: &'a Target,
     /// A later step needs a value of the answer's JSON.
     pub(super) needs_json: bool,
+    pub(super) uplink: Uplink,
 }
 
 /// Fills a step's holes. Fails as [`ErrorClass::BindingMissing`] when an answer lacked a value, as
@@ -96,6 +97,8 @@ pub(super) fn prepare(
     let method = Method::from_bytes(exchange.method.as_bytes()).map_err(|_| ErrorClass::Unbuildable)?;
     let uri = origin_form(&target).parse().map_err(|_| ErrorClass::Unbuildable)?;
     let uses_identity = filling.uses_identity;
+    let pacing = purpose.uplink.pacing(exchange, body.bytes);
+    let body = body.paced(pacing);
     Ok(Prepared { method, uri, headers, body, upload, preparation, uses_identity })
 }
 
@@ -200,7 +203,7 @@ fn body(
     let body_bytes = source.bytes;
     let files = exchange.files().count() as u64;
     let file_bytes = exchange.files().map(|file| file.bytes).sum();
-    (source.paced(Pacing::new(&exchange.pacing, body_bytes)), Upload { body_bytes, files, file_bytes })
+    (source, Upload { body_bytes, files, file_bytes })
 }
 
 /// The kind of recording that a body is by itself, without a form around it: `PUT /recordings/unit-3.webm`.

@@ -9,7 +9,6 @@ use rand_chacha::ChaCha8Rng;
 
 use super::connection::Connection;
 use super::lane::Lane;
-use super::pacing;
 use super::request::{Prepared, is_approximated};
 use super::script::{Script, end_us};
 use super::values::Values;
@@ -94,9 +93,9 @@ impl<'a> User<'a> {
         Duration::from_micros(self.worker.plan.scaled_us(think_us))
     }
 
-    /// How long the captured client took to send its body.
+    /// How long sending its body takes by itself.
     pub(super) fn upload_span(&self, step: usize) -> Duration {
-        Duration::from_micros(pacing::span_us(&self.session.steps[step].exchange))
+        Duration::from_micros(self.worker.config.uplink.span_us(&self.session.steps[step].exchange))
     }
 
     /// For what must differ between clones, steps and runs: boundaries, file names, contents.

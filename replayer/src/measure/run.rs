@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{ClientStage, ErrorClass};
+use crate::drive::Uplink;
 
 /// What a run may claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,6 +112,9 @@ pub struct RunReport {
     pub mode: String,
     /// `offsets` or `think`.
     pub clock: String,
+    /// How request bodies were paced: `recorded`, `unpaced`, or a speed (`200kbps`).
+    #[serde(default = "recorded")]
+    pub uplink: String,
     pub seed: u64,
     /// Start of the run, RFC 3339 UTC.
     pub started: String,
@@ -172,4 +176,9 @@ pub struct RunReport {
     pub verdict: Verdict,
     /// Why, in sentences a person can act on.
     pub reasons: Vec<String>,
+}
+
+/// What runs did that are older than the field.
+fn recorded() -> String {
+    Uplink::Recorded.to_string()
 }

@@ -13,7 +13,7 @@ use super::run::{CurvePoint, FailureCount, Percentiles, RouteReport, RunReport};
 use super::series::SECONDS_MAX;
 use super::verdict::{Evidence, judge};
 use super::{ClientStage, ErrorClass};
-use crate::drive::{Clock, Measured, planned_requests};
+use crate::drive::{Clock, Measured, Uplink, planned_requests};
 use crate::plan::Plan;
 use crate::plan::dispersion::label;
 use crate::plan::fidelity::{DispersionCheck, Fidelity};
@@ -28,6 +28,7 @@ pub struct Context<'a> {
     /// The target's origin.
     pub target: &'a str,
     pub clock: Clock,
+    pub uplink: Uplink,
     pub plan: &'a Plan,
     pub sessions: &'a [Session],
     /// Share of the planned requests that may fail, 0 to 1.
@@ -55,7 +56,8 @@ pub fn report(context: &Context<'_>, measured: &Measured) -> RunReport {
         interrupted: is_cut_short(measured),
     };
     let judgement = judge(&evidence, &valid, &like, context.max_failed_share);
-    let cautions = cautions(measured, &total).into_iter().chain(context.cautions.iter().cloned());
+    let cautions = context.uplink.caution().into_iter().chain(cautions(measured, &total));
+    let cautions = cautions.chain(context.cautions.iter().cloned());
     RunReport {
         kingtide_version: env!("CARGO_PKG_VERSION").to_owned(),
         capture: context.capture.to_owned(),
@@ -63,6 +65,7 @@ pub fn report(context: &Context<'_>, measured: &Measured) -> RunReport {
         multiple: context.plan.multiple.get(),
         mode: context.plan.mode.to_string(),
         clock: context.clock.to_string(),
+        uplink: context.uplink.to_string(),
         seed: context.plan.seed.0,
         started: OffsetDateTime::from(measured.started).format(&Rfc3339).unwrap_or_default(),
         duration_s: measured.duration.as_secs_f64(),

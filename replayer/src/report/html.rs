@@ -128,6 +128,7 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
         ("Started", runs.iter().map(|run| to_the_second(&run.started)).min().unwrap_or_default()),
         ("Amplified by", distinct(runs, |run| run.mode.clone())),
         ("Clock within sessions", distinct(runs, |run| run.clock.clone())),
+        ("Uplink of request bodies", distinct(runs, |run| run.uplink.clone())),
         ("Seed", distinct(runs, |run| run.seed.to_string())),
     ];
     facts.into_iter().filter(|(_, value)| !value.is_empty()).collect()

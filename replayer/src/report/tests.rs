@@ -22,6 +22,7 @@ pub(crate) fn run(multiple: f64, slowness: f64) -> RunReport {
         multiple,
         mode: "crowd".to_owned(),
         clock: "offsets".to_owned(),
+        uplink: "recorded".to_owned(),
         seed: 7,
         started: "2026-11-23T18:53:44.12Z".to_owned(),
         duration_s: 40.0,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use kingtide::drive::{self, Clock, DriveConfig, DriveError, Measured, Stop, Target};
+use kingtide::drive::{self, Clock, DriveConfig, DriveError, Measured, Stop, Target, Uplink};
 use kingtide::identities::Identities;
 use kingtide::measure::live::Live;
 use kingtide::measure::run::{RouteReport, RunReport, Second, Verdict};
@@ -50,6 +50,7 @@ pub(crate) fn drive(config: &DriveConfig, sessions: &[Session]) -> (Measured, Ru
         capture: "test",
         target: "test",
         clock: config.clock,
+        uplink: config.uplink,
         plan: &plan,
         sessions,
         max_failed_share: 0.01,
@@ -131,16 +132,50 @@ fn a_paced_upload_arrives_whole_and_no_byte_before_its_curve() {
     assert!(report.service_ms.max.unwrap() >= 399.0, "{:?}", report.service_ms);
     assert!(report.stages_ms["send"].p50.unwrap() >= 399.0, "{:?}", report.stages_ms);
     let zero = clocks.1 + measured.started.duration_since(clocks.0).unwrap();
-    assert_is_never_early(&received[0], zero, recorded_bytes);
+    let last = CURVE[CURVE.len() - 1].1;
+    let stretched = CURVE.map(|(at_ms, part)| (at_ms * 1000, recorded_bytes * part / last));
+    assert_is_never_early(&received[0], zero, &stretched);
+}
+
+#[test]
+fn a_body_on_a_slow_link_goes_out_evenly_and_the_timeout_waits_for_it() {
+    let server = Server::http(|_| async { answer(201, "{}") });
+    // It was sent at once, and is sent at 100 bytes a millisecond.
+    let upload = upload(39_000, &[]);
+    let bytes = upload.exchange.request_body_bytes;
+    let timeout = Duration::from_millis(300);
+    let uplink = "800kbps".parse().unwrap();
+    let config = DriveConfig { timeout, drain: timeout, uplink, ..config(&server.origin) };
+    let clocks = (SystemTime::now(), Instant::now());
+    let (measured, report) = drive(&config, &[session(vec![upload])]);
+
+    assert_eq!((report.done, report.failed), (1, 0), "{:?}", report.errors);
+    let received = server.received();
+    assert_eq!(received[0].body.len() as u64, bytes);
+    assert!(report.stages_ms["send"].p50.unwrap() >= 389.0, "{:?}", report.stages_ms);
+    let zero = clocks.1 + measured.started.duration_since(clocks.0).unwrap();
+    assert_is_never_early(&received[0], zero, &[(bytes * 10, bytes)]);
+    assert_eq!(report.uplink, "800kbps");
+    assert!(report.reasons.iter().any(|reason| reason.contains("at 800kbps each")), "{:?}", report.reasons);
+}
+
+#[test]
+fn an_unpaced_body_does_not_wait_for_its_curve() {
+    let server = Server::http(|_| async { answer(201, "{}") });
+    let sessions = [session(vec![upload(20_000, &[(3_600_000_000, 20_000)])])];
+    let config = DriveConfig { uplink: Uplink::Unpaced, ..config(&server.origin) };
+    let (_, report) = drive(&config, &sessions);
+    assert_eq!((report.done, report.uplink.as_str()), (1, "unpaced"));
+    assert_eq!(drive::planned_end_us(&plan(&sessions), &sessions, Uplink::Unpaced), 0);
+    assert_eq!(drive::planned_end_us(&plan(&sessions), &sessions, Uplink::Recorded), 3_600_000_000);
 }
 
 /// Against the run's own clock, so that a machine that is late anywhere is late on the safe side. How late bytes
 /// are is a question of the machine, and of `slow_links` in the tests of the whole.
-fn assert_is_never_early(received: &Received, zero: Instant, bytes: u64) {
+fn assert_is_never_early(received: &Received, zero: Instant, curve: &[(u64, u64)]) {
     /// The run tells its zero on the system's clock, which may be corrected meanwhile; rounding of both clocks.
     const CLOCKS_US: u64 = 1_000;
-    let last = CURVE[CURVE.len() - 1].1;
-    let points = CURVE.map(|(at_ms, part)| PacingPoint { at_us: at_ms * 1000, bytes: bytes * part / last });
+    let points: Vec<_> = curve.iter().map(|&(at_us, bytes)| PacingPoint { at_us, bytes }).collect();
     for &(at_us, arrived) in &received.arrivals {
         let came = received.at + Duration::from_micros(at_us + CLOCKS_US);
         let due = zero + Duration::from_micros(due_us(&points, arrived));
@@ -293,7 +328,7 @@ fn tempo_compresses_the_gaps_within_sessions_too() {
     let server = Server::http(|_| async { answer(200, "{}") });
     let sessions = [session(vec![get("/"), at(2_400_000, get("/"))])];
     let plan = kingtide::plan::amplify(&sessions, Multiple::new(4.0).unwrap(), Mode::Tempo, Seed(1));
-    assert_eq!(drive::planned_end_us(&plan, &sessions), 600_000);
+    assert_eq!(drive::planned_end_us(&plan, &sessions, Uplink::Recorded), 600_000);
     let measured = drive::run(&plan, &sessions, &config(&server.origin), &Arc::default()).unwrap();
     let planned: Vec<u64> = measured.recorder.series.seconds().iter().map(|second| second.planned).collect();
     assert_eq!(planned[0], 2, "{planned:?}");
