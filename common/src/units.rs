@@ -1,7 +1,7 @@
 //! Units that a user types or reads, as types that cannot be swapped.
 //!
-//! Sizes are bytes and follow Nginx: `k`, `m`, `g` are powers of 1,024 (`client_max_body_size 1m` is
-//! 1,048,576 bytes). Everything printed is plain bytes or says its unit.
+//! Sizes are bytes. Written as in Nginx, with `k`, `m` and `g`, they are powers of 1,024 (`client_max_body_size 1m`
+//! is 1,048,576 bytes); written as they are printed, with `KB`, `MB` and `GB`, powers of 1,000.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A number of bytes; written `200k`, `1m`, `2g` or as a plain number.
+/// A number of bytes; written `200k`, `1m`, `2g`, `200KB`, `2MB` or as a plain number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ByteSize(pub u64);
 
@@ -34,7 +34,7 @@ pub struct UnitError {
     wanted: &'static str,
 }
 
-const WANTED_SIZE: &str = "a size: write bytes (1048576) or 200k, 1m, 2g";
+const WANTED_SIZE: &str = "a size: write bytes (1048576), 200k, 1m, 2g (of 1,024), or 200KB, 2MB (of 1,000)";
 const WANTED_MULTIPLE: &str = "a multiple between 0.1 and 1000: write 2, 2x or 0.5x";
 const WANTED_SPAN: &str = "a duration: write 500ms, 30s, 5m or 1h";
 
@@ -68,11 +68,14 @@ impl FromStr for ByteSize {
 
     fn from_str(text: &str) -> Result<Self, UnitError> {
         let (number, unit) = split_unit(text);
-        let factor = match unit {
+        let factor = match unit.to_ascii_lowercase().as_str() {
             "" | "b" => 1,
             "k" => 1 << 10,
             "m" => 1 << 20,
             "g" => 1 << 30,
+            "kb" => 1_000,
+            "mb" => 1_000_000,
+            "gb" => 1_000_000_000,
             _ => return Err(refuse(text, WANTED_SIZE)),
         };
         let count: u64 = number.parse().map_err(|_| refuse(text, WANTED_SIZE))?;
@@ -193,12 +196,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_follow_nginx() {
-        let sizes = [("0", 0), ("17", 17), ("1k", 1024), ("1m", 1_048_576), ("2g", 2_147_483_648)];
+    fn sizes_follow_nginx_or_are_decimal() {
+        let sizes = [
+            ("0", 0),
+            ("17", 17),
+            ("17B", 17),
+            ("1k", 1024),
+            ("1K", 1024),
+            ("1m", 1_048_576),
+            ("2g", 2_147_483_648),
+            ("50KB", 50_000),
+            ("2 MB", 2_000_000),
+            ("1gb", 1_000_000_000),
+        ];
         for (text, bytes) in sizes {
             assert_eq!(text.parse::<ByteSize>().unwrap().0, bytes, "{text}");
         }
-        for text in ["", "m", "1.5m", "1t", "-1", "99999999999g"] {
+        for text in ["", "m", "1.5m", "1t", "-1", "99999999999g", "1kib"] {
             assert!(text.parse::<ByteSize>().is_err(), "{text}");
         }
     }

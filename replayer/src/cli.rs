@@ -23,6 +23,7 @@ pub mod replay;
 pub mod report;
 mod selection;
 mod share;
+pub mod synth;
 
 /// What the exit status says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,11 +47,12 @@ Examples:
   kingtide report --capture captures/monday runs/1x runs/5x --html report.html
   kingtide edit captures/monday --from +10m --to +20m --out captures/rush
   kingtide export parquet captures/monday --out monday.parquet
+  kingtide synth samples                              sample recordings of 50 KB to 2 MB
 
 Exit status:
   0  the target held        2  bad input: arguments, configuration, files
   1  the target missed      3  the run is invalid: generator late, stopped, values without a source
-  130, 143  import, edit or export was interrupted by Ctrl-C or SIGTERM: nothing half-made is left
+  130, 143  import, edit, export or synth was interrupted by Ctrl-C or SIGTERM: nothing half-made is left
 
 The result goes to stdout, progress and diagnostics to stderr (KINGTIDE_LOG=debug for more).";
 
@@ -72,6 +74,7 @@ enum Command {
     Report(report::ReportArgs),
     Edit(edit::EditArgs),
     Export(export::ExportArgs),
+    Synth(synth::SynthArgs),
     Completions(completions::CompletionsArgs),
 }
 
@@ -93,6 +96,7 @@ impl Command {
             Self::Report(args) => report::run(args),
             Self::Edit(args) => edit::run(args),
             Self::Export(args) => export::run(args),
+            Self::Synth(args) => synth::run(args),
             Self::Completions(args) => completions::run(args),
         }
     }
