@@ -56,7 +56,7 @@ fn ffmpeg_decodes_mp3_of_any_size() {
 
 #[test]
 fn ffmpeg_decodes_aac_of_any_size() {
-    let wanted = Wanted { container: "aac", codec: "aac", sample_rate: "48000", error_max: 0.3 };
+    let wanted = Wanted { container: "aac", codec: "aac", sample_rate: "48000", error_max: 0.05 };
     check(AudioFormat::Aac, &wanted);
 }
 

@@ -238,6 +238,7 @@ impl<'a> Binder<'a> {
             Says::Response { .. } => self.wanted_response(says, token, request)?,
             Says::Identity { column } => Source::Identity { column: column.clone() },
             Says::FreshUuid => self.fresh_uuid(token),
+            Says::FreshAlike => self.fresh_alike(token),
             Says::FreshTime(format) => {
                 let captured = timestamp::parse(&token.value);
                 let now_us = request.started_ns / 1000;
@@ -411,6 +412,10 @@ impl<'a> Binder<'a> {
         if kind == Kind::Uuid || hidden_bytes == Some(UUID_BYTES) {
             return self.fresh_uuid(token);
         }
+        self.fresh_alike(token)
+    }
+
+    fn fresh_alike(&mut self, token: &Token) -> Source {
         self.fresh_with(token, |slot| Fresh::Alike { slot })
     }
 

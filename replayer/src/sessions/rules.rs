@@ -82,6 +82,8 @@ pub(super) enum Says {
         column: String,
     },
     FreshUuid,
+    /// As long as captured and of the same make.
+    FreshAlike,
     /// `None`: in the captured value's own format.
     FreshTime(Option<TimeFormat>),
     Text(String),
@@ -271,10 +273,11 @@ impl TryFrom<BindingText> for BindingRule {
 fn fresh_of(name: &str) -> Result<Says, String> {
     match name {
         "uuid" => Ok(Says::FreshUuid),
+        "alike" => Ok(Says::FreshAlike),
         "time" => Ok(Says::FreshTime(None)),
         _ => TimeFormat::named(name).map(|format| Says::FreshTime(Some(format))).ok_or_else(|| {
             format!(
-                "`{name}` cannot be made fresh; write uuid, time, epoch_s, epoch_ms, epoch_us, iso or date"
+                "`{name}` cannot be made fresh; write uuid, alike, time, epoch_s, epoch_ms, epoch_us, iso or date"
             )
         }),
     }
@@ -305,6 +308,7 @@ mod tests {
         has(|says| matches!(says, Says::Response { .. }));
         has(|says| matches!(says, Says::Identity { .. }));
         has(|says| matches!(says, Says::FreshUuid));
+        has(|says| matches!(says, Says::FreshAlike));
         has(|says| matches!(says, Says::FreshTime(None)));
         has(|says| matches!(says, Says::FreshTime(Some(_))));
         has(|says| matches!(says, Says::Text(_)));

@@ -42,6 +42,7 @@ fn a_rule_overrides_what_is_found_and_one_that_cannot_be_followed_does_not() {
         ("identity = \"task\"", Some(identity("task"))),
         ("text = \"fixed\"", Some(Source::Text("fixed".to_owned()))),
         ("fresh = \"uuid\"", Some(Source::Fresh(Fresh::Uuid { slot: 0 }))),
+        ("fresh = \"alike\"", Some(Source::Fresh(Fresh::Alike { slot: 0 }))),
         ("keep = true", None),
         ("response = \"GET /api/nothing\"\nvalue = \"/id\"", Some(home.clone())),
         ("fresh = \"time\"", Some(home.clone())),
