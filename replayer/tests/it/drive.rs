@@ -1,6 +1,6 @@
 //! The open-loop drive against scripted servers on loopback.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -11,7 +11,7 @@ use kingtide::measure::run::{RouteReport, RunReport, Second, Verdict};
 use kingtide::measure::summary::{self, Context};
 use kingtide::measure::{ClientStage, ErrorClass};
 use kingtide::plan::{Mode, Plan, PlannedClone};
-use kingtide::sessions::{Escape, Session};
+use kingtide::sessions::{Choice, Escape, Fresh, Hole, Place, Session, Source};
 use kingtide_common::exchange::{Body, PacingPoint};
 use kingtide_common::pacing::due_us;
 use kingtide_common::units::{Multiple, Seed};
@@ -222,6 +222,31 @@ fn values_come_from_live_answers_and_the_identities_file() {
     assert_eq!(report.statuses, BTreeMap::from([("200".to_owned(), 2)]));
     assert_eq!((report.bindings.resolved, report.bindings.unresolved, report.identities_distinct), (2, 0, 1));
     assert_eq!(server.received()[0].body, br#"{"email":"ann@school"}"#);
+}
+
+#[test]
+fn an_idempotency_key_is_new_for_each_user_and_the_same_in_its_retry() {
+    const CAPTURED: &str = "k-0123456789abcdefghij";
+    let server = Server::http(|_| async { answer(200, "{}") });
+    let keyed = |offset_us| {
+        let mut step = at(offset_us, get("/pay"));
+        step.exchange.request_headers.push(header("Idempotency-Key", CAPTURED));
+        step.holes.push(Hole {
+            place: Place::Header(0),
+            range: 0..CAPTURED.len(),
+            escape: Escape::Raw,
+            source: Source::Fresh(Fresh::Alike { slot: 0 }),
+            choice: Choice::default(),
+        });
+        step
+    };
+    let user = || session(vec![keyed(0), keyed(1_000)]);
+    drive(&config(&server.origin), &[user(), user()]);
+    let received = server.received();
+    let keys: Vec<&str> = received.iter().map(|received| received.header("idempotency-key")).collect();
+    let different: BTreeSet<&&str> = keys.iter().collect();
+    assert_eq!((keys.len(), different.len()), (4, 2), "{keys:?}");
+    assert!(keys.iter().all(|key| key.len() == CAPTURED.len() && *key != CAPTURED), "{keys:?}");
 }
 
 #[test]
