@@ -7,7 +7,8 @@
 //! Invariant: no sleep ends before its deadline.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BinaryHeap;
+use std::collections::BTreeMap;
+use std::collections::btree_map::OccupiedEntry;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -34,23 +35,20 @@ struct Inner {
     fd: AsyncFd<OwnedFd>,
     /// The same moment on both clocks: `Instant` does not show its number.
     origin: (Instant, Duration),
-    waiters: RefCell<BinaryHeap<Waiter>>,
+    /// Sleeps that wait, by deadline. One that is dropped leaves at once, so that they are never more than that.
+    waiters: RefCell<BTreeMap<Ticket, Waker>>,
+    tickets: Cell<u64>,
     armed: Cell<Option<Instant>>,
 }
 
-/// The waker of one sleep; emptied when the sleep is dropped or has ended.
-type Slot = Rc<RefCell<Option<Waker>>>;
-
-struct Waiter {
-    deadline: Instant,
-    slot: Slot,
-}
+/// A deadline, and a number that no other sleep has.
+type Ticket = (Instant, u64);
 
 /// Ends at its deadline. See [`PreciseTimer::sleep_until`].
 pub struct Sleep {
     timer: PreciseTimer,
     deadline: Instant,
-    slot: Option<Slot>,
+    ticket: Option<Ticket>,
 }
 
 impl PreciseTimer {
@@ -62,6 +60,7 @@ impl PreciseTimer {
             fd: registered(fd)?,
             origin: (Instant::now(), monotonic_now()),
             waiters: RefCell::default(),
+            tickets: Cell::default(),
             armed: Cell::default(),
         };
         Ok(Self { inner: Rc::new(inner) })
@@ -69,7 +68,7 @@ impl PreciseTimer {
 
     /// Ends at `deadline`, at once when it has passed.
     pub fn sleep_until(&self, deadline: Instant) -> Sleep {
-        Sleep { timer: self.clone(), deadline, slot: None }
+        Sleep { timer: self.clone(), deadline, ticket: None }
     }
 
     /// Wakes sleeps when they are due; never returns while the timer works.
@@ -96,18 +95,36 @@ impl Inner {
         }
         self.armed.set(None);
         let now = Instant::now();
-        let mut waiters = self.waiters.borrow_mut();
-        while waiters.peek().is_some_and(|first| first.is_idle() || first.deadline <= now) {
-            let waker = waiters.pop().and_then(|first| first.slot.borrow_mut().take());
-            waker.into_iter().for_each(Waker::wake);
+        while let Some(waker) = self.take_due(now) {
+            waker.wake();
         }
-        waiters.peek().map_or(Ok(()), |first| self.arm(first.deadline))
+        let earliest = self.waiters.borrow().keys().next().map(|(deadline, _)| *deadline);
+        earliest.map_or(Ok(()), |deadline| self.arm(deadline))
     }
 
-    fn register(&self, deadline: Instant, slot: Slot) -> io::Result<()> {
-        self.waiters.borrow_mut().push(Waiter { deadline, slot });
-        let is_earliest = self.armed.get().is_none_or(|armed| deadline < armed);
-        if is_earliest { self.arm(deadline) } else { Ok(()) }
+    /// What it wakes may end other sleeps, so nothing is borrowed by then.
+    fn take_due(&self, now: Instant) -> Option<Waker> {
+        let mut waiters = self.waiters.borrow_mut();
+        let first = waiters.first_entry().filter(|first| first.key().0 <= now);
+        first.map(OccupiedEntry::remove)
+    }
+
+    fn forget(&self, ticket: Ticket) -> Option<Waker> {
+        self.waiters.borrow_mut().remove(&ticket)
+    }
+
+    fn wait_on(&self, ticket: Ticket, waker: Waker) -> Option<Waker> {
+        self.waiters.borrow_mut().insert(ticket, waker)
+    }
+
+    fn register(&self, deadline: Instant, waker: Waker) -> io::Result<Ticket> {
+        let ticket = (deadline, self.tickets.get());
+        self.tickets.set(ticket.1 + 1);
+        self.waiters.borrow_mut().insert(ticket, waker);
+        if self.armed.get().is_none_or(|armed| deadline < armed) {
+            self.arm(deadline)?;
+        }
+        Ok(ticket)
     }
 
     fn arm(&self, deadline: Instant) -> io::Result<()> {
@@ -121,13 +138,6 @@ impl Inner {
     }
 }
 
-impl Waiter {
-    /// Nobody waits any more.
-    fn is_idle(&self) -> bool {
-        self.slot.borrow().is_none()
-    }
-}
-
 impl Future for Sleep {
     type Output = ();
 
@@ -135,46 +145,23 @@ impl Future for Sleep {
         if Instant::now() >= self.deadline {
             return Poll::Ready(());
         }
-        let waker = Some(context.waker().clone());
-        if let Some(slot) = &self.slot {
-            slot.replace(waker);
+        let waker = context.waker().clone();
+        if let Some(ticket) = self.ticket {
+            drop(self.timer.inner.wait_on(ticket, waker));
             return Poll::Pending;
         }
-        let slot = Rc::new(RefCell::new(waker));
-        self.slot = Some(Rc::clone(&slot));
-        let registered = self.timer.inner.register(self.deadline, slot);
+        let registered = self.timer.inner.register(self.deadline, waker);
         // Arming an own, open timer with a valid time has no failure that a caller could act on.
-        registered.expect("the worker's timerfd takes any deadline");
+        self.ticket = Some(registered.expect("the worker's timerfd takes any deadline"));
         Poll::Pending
     }
 }
 
 impl Drop for Sleep {
     fn drop(&mut self) {
-        if let Some(slot) = &self.slot {
-            slot.replace(None);
+        if let Some(ticket) = self.ticket {
+            drop(self.timer.inner.forget(ticket));
         }
-    }
-}
-
-impl PartialEq for Waiter {
-    fn eq(&self, other: &Self) -> bool {
-        self.deadline == other.deadline
-    }
-}
-
-impl Eq for Waiter {}
-
-impl PartialOrd for Waiter {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Waiter {
-    /// The earliest deadline is the greatest, so that the heap yields it first.
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        other.deadline.cmp(&self.deadline)
     }
 }
 
@@ -239,19 +226,17 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_sleep_holds_up_nobody_and_is_forgotten() {
+    fn a_dropped_sleep_is_forgotten_at_once() {
         with_timer(async |timer| {
             let hour = Instant::now() + Duration::from_hours(1);
-            let mut dropped = timer.sleep_until(hour);
-            let mut is_pending =
-                |context: &mut Context<'_>| Pin::new(&mut dropped).poll(context).is_pending();
-            assert!(std::future::poll_fn(|context| Poll::Ready(is_pending(context))).await);
-            drop(dropped);
-            for _ in 0..100 {
-                timer.sleep_until(Instant::now() + Duration::from_millis(1)).await;
+            for _ in 0..1_000 {
+                let mut dropped = timer.sleep_until(hour);
+                let mut poll = |context: &mut Context<'_>| Pin::new(&mut dropped).poll(context);
+                assert!(std::future::poll_fn(|context| Poll::Ready(poll(context))).await.is_pending());
+                assert_eq!(timer.inner.waiters.borrow().len(), 1);
             }
-            let waiters = timer.inner.waiters.borrow();
-            assert!(waiters.iter().all(|waiter| waiter.deadline < hour), "the dropped one is gone");
+            timer.sleep_until(Instant::now() + Duration::from_millis(1)).await;
+            assert_eq!(timer.inner.waiters.borrow().len(), 0);
         });
     }
 
