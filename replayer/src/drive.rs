@@ -206,6 +206,7 @@ fn play(shared: &Shared<'_>) -> io::Result<(Zero, Recorder)> {
             let name = format!("drive-{share}");
             std::thread::Builder::new()
                 .name(name)
+    shared.live.begins(zero.start);
                 .spawn_scoped(scope, move || worker::play(shared, share, workers, zero.start))
         };
         let threads = (0..workers).map(spawn).collect::<io::Result<Vec<_>>>()?;

@@ -1,12 +1,15 @@
 //! Counters that the progress display reads while workers write: atomics, no lock, no waiting.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
 
 use super::series::{BUCKETS, CoarseHistogram, bucket_of};
 
 /// What all workers did so far.
 #[derive(Debug, Default)]
 pub struct Live {
+    zero: OnceLock<Instant>,
     sent: AtomicU64,
     /// Sent requests that ended.
     settled: AtomicU64,
@@ -39,6 +42,16 @@ impl Default for LiveHistogram {
 }
 
 impl Live {
+    /// The plan's zero is known; it may lie ahead.
+    pub fn begins(&self, zero: Instant) {
+        self.zero.get_or_init(|| zero);
+    }
+
+    /// The plan's zero; `None` while the run is being prepared.
+    pub fn zero(&self) -> Option<Instant> {
+        self.zero.get().copied()
+    }
+
     pub fn sent(&self, lag_ns: u64) {
         self.sent.fetch_add(1, Relaxed);
         self.lag.record(lag_ns);

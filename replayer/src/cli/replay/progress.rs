@@ -26,17 +26,16 @@ struct View {
     live: Arc<Live>,
     planned: u64,
     planned_end: Duration,
-    began: Instant,
     seen: Counts,
     seen_at: Instant,
 }
 
 impl Display {
-    /// `planned` requests, the last of them due `planned_end` after the start.
+    /// `planned` requests, the last of them due `planned_end` after the zero.
     pub(super) fn start(live: Arc<Live>, planned: u64, planned_end: Duration) -> Self {
         let (finish, finished) = mpsc::channel();
         let now = Instant::now();
-        let view = View { live, planned, planned_end, began: now, seen: Counts::default(), seen_at: now };
+        let view = View { live, planned, planned_end, seen: Counts::default(), seen_at: now };
         let is_terminal = io::stderr().is_terminal();
         let thread =
             thread::spawn(
@@ -83,15 +82,17 @@ impl View {
             ms(self.live.take_latency_ms_p95()),
             count(counts.failed),
             ms(self.live.take_lag_ms_p99()),
-            remaining(self.planned_end, now.duration_since(self.began)),
+            remaining(self.planned_end, self.live.zero(), now),
         );
         (self.seen, self.seen_at) = (counts, now);
         line
     }
 }
 
-fn remaining(planned_end: Duration, elapsed: Duration) -> String {
-    match planned_end.checked_sub(elapsed) {
+/// Until the last planned request is due: that counts from the plan's zero, not from the preparation before it.
+fn remaining(planned_end: Duration, zero: Option<Instant>, now: Instant) -> String {
+    let Some(zero) = zero else { return "preparing".to_owned() };
+    match (zero + planned_end).checked_duration_since(now) {
         Some(left) => format!("{} s left", left.as_secs() + 1),
         None => "waiting for the last answers".to_owned(),
     }
@@ -115,8 +116,8 @@ mod tests {
         });
         let now = Instant::now();
         let planned_end = Duration::from_hours(1);
-        let mut view =
-            View { live, planned: 1_500, planned_end, began: now, seen: Counts::default(), seen_at: now };
+        live.begins(now);
+        let mut view = View { live, planned: 1_500, planned_end, seen: Counts::default(), seen_at: now };
         let text = view.line();
         for part in [
             "1 of 1\u{202f}500 sent",
@@ -129,6 +130,20 @@ mod tests {
             assert!(text.contains(part), "{part} in {text}");
         }
         assert!(view.line().contains("p95 –"));
-        assert_eq!(remaining(Duration::from_secs(1), Duration::from_secs(2)), "waiting for the last answers");
+    }
+
+    #[test]
+    fn what_is_left_counts_from_the_zero() {
+        let zero = Instant::now();
+        let at = |ms: u64| zero + Duration::from_millis(ms);
+        let cases = [
+            ("being prepared", None, at(0), "preparing"),
+            ("about to begin", Some(at(400)), at(0), "11 s left"),
+            ("begun", Some(at(0)), at(4_500), "6 s left"),
+            ("all sent", Some(at(0)), at(11_000), "waiting for the last answers"),
+        ];
+        for (case, zero, now, expected) in cases {
+            assert_eq!(remaining(Duration::from_secs(10), zero, now), expected, "{case}");
+        }
     }
 }
