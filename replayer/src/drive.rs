@@ -7,6 +7,7 @@
 
 pub(crate) mod body;
 mod connection;
+mod diag;
 mod due;
 mod ending;
 mod exchange;
@@ -42,6 +43,7 @@ pub use uplink::Uplink;
 use crate::identities::{self, Identities, IdentityError};
 use crate::measure::Recorder;
 use crate::measure::live::Live;
+use crate::measure::raw::SampleSink;
 use crate::measure::route::Routes;
 use crate::plan::Plan;
 use crate::sessions::{Session, Step};
@@ -87,6 +89,8 @@ pub struct DriveConfig {
     /// user's stop to the end of the run.
     pub drain: Duration,
     pub workers: NonZeroUsize,
+    /// Where every sample goes, beside the counts.
+    pub samples: Option<SampleSink>,
     pub stop: watch::Receiver<Stop>,
 }
 
@@ -125,6 +129,7 @@ impl DriveConfig {
             timeout,
             drain: timeout.max(DRAIN_MIN),
             workers: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            samples: None,
             stop,
         }
     }
@@ -201,12 +206,12 @@ impl Zero {
 fn play(shared: &Shared<'_>) -> io::Result<(Zero, Recorder)> {
     let workers = shared.config.workers.get().min(shared.plan.clones.len()).max(1);
     let zero = Zero::ahead();
+    shared.live.begins(zero.start);
     std::thread::scope(|scope| {
         let spawn = |share| {
             let name = format!("drive-{share}");
             std::thread::Builder::new()
                 .name(name)
-    shared.live.begins(zero.start);
                 .spawn_scoped(scope, move || worker::play(shared, share, workers, zero.start))
         };
         let threads = (0..workers).map(spawn).collect::<io::Result<Vec<_>>>()?;

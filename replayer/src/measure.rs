@@ -5,8 +5,11 @@
 //! thing that grows with the run's length is one row per second. [`summary`] turns the result into the
 //! report's contract ([`run`]), [`verdict`] says what it means.
 
+pub mod distributions;
 pub mod gates;
+pub mod held;
 pub mod live;
+pub mod raw;
 pub mod recorder;
 pub mod route;
 pub mod run;
@@ -16,4 +19,4 @@ pub mod summary;
 pub mod verdict;
 
 pub use recorder::Recorder;
-pub use sample::{ClientStage, ErrorClass, Failure, Outcome, Sample, Upload};
+pub use sample::{ClientStage, ErrorClass, Failure, Outcome, Sample, Traffic, Upload};

@@ -3,6 +3,7 @@
 //! Everything that can be wrong with the input is found before the first request goes out.
 
 mod progress;
+mod samples;
 mod stop;
 mod uplink;
 
@@ -16,6 +17,7 @@ use clap::Args;
 use kingtide_common::units::{Multiple, Seed, Span};
 
 use self::progress::Display;
+use self::samples::SamplesArgs;
 use self::uplink::UplinkArgs;
 use super::capture::{Recorded, RulesArgs};
 use super::share::Share;
@@ -23,6 +25,7 @@ use super::{Exit, print_result};
 use crate::drive::{self, Clock, DriveConfig, Late, Target};
 use crate::identities::Identities;
 use crate::measure::live::Live;
+use crate::measure::raw::SampleWriter;
 use crate::measure::run::{RunReport, Verdict};
 use crate::measure::summary::{self, Context};
 use crate::plan::{self, Mode, Plan};
@@ -40,6 +43,7 @@ Examples:
   kingtide replay captures/monday --target https://app.staging.internal -x 2 --ca staging-ca.pem
   kingtide replay captures/monday --target http://10.0.0.7 -x 10 --json | jq .verdict
   kingtide replay captures/monday --target http://10.0.0.7 -x 5 --uplink 3g     every upload at 750 kbit/s
+  kingtide replay captures/monday --target http://10.0.0.7 -x 10 --samples requests.csv.gz --samples-max 1g
 
 Every user of the replay logs in with an account of its own: --identities is a CSV file whose first line
 names the columns (email,password), with at least as many lines as the plan has users who log in.
@@ -106,6 +110,8 @@ pub struct ReplayArgs {
     /// Write the report into this directory, as run.json.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    samples: SamplesArgs,
     /// JSON on stdout instead of a table (schema: replayer/schemas/run.json).
     #[arg(long)]
     json: bool,
@@ -120,8 +126,10 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<Exit> {
     let plan = plan::amplify(&recorded.sessions.sessions, args.multiple, args.mode, Seed(args.seed));
     let config = args.drive_config(target)?;
     args.out.as_deref().map_or(Ok(()), prepare_directory)?;
+    let samples = args.samples.start(args.out.as_deref(), &recorded.sessions.sessions)?;
     announce(&recorded, &plan, &config);
-    let run = drive(args, &recorded, &plan, &config)?;
+    let config = DriveConfig { samples: samples.as_ref().map(SampleWriter::sink), ..config };
+    let run = drive(args, &recorded, &plan, &config, samples)?;
     let exit = exit_of(run.verdict);
     let json = serde_json::to_string_pretty(&run)? + "\n";
     let kept = args.out.as_deref().map(|directory| report::write_whole(&directory.join(RUN_FILE), &json));
@@ -136,6 +144,7 @@ fn drive(
     recorded: &Recorded,
     plan: &Plan,
     config: &DriveConfig,
+    samples: Option<SampleWriter>,
 ) -> anyhow::Result<RunReport> {
     let sessions = &recorded.sessions.sessions;
     let fidelity = plan::fidelity(plan, sessions);
@@ -155,6 +164,7 @@ fn drive(
         max_failed_share: args.max_failures.get(),
         fidelity: &fidelity,
         cautions: &recorded.cautions(),
+        samples: samples.map(SampleWriter::finish),
     };
     Ok(summary::report(&context, &measured?))
 }

@@ -6,18 +6,23 @@ use std::time::{Duration, Instant};
 
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 
 use super::body::{PIECE_BYTES, ReplayBody};
+use super::diag::Endpoints;
 use super::due::open_on_time;
 use super::tally::Tally;
 use super::target::Target;
 use super::wire::{Marks, Metered, Wire};
 use crate::measure::ErrorClass;
 
+/// Bytes that the kernel takes beyond what it has given to the network. By default it takes megabytes, and a small
+/// upload would be "sent" as soon as it was begun, however slow the network or the target's reading.
+const UNSENT_BYTES_MAX: u32 = 16 * 1024;
 /// A target that takes longer to accept a connection does not accept it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -63,8 +68,8 @@ impl Connection {
     /// Carries on a request that met a closed connection, which had come as far as `before`. Returns since
     /// when it could go out: for what never did, this connect is a further wait for the target.
     pub(super) fn release_again(&self, before: &Marks, ready: Instant) -> Instant {
-        if let Some(first_write) = before.first_write {
-            self.wire.release_again(first_write);
+        if before.first_write.is_some() {
+            self.wire.release_again(before);
             return ready;
         }
         let ready = ready.max(self.openable);
@@ -78,11 +83,20 @@ impl Connection {
     }
 }
 
+/// Sets what a client's socket should be.
+fn prepare(tcp: &TcpStream) -> io::Result<Endpoints> {
+    tcp.set_nodelay(true)?;
+    // Where the system does not know it, the report says how much was held.
+    let _ = SockRef::from(tcp).set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
+    Ok(Endpoints { local: tcp.local_addr()?, peer: tcp.peer_addr()? })
+}
+
 type Opened = (SendRequest<ReplayBody>, JoinHandle<()>);
 
 async fn opened(target: &Target, wire: &Rc<Wire>, is_title_case: bool) -> Result<Opened, ErrorClass> {
     let tcp = TcpStream::connect(target.address()).await.map_err(|error| connect_class(&error))?;
-    tcp.set_nodelay(true).map_err(|error| connect_class(&error))?;
+    let endpoints = prepare(&tcp).map_err(|error| connect_class(&error))?;
+    wire.connects(endpoints);
     match target.tls() {
         None => handshake(tcp, wire, is_title_case).await,
         Some(tls) => {

@@ -20,7 +20,7 @@ use super::values::Found;
 use super::wire::{Marks, Wire};
 use super::{Clock, Late};
 use crate::measure::recorder::LATE_NS;
-use crate::measure::{ClientStage, ErrorClass, Failure, Outcome, Sample, Upload};
+use crate::measure::{ClientStage, ErrorClass, Failure, Outcome, Sample, Traffic, Upload};
 
 /// A kept connection that fails this soon, without a byte of an answer, had been closed by the target
 /// while it was idle: the request goes out again on a new one, once, as browsers do.
@@ -203,6 +203,7 @@ impl<'a> Lane<'a> {
             wire_bytes: prepared.wire_bytes(),
             upload: prepared.upload,
         }));
+        connection.wire.expects(prepared.wire_bytes());
         let worker = self.user.worker;
         let demands = &self.user.script.demands[step];
         let answer = exchange(connection, prepared, demands, &worker.timer);
@@ -240,6 +241,8 @@ impl<'a> Lane<'a> {
         let is_sent = marks.written_bytes >= under_way.wire_bytes;
         Sample {
             route: self.user.route(step),
+            clone: self.user.number,
+            step,
             intended_ns: clock.ns(under_way.due.intended),
             ready_ns: clock.ns(under_way.ready),
             dependency_ns: nanos(under_way.due.dependency()),
@@ -249,6 +252,8 @@ impl<'a> Lane<'a> {
             first_byte_ns: marks.first_read.map(|at| clock.ns(at)),
             ended_ns: clock.ns(at),
             upload: under_way.upload,
+            traffic: marks.traffic(),
+            held_bytes: marks.held_bytes,
             outcome,
         }
     }
@@ -258,6 +263,8 @@ impl<'a> Lane<'a> {
         let clock = self.user.worker.tally.clock;
         let sample = Sample {
             route: self.user.route(step),
+            clone: self.user.number,
+            step,
             intended_ns: clock.ns(due.intended),
             ready_ns: clock.ns(due.earliest()),
             dependency_ns: nanos(due.dependency()),
@@ -267,6 +274,8 @@ impl<'a> Lane<'a> {
             first_byte_ns: None,
             ended_ns: clock.ns(at),
             upload: Upload::default(),
+            traffic: Traffic::default(),
+            held_bytes: None,
             outcome: Outcome::Failed(Failure { class, stage }),
         };
         Ended { sample, at, found: Found::new() }

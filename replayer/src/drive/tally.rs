@@ -4,7 +4,10 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::diag::{Endpoints, SocketDiag};
+use super::worker::Shared;
 use crate::measure::live::Live;
+use crate::measure::raw::SampleBatch;
 use crate::measure::recorder::Preparation;
 use crate::measure::{Recorder, Sample};
 
@@ -35,12 +38,22 @@ impl RunClock {
 pub(super) struct Tally {
     pub(super) clock: RunClock,
     recorder: RefCell<Recorder>,
+    samples: Option<RefCell<SampleBatch>>,
+    /// `None` where the kernel does not tell.
+    diag: Option<SocketDiag>,
     live: Arc<Live>,
 }
 
 impl Tally {
-    pub(super) fn new(clock: RunClock, routes: usize, live: Arc<Live>) -> Self {
-        Self { clock, recorder: RefCell::new(Recorder::new(routes)), live }
+    pub(super) fn new(clock: RunClock, shared: &Shared<'_>, live: Arc<Live>) -> Self {
+        let recorder = RefCell::new(Recorder::new(shared.routes.labels().len()));
+        let samples = shared.config.samples.as_ref().map(|sink| RefCell::new(sink.batch()));
+        Self { clock, recorder, samples, diag: SocketDiag::open().ok(), live }
+    }
+
+    /// A request that the plan wants sent then, whatever becomes of it.
+    pub(super) fn scheduled(&self, at_us: u64) {
+        self.recorder.borrow_mut().scheduled(at_us.saturating_mul(1_000));
     }
 
     /// The first byte of a request went out `at`, that could have from `ready` on.
@@ -55,6 +68,15 @@ impl Tally {
         self.live.sent_bytes(bytes);
     }
 
+    pub(super) fn received_bytes(&self, at: Instant, bytes: u64) {
+        self.recorder.borrow_mut().series.received_bytes(self.clock.ns(at), bytes);
+    }
+
+    /// What the target's kernel has not acknowledged of a connection's bytes.
+    pub(super) fn held_bytes(&self, of: Endpoints) -> Option<u64> {
+        self.diag.as_ref()?.unacknowledged_bytes(of)
+    }
+
     pub(super) fn prepared(&self, preparation: Preparation) {
         self.recorder.borrow_mut().prepared(preparation);
     }
@@ -62,6 +84,7 @@ impl Tally {
     pub(super) fn ended(&self, sample: &Sample) {
         let end = self.recorder.borrow_mut().ended(sample);
         self.live.ended(&end);
+        self.samples.iter().for_each(|batch| batch.borrow_mut().add(*sample));
     }
 
     pub(super) fn withheld(&self, requests: usize) {

@@ -27,7 +27,7 @@ const SERVER_ERROR_MIN: u16 = 500;
 pub(super) struct User<'a> {
     pub(super) worker: &'a Worker<'a>,
     /// Index of the clone in the plan.
-    number: usize,
+    pub(super) number: usize,
     clone: PlannedClone,
     pub(super) session: &'a Session,
     pub(super) script: &'a Script,

@@ -1,6 +1,9 @@
 //! The socket as a stopwatch: when the first and the last byte of a request went out, when the first byte
 //! of its answer came in.
 //!
+//! The last byte is out when the socket took it and flushed what TLS kept of it. That is the network's pace,
+//! not the kernel's (`connection::UNSENT_BYTES_MAX`); what was still on its way is asked then.
+//!
 //! Nobody above the socket can know these instants: hyper buffers. And it gives up an exchange at the
 //! first failed write, while the answer that explains the failure (a 413 sent before the upload's end,
 //! then a close) may already be waiting to be read. So a failed write is noted and held back here, and
@@ -15,7 +18,13 @@ use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::diag::Endpoints;
 use super::tally::Tally;
+use crate::measure::Traffic;
+
+/// Requests up to this size are not asked about: their bytes leave at once, in the ten segments of the first
+/// congestion window (RFC 6928).
+const FIRST_WINDOW_BYTES: u64 = 14_600;
 
 /// Instants and bytes of the exchange that a connection is carrying.
 #[derive(Debug, Clone, Copy, Default)]
@@ -24,7 +33,20 @@ pub(super) struct Marks {
     pub(super) last_write: Option<Instant>,
     pub(super) first_read: Option<Instant>,
     pub(super) written_bytes: u64,
+    /// Written on a connection that the target had closed, before `written_bytes`.
+    pub(super) vain_bytes: u64,
+    pub(super) read_bytes: u64,
+    /// All was flushed.
+    pub(super) is_out: bool,
+    /// What the target had not acknowledged then.
+    pub(super) held_bytes: Option<u64>,
     pub(super) write_error: Option<io::ErrorKind>,
+}
+
+impl Marks {
+    pub(super) fn traffic(&self) -> Traffic {
+        Traffic { sent_bytes: self.vain_bytes + self.written_bytes, received_bytes: self.read_bytes }
+    }
 }
 
 /// The marks of one connection, shared by its stream and the exchange.
@@ -33,12 +55,26 @@ pub(super) struct Wire {
     tally: Rc<Tally>,
     /// When the exchange could have gone out; `None` while none is released.
     ready: Cell<Option<Instant>>,
+    /// Size of the exchange's request.
+    request_bytes: Cell<u64>,
+    endpoints: Cell<Option<Endpoints>>,
     marks: Cell<Marks>,
 }
 
 impl Wire {
     pub(super) fn new(tally: Rc<Tally>) -> Self {
-        Self { tally, ready: Cell::default(), marks: Cell::default() }
+        Self {
+            tally,
+            ready: Cell::default(),
+            request_bytes: Cell::default(),
+            endpoints: Cell::default(),
+            marks: Cell::default(),
+        }
+    }
+
+    /// It is the wire of this connection.
+    pub(super) fn connects(&self, endpoints: Endpoints) {
+        self.endpoints.set(Some(endpoints));
     }
 
     /// Starts the marks of an exchange that could go out from `ready` on.
@@ -48,9 +84,15 @@ impl Wire {
     }
 
     /// Starts anew on a fresh connection, for an exchange whose first byte has gone out before.
-    pub(super) fn release_again(&self, first_write: Instant) {
+    pub(super) fn release_again(&self, before: &Marks) {
         self.ready.set(None);
-        self.marks.set(Marks { first_write: Some(first_write), ..Marks::default() });
+        let (first_write, vain_bytes) = (before.first_write, before.written_bytes);
+        self.marks.set(Marks { first_write, vain_bytes, ..Marks::default() });
+    }
+
+    /// The request that is about to be written has so many bytes.
+    pub(super) fn expects(&self, request_bytes: u64) {
+        self.request_bytes.set(request_bytes);
     }
 
     pub(super) fn marks(&self) -> Marks {
@@ -70,11 +112,29 @@ impl Wire {
         self.tally.sent_bytes(now, bytes as u64);
     }
 
-    fn read(&self) {
-        let marks = self.marks.get();
-        if marks.first_read.is_none() && marks.first_write.is_some() {
-            self.marks.set(Marks { first_read: Some(Instant::now()), ..marks });
+    /// Nothing that was written is kept above the socket.
+    fn flushed(&self) {
+        let mut marks = self.marks.get();
+        if marks.is_out || marks.written_bytes < self.request_bytes.get().max(1) {
+            return;
         }
+        marks.is_out = true;
+        marks.last_write = Some(Instant::now());
+        let is_asked = marks.written_bytes > FIRST_WINDOW_BYTES;
+        marks.held_bytes = self.endpoints.get().filter(|_| is_asked).and_then(|of| self.tally.held_bytes(of));
+        self.marks.set(marks);
+    }
+
+    fn read(&self, bytes: usize) {
+        let mut marks = self.marks.get();
+        if marks.first_write.is_none() {
+            return;
+        }
+        let now = Instant::now();
+        marks.first_read.get_or_insert(now);
+        marks.read_bytes += bytes as u64;
+        self.marks.set(marks);
+        self.tally.received_bytes(now, bytes as u64);
     }
 
     fn write_failed(&self, error: &io::Error) {
@@ -116,8 +176,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
-        if buffer.filled().len() > before {
-            self.wire.read();
+        let bytes = buffer.filled().len() - before;
+        if bytes > 0 {
+            self.wire.read(bytes);
         }
         polled
     }
@@ -152,7 +213,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
                 self.wire.write_failed(&error);
                 Poll::Pending
             }
-            flushed => flushed,
+            flushed => {
+                if flushed.is_ready() {
+                    self.wire.flushed();
+                }
+                flushed
+            }
         }
     }
 

@@ -87,7 +87,7 @@ pub(super) fn play(
             routes: &shared.routes,
             identities: &shared.identities,
             config: shared.config,
-            tally: Rc::new(Tally::new(clock, shared.routes.labels().len(), live)),
+            tally: Rc::new(Tally::new(clock, shared, live)),
             timer: PreciseTimer::new()?,
             ending: Ending::new(start + shared.planned_end),
             salt: shared.salt,
@@ -121,7 +121,7 @@ impl Worker<'_> {
                 biased;
                 () = self.ending.stopping(), if next.is_some() => coming.by_ref().for_each(|number| self.withhold(number)),
                 () = self.wait_for(next), if next.is_some() => {
-                    let made = coming.next().map(|number| User::new(self, number).run());
+                    let made = coming.next().map(|number| self.user(number).run());
                     under_way.extend(made);
                 }
                 Some(()) = under_way.next(), if !under_way.is_empty() => {}
@@ -135,8 +135,22 @@ impl Worker<'_> {
         }
     }
 
+    /// A clone whose start has come.
+    fn user(&self, number: usize) -> User<'_> {
+        self.schedule(number);
+        User::new(self, number)
+    }
+
+    /// Counts its requests where the plan has them, ahead of their instants.
+    fn schedule(&self, number: usize) {
+        let clone = self.plan.clones[number];
+        let steps = self.sessions[clone.session].steps.iter();
+        steps.for_each(|step| self.tally.scheduled(self.plan.intended_us(clone, step.offset_us)));
+    }
+
     /// A clone that the user's stop kept from starting.
     fn withhold(&self, number: usize) {
+        self.schedule(number);
         self.tally.withheld(self.sessions[self.plan.clones[number].session].steps.len());
     }
 }

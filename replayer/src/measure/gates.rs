@@ -24,8 +24,8 @@ pub type Gates = BTreeMap<String, Gate>;
 pub fn validity(recorder: &Recorder, planned: u64) -> Gates {
     let kept_back = recorder.generator_failed() + recorder.withheld;
     let bindings = recorder.bindings;
-    let lag_ms = recorder.lag.quantile_ms(0.99).unwrap_or(0.0);
-    let late = share(recorder.late, recorder.lag.count());
+    let lag_ms = recorder.lag.pacer.quantile_ms(0.99).unwrap_or(0.0);
+    let late = share(recorder.late, recorder.lag.pacer.count());
     let unresolved = share(bindings.unresolved, bindings.resolved + bindings.unresolved);
     let unaccounted = recorder.planned().abs_diff(planned) as f64;
     let gates = [

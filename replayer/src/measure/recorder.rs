@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 
 use kingtide_common::latency::LatencyRecorder;
 
+use super::distributions::{LagRecorders, StageRecorders};
+use super::held::HeldCounts;
 use super::run::BindingCounts;
-use super::sample::{ClientStage, ErrorClass, Failure, Outcome, Sample, Side, Upload};
+use super::sample::{ErrorClass, Failure, Outcome, Sample, Side, Traffic, Upload};
 use super::series::{End, Series};
 
 /// A send later than this is late enough to change what the target sees.
@@ -26,9 +28,11 @@ pub struct RouteCounts {
     pub failed: u64,
     pub statuses: BTreeMap<u16, u64>,
     pub upload: Upload,
-    /// Answers from intended, and the ages of what hung. Made at the first sample: 200 KB each.
-    pub latency: Option<Box<LatencyRecorder>>,
-    pub service: Option<Box<LatencyRecorder>>,
+    pub traffic: Traffic,
+    /// Answers from intended, and the ages of what hung.
+    pub latency: LatencyRecorder,
+    pub service: LatencyRecorder,
+    pub stages: StageRecorders,
 }
 
 /// How the request was prepared; counted when it is sent.
@@ -43,8 +47,8 @@ pub struct Preparation {
 #[derive(Debug, Clone, Default)]
 pub struct Recorder {
     pub routes: Vec<RouteCounts>,
-    pub lag: LatencyRecorder,
-    pub stages: BTreeMap<ClientStage, LatencyRecorder>,
+    pub lag: LagRecorders,
+    pub held: HeldCounts,
     pub failures: BTreeMap<Failure, u64>,
     pub series: Series,
     pub bindings: BindingCounts,
@@ -82,6 +86,11 @@ impl Recorder {
         self.approximated += u64::from(preparation.is_approximated);
     }
 
+    /// The plan wants a request sent then.
+    pub fn scheduled(&mut self, at_ns: u64) {
+        self.series.planned(at_ns);
+    }
+
     /// A planned request that the user's stop kept back.
     pub fn withheld(&mut self) {
         self.withheld += 1;
@@ -90,10 +99,9 @@ impl Recorder {
     /// A planned request ended; returns what the live counters need of it.
     pub fn ended(&mut self, sample: &Sample) -> End {
         let end = end_of(sample);
-        self.series.planned(sample.intended_ns);
         self.series.ended(&end);
         self.count_schedule(sample);
-        self.count_stages(sample);
+        self.held.add(sample);
         if let Outcome::Failed(failure) = sample.outcome {
             self.count_failure(failure, sample.latency_ns());
         }
@@ -107,7 +115,7 @@ impl Recorder {
         self.routes.resize_with(routes, RouteCounts::default);
         self.routes.iter_mut().zip(&other.routes).for_each(|(route, more)| route.merge(more));
         self.lag.merge(&other.lag);
-        other.stages.iter().for_each(|(stage, more)| self.stages.entry(*stage).or_default().merge(more));
+        self.held.merge(other.held);
         other.failures.iter().for_each(|(failure, more)| *self.failures.entry(*failure).or_default() += more);
         self.series.merge(&other.series);
         self.bindings.resolved += other.bindings.resolved;
@@ -158,18 +166,10 @@ impl Recorder {
     }
 
     fn count_schedule(&mut self, sample: &Sample) {
-        let Some(lag_ns) = sample.lag_ns() else { return };
-        self.lag.record_ns(lag_ns);
-        self.late += u64::from(lag_ns > LATE_NS);
-        self.dependency_delayed += u64::from(sample.dependency_ns > DEPENDENCY_DELAY_NS);
-    }
-
-    fn count_stages(&mut self, sample: &Sample) {
-        for stage in ClientStage::ALL {
-            if let Some(duration_ns) = sample.stage_ns(stage) {
-                self.stages.entry(stage).or_default().record_ns(duration_ns);
-            }
-        }
+        let Some(parts) = sample.lag_parts() else { return };
+        self.lag.count(parts);
+        self.late += u64::from(parts.pacer_ns > LATE_NS);
+        self.dependency_delayed += u64::from(parts.dependency_ns > DEPENDENCY_DELAY_NS);
     }
 
     fn count_failure(&mut self, failure: Failure, age_ns: u64) {
@@ -195,10 +195,11 @@ impl RouteCounts {
         if sample.body_done_ns.is_some() {
             self.upload.add(sample.upload);
         }
+        self.traffic.add(sample.traffic);
+        self.stages.count(sample);
         if let Some(latency_ns) = end.latency_ns {
-            self.latency.get_or_insert_default().record_ns(latency_ns);
-            let service_ns = sample.service_ns().into_iter();
-            service_ns.for_each(|ns| self.service.get_or_insert_default().record_ns(ns));
+            self.latency.record_ns(latency_ns);
+            sample.service_ns().into_iter().for_each(|ns| self.service.record_ns(ns));
         }
     }
 
@@ -209,8 +210,17 @@ impl RouteCounts {
         self.failed += other.failed;
         other.statuses.iter().for_each(|(status, more)| *self.statuses.entry(*status).or_default() += more);
         self.upload.add(other.upload);
-        merge_lazy(&mut self.latency, other.latency.as_deref());
-        merge_lazy(&mut self.service, other.service.as_deref());
+        self.traffic.add(other.traffic);
+        self.latency.merge(&other.latency);
+        self.service.merge(&other.service);
+        self.stages.merge(&other.stages);
+    }
+}
+
+impl Traffic {
+    fn add(&mut self, other: Self) {
+        self.sent_bytes += other.sent_bytes;
+        self.received_bytes += other.received_bytes;
     }
 }
 
@@ -219,12 +229,6 @@ impl Upload {
         self.body_bytes += other.body_bytes;
         self.files += other.files;
         self.file_bytes += other.file_bytes;
-    }
-}
-
-fn merge_lazy(into: &mut Option<Box<LatencyRecorder>>, from: Option<&LatencyRecorder>) {
-    if let Some(from) = from {
-        into.get_or_insert_default().merge(from);
     }
 }
 
@@ -247,12 +251,15 @@ fn end_of(sample: &Sample) -> End {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::measure::ClientStage;
 
     const MS: u64 = 1_000_000;
 
     pub(in crate::measure) fn answered(status: u16, worse: bool) -> Sample {
         Sample {
             route: 0,
+            clone: 7,
+            step: 2,
             intended_ns: 10 * MS,
             ready_ns: 12 * MS,
             dependency_ns: 2 * MS,
@@ -262,6 +269,8 @@ pub(super) mod tests {
             first_byte_ns: Some(50 * MS),
             ended_ns: 60 * MS,
             upload: Upload { body_bytes: 1_000, files: 1, file_bytes: 900 },
+            traffic: Traffic { sent_bytes: 1_300, received_bytes: 250 },
+            held_bytes: None,
             outcome: Outcome::Answered { status, worse },
         }
     }
@@ -277,10 +286,12 @@ pub(super) mod tests {
         recorder.ended(&answered(201, false));
         let total = recorder.total();
         let p50 = |recorder: &LatencyRecorder| recorder.quantile_ms(0.5).unwrap().round();
-        assert_eq!((p50(&total.latency.unwrap()), p50(&total.service.unwrap())), (50.0, 47.0));
-        assert_eq!((p50(&recorder.lag), recorder.dependency_delayed, recorder.late), (1.0, 1, 0));
-        let stages: Vec<f64> = recorder.stages.values().map(p50).collect();
-        assert_eq!(stages, [7.0, 30.0, 10.0]);
+        assert_eq!((p50(&total.latency), p50(&total.service)), (50.0, 47.0));
+        assert_eq!((p50(&recorder.lag.pacer), recorder.dependency_delayed, recorder.late), (1.0, 1, 0));
+        assert_eq!((p50(&recorder.lag.connect), p50(&recorder.lag.dependency)), (0.0, 2.0));
+        let stages = ClientStage::ALL.map(|stage| total.stages.of(stage).quantile_ms(0.5).map(f64::round));
+        assert_eq!(stages, [None, Some(7.0), Some(30.0), Some(10.0)]);
+        assert_eq!(total.traffic, Traffic { sent_bytes: 1_300, received_bytes: 250 });
         assert_eq!(total.upload, Upload { body_bytes: 1_000, files: 1, file_bytes: 900 });
     }
 
@@ -295,7 +306,7 @@ pub(super) mod tests {
         assert_eq!(recorder.unfinished_oldest_ns, Some(45_200 * MS));
         let total = recorder.total();
         assert_eq!((total.ended, total.sent, total.done, total.failed), (4, 3, 0, 4));
-        assert_eq!(total.latency.map(|latency| latency.count()), Some(3));
+        assert_eq!(total.latency.count(), 3);
         assert_eq!(total.upload, Upload::default());
     }
 
@@ -311,6 +322,10 @@ pub(super) mod tests {
         let (merged, whole_total) = (left.total(), whole.total());
         assert_eq!(merged.statuses, whole_total.statuses);
         assert_eq!((merged.done, merged.failed, merged.upload), (2, 2, whole_total.upload));
+        assert_eq!((merged.latency, merged.traffic), (whole_total.latency, whole_total.traffic));
+        let wait = ClientStage::Wait;
+        assert_eq!(merged.stages.of(wait), whole_total.stages.of(wait));
+        assert_eq!((&left.lag.pacer, left.held), (&whole.lag.pacer, whole.held));
         assert_eq!(left.series, whole.series);
         assert_eq!(left.failures, whole.failures);
     }

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::held::HeldCounts;
+use super::raw::SampleCounts;
 use super::{ClientStage, ErrorClass};
 use crate::drive::Uplink;
 
@@ -30,6 +32,17 @@ pub struct Percentiles {
     pub p99: Option<f64>,
     pub p999: Option<f64>,
     pub max: Option<f64>,
+}
+
+/// Why requests went out later than intended; of each request the parts add up to sent − intended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct LagPartsReport {
+    /// The generator was late, with the connect or with the request: the lag.
+    pub pacer: Percentiles,
+    /// Their connections were slow to open.
+    pub connect: Percentiles,
+    /// They waited for values or for their turn on the connection.
+    pub dependency: Percentiles,
 }
 
 /// Resolved and unresolved values of all sent requests.
@@ -72,8 +85,16 @@ pub struct RouteReport {
     pub body_bytes: u64,
     pub files: u64,
     pub file_bytes: u64,
+    /// On the connections, heads and what failed included, TLS not.
+    #[serde(default)]
+    pub sent_bytes: u64,
+    #[serde(default)]
+    pub received_bytes: u64,
     pub latency_ms: Percentiles,
     pub service_ms: Percentiles,
+    /// Client stages: connect, send, wait, receive.
+    #[serde(default)]
+    pub stages_ms: BTreeMap<String, Percentiles>,
 }
 
 /// One second of the run.
@@ -81,6 +102,8 @@ pub struct RouteReport {
 pub struct Second {
     /// Seconds since the start of the run.
     pub at_s: u64,
+    /// Requests that the plan has in it, whenever they went out and whatever became of them. Under the `think`
+    /// clock too it is the plan's instant, not the person's.
     pub planned: u64,
     pub sent: u64,
     pub done: u64,
@@ -90,6 +113,8 @@ pub struct Second {
     pub latency_ms_p50: Option<f64>,
     pub latency_ms_p95: Option<f64>,
     pub sent_bytes: u64,
+    #[serde(default)]
+    pub received_bytes: u64,
 }
 
 /// A point of a percentile curve: `share` of the samples took at most `ms`.
@@ -147,6 +172,11 @@ pub struct RunReport {
     pub files: u64,
     pub file_bytes: u64,
     pub body_bytes: u64,
+    /// On the connections, heads and what failed included, TLS not.
+    #[serde(default)]
+    pub sent_bytes: u64,
+    #[serde(default)]
+    pub received_bytes: u64,
     /// done − intended; unfinished requests count with the age they had reached.
     pub latency_ms: Percentiles,
     /// Latencies over one hour, which count as one hour.
@@ -155,10 +185,16 @@ pub struct RunReport {
     pub service_ms: Percentiles,
     /// sent − intended, without what waiting for a value took.
     pub lag_ms: Percentiles,
+    /// sent − intended by what caused it; the pacer's is the lag.
+    #[serde(default)]
+    pub lag_parts_ms: LagPartsReport,
     /// Share of the sends that waited for a late answer.
     pub dependency_delayed_share: f64,
     /// Client stages: connect, send, wait, receive.
     pub stages_ms: BTreeMap<String, Percentiles>,
+    /// What was still on its way when `send` ended.
+    #[serde(default)]
+    pub held_at_send_end: HeldCounts,
     pub bindings: BindingCounts,
     /// Index of dispersion of the planned releases by window in seconds, captured and amplified.
     pub dispersion_captured: BTreeMap<String, f64>,
@@ -171,6 +207,9 @@ pub struct RunReport {
     pub series: Vec<Second>,
     pub latency_curve: Vec<CurvePoint>,
     pub service_curve: Vec<CurvePoint>,
+    /// The file of raw samples; `null` when none was asked for.
+    #[serde(default)]
+    pub samples: Option<SampleCounts>,
     /// The user stopped it before everything was sent and answered.
     pub interrupted: bool,
     pub verdict: Verdict,

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 pub enum ClientStage {
     /// A new connection, with its TLS handshake.
     Connect,
-    /// First to last byte of the request handed to the socket.
+    /// First to last byte of the request handed to the socket, which takes no more than the network does.
     Send,
     /// Last byte sent to the first byte of the answer.
     Wait,
@@ -88,11 +88,32 @@ pub struct Upload {
     pub file_bytes: u64,
 }
 
+/// What went over the connection for a request, heads included, TLS not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    pub sent_bytes: u64,
+    pub received_bytes: u64,
+}
+
+/// Why a request went out later than intended: the parts add up to sent − intended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LagParts {
+    /// This generator was late, with the connect or with the request.
+    pub pacer_ns: u64,
+    /// Its connection was slow to open.
+    pub connect_ns: u64,
+    /// It waited for a value or for its turn on the connection.
+    pub dependency_ns: u64,
+}
+
 /// One planned request, ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sample {
     /// Index of its route.
     pub route: usize,
+    /// Index of its clone in the plan, and of its step in the session.
+    pub clone: usize,
+    pub step: usize,
     /// From the plan, never from a wake-up.
     pub intended_ns: u64,
     /// When it could have gone out: intended, its values there, its connection free and open. A new connection
@@ -111,6 +132,10 @@ pub struct Sample {
     /// Last byte of the answer, or the failure.
     pub ended_ns: u64,
     pub upload: Upload,
+    pub traffic: Traffic,
+    /// Bytes that the target's kernel had not acknowledged when the last byte was handed to the socket; `None`
+    /// when nobody asked or could tell.
+    pub held_bytes: Option<u64>,
     pub outcome: Outcome,
 }
 
@@ -199,6 +224,16 @@ impl Sample {
         Some(self.sent_ns?.saturating_sub(self.ready_ns))
     }
 
+    /// `None` for a request that was not sent.
+    pub fn lag_parts(&self) -> Option<LagParts> {
+        let until_ready_ns = self.ready_ns.saturating_sub(self.intended_ns);
+        Some(LagParts {
+            pacer_ns: self.lag_ns()?,
+            connect_ns: until_ready_ns.saturating_sub(self.dependency_ns),
+            dependency_ns: self.dependency_ns,
+        })
+    }
+
     /// From the intended instant to the end, nanoseconds: the latency, or the age of what did not end.
     pub fn latency_ns(&self) -> u64 {
         self.ended_ns.saturating_sub(self.intended_ns)
@@ -221,5 +256,31 @@ impl Sample {
 
     fn answered_ns(&self) -> Option<u64> {
         matches!(self.outcome, Outcome::Answered { .. }).then_some(self.ended_ns)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::recorder::tests::answered;
+    use super::*;
+
+    #[test]
+    fn the_parts_of_the_lag_add_up() {
+        let cases = [
+            ("on time", (10, 10, 0, 10), (0, 0, 0)),
+            ("the generator was late", (10, 10, 0, 13), (3, 0, 0)),
+            ("its connection was slow to open", (10, 14, 0, 14), (0, 4, 0)),
+            ("the answer that it needs was late", (10, 15, 5, 15), (0, 0, 5)),
+            ("all of them", (10, 30, 7, 31), (1, 13, 7)),
+        ];
+        for (case, (intended_ns, ready_ns, dependency_ns, sent_ns), expected) in cases {
+            let sent = Some(sent_ns);
+            let sample =
+                Sample { intended_ns, ready_ns, dependency_ns, sent_ns: sent, ..answered(200, false) };
+            let parts = sample.lag_parts().unwrap();
+            assert_eq!((parts.pacer_ns, parts.connect_ns, parts.dependency_ns), expected, "{case}");
+            assert_eq!(expected.0 + expected.1 + expected.2, sent_ns - intended_ns, "{case}");
+        }
+        assert_eq!(Sample { sent_ns: None, ..answered(200, false) }.lag_parts(), None);
     }
 }

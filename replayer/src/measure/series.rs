@@ -1,7 +1,8 @@
 //! One row per second of the run: counts, bytes, and the latencies that ended in it.
 //!
-//! A full HDR histogram per second would cost 200 KB each; here a second keeps a sparse histogram of 32
-//! buckets per octave (an error of at most 1.6 %), a few hundred bytes. They merge exactly.
+//! With three digits the answers of a busy second would lie in thousands of buckets, and a run may have
+//! [`SECONDS_MAX`] of them. Here a second keeps 32 buckets per octave (an error of at most 1.6 %), as many as were
+//! hit: a few hundred bytes. They merge exactly.
 
 use std::collections::BTreeMap;
 
@@ -22,6 +23,7 @@ struct Row {
     done: u64,
     failed: u64,
     sent_bytes: u64,
+    received_bytes: u64,
     latency: CoarseHistogram,
 }
 
@@ -49,6 +51,8 @@ pub struct End {
 }
 
 impl Series {
+    /// A request that the plan wants sent then: counted ahead, so that a second says what it was meant to be
+    /// before it is over, whatever became of its requests.
     pub fn planned(&mut self, at_ns: u64) {
         self.row(at_ns).planned += 1;
     }
@@ -59,6 +63,10 @@ impl Series {
 
     pub fn sent_bytes(&mut self, at_ns: u64, bytes: u64) {
         self.row(at_ns).sent_bytes += bytes;
+    }
+
+    pub fn received_bytes(&mut self, at_ns: u64, bytes: u64) {
+        self.row(at_ns).received_bytes += bytes;
     }
 
     pub fn ended(&mut self, end: &End) {
@@ -106,6 +114,7 @@ impl Row {
         self.done += other.done;
         self.failed += other.failed;
         self.sent_bytes += other.sent_bytes;
+        self.received_bytes += other.received_bytes;
         self.latency.merge(&other.latency);
     }
 
@@ -120,6 +129,7 @@ impl Row {
             latency_ms_p50: self.latency.quantile_ms(0.5),
             latency_ms_p95: self.latency.quantile_ms(0.95),
             sent_bytes: self.sent_bytes,
+            received_bytes: self.received_bytes,
         }
     }
 }

@@ -7,9 +7,11 @@ use time::format_description::well_known::Rfc3339;
 
 use kingtide_common::latency::LatencyRecorder;
 
+use super::distributions::{LagRecorders, StageRecorders};
 use super::gates::{likeness, share, validity};
+use super::raw::SampleCounts;
 use super::recorder::{Recorder, RouteCounts};
-use super::run::{CurvePoint, FailureCount, Percentiles, RouteReport, RunReport};
+use super::run::{CurvePoint, FailureCount, LagPartsReport, Percentiles, RouteReport, RunReport};
 use super::series::SECONDS_MAX;
 use super::verdict::{Evidence, judge};
 use super::{ClientStage, ErrorClass};
@@ -37,6 +39,8 @@ pub struct Context<'a> {
     pub fidelity: &'a Fidelity,
     /// What else a reader must know: damage and gaps of the capture, as sentences.
     pub cautions: &'a [String],
+    /// The file of raw samples.
+    pub samples: Option<SampleCounts>,
 }
 
 /// The report of a run, with its verdict.
@@ -56,6 +60,7 @@ pub fn report(context: &Context<'_>, measured: &Measured) -> RunReport {
         interrupted: is_cut_short(measured),
     };
     let judgement = judge(&evidence, &valid, &like, context.max_failed_share);
+    let missing_samples = context.samples.as_ref().and_then(SampleCounts::caution);
     let cautions = context.uplink.caution().into_iter().chain(cautions(measured, &total));
     let cautions = cautions.chain(context.cautions.iter().cloned());
     RunReport {
@@ -87,12 +92,16 @@ pub fn report(context: &Context<'_>, measured: &Measured) -> RunReport {
         files: total.upload.files,
         file_bytes: total.upload.file_bytes,
         body_bytes: total.upload.body_bytes,
-        latency_ms: percentiles(total.latency.as_deref()),
-        latency_clamped: clamped(&total),
-        service_ms: percentiles(total.service.as_deref()),
-        lag_ms: percentiles(Some(&recorder.lag)),
+        sent_bytes: total.traffic.sent_bytes,
+        received_bytes: total.traffic.received_bytes,
+        latency_ms: percentiles(&total.latency),
+        latency_clamped: total.latency.clamped(),
+        service_ms: percentiles(&total.service),
+        lag_ms: percentiles(&recorder.lag.pacer),
+        lag_parts_ms: lag_parts(&recorder.lag),
         dependency_delayed_share: share(recorder.dependency_delayed, total.sent),
-        stages_ms: stages(measured),
+        stages_ms: stages(&total.stages),
+        held_at_send_end: recorder.held,
         bindings: recorder.bindings,
         dispersion_captured: windows(context, |check| check.captured),
         dispersion_target: windows(context, |check| check.target),
@@ -100,11 +109,12 @@ pub fn report(context: &Context<'_>, measured: &Measured) -> RunReport {
         fidelity: valid.into_iter().chain(like).collect(),
         routes: routes(context, measured),
         series: recorder.series.seconds(),
-        latency_curve: curve(total.latency.as_deref()),
-        service_curve: curve(total.service.as_deref()),
+        latency_curve: curve(&total.latency),
+        service_curve: curve(&total.service),
+        samples: context.samples.clone(),
         interrupted: evidence.interrupted,
         verdict: judgement.verdict,
-        reasons: judgement.reasons.into_iter().chain(cautions).collect(),
+        reasons: judgement.reasons.into_iter().chain(cautions).chain(missing_samples).collect(),
     }
 }
 
@@ -128,18 +138,14 @@ fn cautions(measured: &Measured, total: &RouteCounts) -> Vec<String> {
             counted(approximated, "request")
         )
     });
-    let clamped = clamped(total);
+    let clamped = total.latency.clamped();
     let over_an_hour = (clamped > 0)
         .then(|| format!("{} over 1 h, counted with a latency of 1 h", counted(clamped, "request")));
     let is_long = measured.duration.as_secs() >= SECONDS_MAX as u64;
     let cut_series = is_long.then(|| {
         format!("the series ends after {} h: its last second holds all that came later", SECONDS_MAX / 3600)
     });
-    [filler, over_an_hour, cut_series].into_iter().flatten().collect()
-}
-
-fn clamped(total: &RouteCounts) -> u64 {
-    total.latency.as_ref().map_or(0, |latency| latency.clamped())
+    [filler, over_an_hour, cut_series, measured.recorder.held.caution()].into_iter().flatten().collect()
 }
 
 /// By class, whatever the stage.
@@ -162,10 +168,19 @@ fn statuses(counts: &RouteCounts) -> BTreeMap<String, u64> {
     counts.statuses.iter().map(|(status, count)| (status.to_string(), *count)).collect()
 }
 
-fn stages(measured: &Measured) -> BTreeMap<String, Percentiles> {
-    let stage =
-        |stage: ClientStage| (stage.name().to_owned(), percentiles(measured.recorder.stages.get(&stage)));
-    ClientStage::ALL.into_iter().map(stage).collect()
+fn stages(recorders: &StageRecorders) -> BTreeMap<String, Percentiles> {
+    ClientStage::ALL
+        .into_iter()
+        .map(|stage| (stage.name().to_owned(), percentiles(recorders.of(stage))))
+        .collect()
+}
+
+fn lag_parts(recorders: &LagRecorders) -> LagPartsReport {
+    LagPartsReport {
+        pacer: percentiles(&recorders.pacer),
+        connect: percentiles(&recorders.connect),
+        dependency: percentiles(&recorders.dependency),
+    }
 }
 
 /// In the order of their first use in the capture.
@@ -197,13 +212,15 @@ fn route_report(label: &str, counts: &RouteCounts, planned: u64) -> RouteReport 
         body_bytes: counts.upload.body_bytes,
         files: counts.upload.files,
         file_bytes: counts.upload.file_bytes,
-        latency_ms: percentiles(counts.latency.as_deref()),
-        service_ms: percentiles(counts.service.as_deref()),
+        sent_bytes: counts.traffic.sent_bytes,
+        received_bytes: counts.traffic.received_bytes,
+        latency_ms: percentiles(&counts.latency),
+        service_ms: percentiles(&counts.service),
+        stages_ms: stages(&counts.stages),
     }
 }
 
-fn percentiles(recorder: Option<&LatencyRecorder>) -> Percentiles {
-    let Some(recorder) = recorder else { return Percentiles::default() };
+fn percentiles(recorder: &LatencyRecorder) -> Percentiles {
     Percentiles {
         count: recorder.count(),
         p50: recorder.quantile_ms(0.5),
@@ -214,9 +231,8 @@ fn percentiles(recorder: Option<&LatencyRecorder>) -> Percentiles {
     }
 }
 
-fn curve(recorder: Option<&LatencyRecorder>) -> Vec<CurvePoint> {
-    let points = recorder.map(LatencyRecorder::curve_ms).unwrap_or_default();
-    points.into_iter().map(|(share, ms)| CurvePoint { share, ms }).collect()
+fn curve(recorder: &LatencyRecorder) -> Vec<CurvePoint> {
+    recorder.curve_ms().into_iter().map(|(share, ms)| CurvePoint { share, ms }).collect()
 }
 
 fn seconds(ns: u64) -> f64 {

@@ -6,7 +6,8 @@ use super::Report;
 use super::format::{count, ms, number};
 use super::table::{Align, Table};
 use super::words;
-use crate::measure::run::RunReport;
+use crate::measure::ClientStage;
+use crate::measure::run::{RouteReport, RunReport};
 
 const TITLES: [&str; 13] = [
     "run",
@@ -24,6 +25,10 @@ const TITLES: [&str; 13] = [
     "I(1 s)/target",
 ];
 
+const ROUTE_TITLES: [&str; 7] = ["route", "sent", "latency", "connect", "send", "wait", "receive"];
+/// Routes that the text names; the JSON has all.
+const ROUTES_NAMED: usize = 5;
+
 /// The whole text, ending in a line feed; times are latencies unless named otherwise.
 pub fn render(report: &Report) -> String {
     if report.runs.is_empty() {
@@ -35,7 +40,7 @@ pub fn render(report: &Report) -> String {
         table.row(cells(name, run));
     }
     let _ = writeln!(text, "{}\n\n{}", words::headline(&report.runs), table.render(0));
-    text + &explanations(&report.runs)
+    text + &explanations(&report.runs) + &slowest_routes(&report.runs)
 }
 
 /// Damage of the capture that the runs rest on.
@@ -81,4 +86,22 @@ fn explanations(runs: &[RunReport]) -> String {
         }
     }
     text
+}
+
+/// The heaviest run's slowest routes, and in which stage their time goes; p95 of each.
+fn slowest_routes(runs: &[RunReport]) -> String {
+    let Some((name, run)) = words::heaviest(runs) else { return String::new() };
+    let mut table = Table::of_numbers(ROUTE_TITLES);
+    words::by_slowness(&run.routes).take(ROUTES_NAMED).for_each(|route| table.row(route_cells(route)));
+    if table.is_empty() {
+        String::new()
+    } else {
+        format!("\nslowest routes at {name}, p95 of each stage\n{}", table.render(0))
+    }
+}
+
+fn route_cells(route: &RouteReport) -> Vec<String> {
+    let stage = |stage: ClientStage| ms(route.stages_ms.get(stage.name()).and_then(|stage| stage.p95));
+    let whole = [route.route.clone(), count(route.sent), ms(route.latency_ms.p95)];
+    whole.into_iter().chain(ClientStage::ALL.map(stage)).collect()
 }

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::inspect::tests::classroom_summary;
+use crate::measure::held::HeldCounts;
+use crate::measure::raw::SampleCounts;
 use crate::measure::run::{
-    BindingCounts, CurvePoint, FailureCount, Gate, Percentiles, RouteReport, Second, Verdict,
+    BindingCounts, CurvePoint, FailureCount, Gate, LagPartsReport, Percentiles, RouteReport, Second, Verdict,
 };
 use crate::measure::{ClientStage, ErrorClass};
 
@@ -45,11 +47,19 @@ pub(crate) fn run(multiple: f64, slowness: f64) -> RunReport {
         files: planned / 2,
         file_bytes: planned * 295_000,
         body_bytes: planned * 295_200,
+        sent_bytes: planned * 295_600,
+        received_bytes: planned * 340,
         latency_ms,
         service_ms: times(planned, 2_300.0 * slowness.sqrt()),
         lag_ms: times(planned, 0.2),
+        lag_parts_ms: LagPartsReport {
+            pacer: times(planned, 0.2),
+            connect: times(planned, 0.0),
+            dependency: times(planned, 1.5 * slowness),
+        },
         dependency_delayed_share: 0.02 * slowness,
         stages_ms: stages(planned, slowness),
+        held_at_send_end: HeldCounts { uploads: planned / 2, over_tenth: 0, bytes: 4_096, bytes_max: 4_096 },
         bindings: BindingCounts { resolved: planned * 2, unresolved: 0 },
         dispersion_captured: windows([1.05, 1.42, 3.1]),
         dispersion_planned: windows([1.0 + multiple * 0.05, 1.0 + multiple * 0.40, 1.0 + multiple * 2.15]),
@@ -59,6 +69,7 @@ pub(crate) fn run(multiple: f64, slowness: f64) -> RunReport {
         series: (0..40).map(|at_s| second(at_s, multiple, slowness)).collect(),
         latency_curve: curve(2_400.0 * slowness),
         service_curve: curve(2_300.0 * slowness.sqrt()),
+        samples: None,
         interrupted: false,
         verdict: Verdict::Pass,
         reasons: Vec::new(),
@@ -145,6 +156,9 @@ fn routes(planned: u64, slowness: f64) -> Vec<RouteReport> {
         statuses: BTreeMap::from([("200".to_owned(), planned / 2)]),
         latency_ms: times(planned / 2, p50 * slowness),
         service_ms: times(planned / 2, p50),
+        stages_ms: stages(planned / 2, slowness * p50 / 2_900.0),
+        sent_bytes: planned / 2 * 400,
+        received_bytes: planned / 2 * 340,
         ..RouteReport::default()
     };
     vec![route(UPLOAD, 2_900.0), route("GET /api/assignments", 12.0)]
@@ -165,6 +179,7 @@ fn second(at_s: u64, multiple: f64, slowness: f64) -> Second {
         latency_ms_p50: measured,
         latency_ms_p95: measured.map(|p50| p50 * (1.5 + 0.2 * wave)),
         sent_bytes: whole(multiple * wave * 295_000.0),
+        received_bytes: whole(multiple * wave * 340.0),
     }
 }
 
@@ -192,6 +207,22 @@ fn a_run_is_read_from_its_directory_or_its_file() {
     let (directory, file) = saved(&failing_run());
     assert_eq!(read_run(directory.path()).unwrap(), failing_run());
     assert_eq!(read_run(&file).unwrap(), failing_run());
+}
+
+#[test]
+fn a_run_of_before_the_parts_of_the_lag_is_still_read() {
+    let without = |mut value: serde_json::Value, keys: &[&str]| {
+        value.as_object_mut().unwrap().retain(|key, _| !keys.contains(&key.as_str()));
+        value
+    };
+    let later = ["sent_bytes", "received_bytes", "lag_parts_ms", "held_at_send_end", "samples"];
+    let mut older = without(serde_json::to_value(run(1.0, 1.0)).unwrap(), &later);
+    let last_route = older["routes"].as_array_mut().unwrap().pop().unwrap();
+    older["routes"] = vec![without(last_route, &["sent_bytes", "received_bytes", "stages_ms"])].into();
+    let last_second = older["series"].as_array_mut().unwrap().pop().unwrap();
+    older["series"] = vec![without(last_second, &["received_bytes"])].into();
+    let read: RunReport = serde_json::from_value(older).unwrap();
+    assert_eq!((read.planned, read.sent_bytes, read.samples), (40, 0, None));
 }
 
 #[test]
@@ -280,6 +311,7 @@ fn json_of(report: &Report) -> serde_json::Value {
 fn what_is_written_fits_the_schemas() {
     let mut silent = run(1.0, 1.0);
     silent.latency_ms = Percentiles::default();
+    silent.samples = Some(SampleCounts { disk_error: Some("full".to_owned()), ..SampleCounts::default() });
     let runs = vec![run(1.0, 1.0), failing_run(), invalid_run(), silent];
     assert_eq!(objections(&json_of(&Report { runs, ..report() })), Vec::<String>::new());
     assert_eq!(objections(&json_of(&Report { capture: None, runs: Vec::new() })), Vec::<String>::new());

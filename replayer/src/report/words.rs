@@ -54,6 +54,19 @@ pub fn baseline(runs: &[RunReport]) -> Option<&RunReport> {
     runs.iter().min_by(|a, b| a.multiple.total_cmp(&b.multiple))
 }
 
+/// The run that weighed most on the target, with its name.
+pub fn heaviest(runs: &[RunReport]) -> Option<(String, &RunReport)> {
+    run_names(runs).into_iter().zip(runs).max_by(|(_, a), (_, b)| a.multiple.total_cmp(&b.multiple))
+}
+
+/// Routes that have stages, the slowest (latency p95) first.
+pub fn by_slowness(routes: &[RouteReport]) -> impl Iterator<Item = &RouteReport> {
+    let p95_ms = |route: &RouteReport| route.latency_ms.p95.unwrap_or(-1.0);
+    let mut routes: Vec<&RouteReport> = routes.iter().filter(|route| !route.stages_ms.is_empty()).collect();
+    routes.sort_by(|a, b| p95_ms(b).total_cmp(&p95_ms(a)));
+    routes.into_iter()
+}
+
 /// What happened in a run.
 pub fn describe(run: &RunReport, baseline: Option<&RunReport>) -> String {
     let sentences = [

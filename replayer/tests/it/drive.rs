@@ -56,6 +56,7 @@ pub(crate) fn drive(config: &DriveConfig, sessions: &[Session]) -> (Measured, Ru
         max_failed_share: 0.01,
         fidelity: &kingtide::plan::fidelity(&plan, sessions),
         cautions: &[],
+        samples: None,
     };
     let report = summary::report(&context, &measured);
     assert_adds_up(&report);
@@ -78,12 +79,20 @@ fn assert_adds_up(report: &RunReport) {
         [report.sent, report.done, report.failed]
     );
     let seconds = |of: fn(&Second) -> u64| report.series.iter().map(of).sum::<u64>();
-    assert_eq!(seconds(|second| second.planned), report.planned - report.withheld);
+    assert_eq!(seconds(|second| second.planned), report.planned, "whatever became of them");
+    assert_eq!(
+        [seconds(|second| second.sent_bytes), seconds(|second| second.received_bytes)],
+        [report.sent_bytes, report.received_bytes]
+    );
+    assert_eq!(
+        [routes(|route| route.sent_bytes), routes(|route| route.received_bytes)],
+        [report.sent_bytes, report.received_bytes]
+    );
     assert_eq!(
         [seconds(|second| second.sent), seconds(|second| second.done), seconds(|second| second.failed)],
         [report.sent, report.done, report.failed]
     );
-    assert_eq!(report.lag_ms.count, report.sent);
+    assert_eq!((report.lag_ms.count, report.lag_parts_ms.pacer), (report.sent, report.lag_ms));
     assert!(report.fidelity["unaccounted"].pass);
 }
 

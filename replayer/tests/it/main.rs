@@ -11,6 +11,7 @@ mod golden;
 mod hostile;
 mod import;
 mod interrupted;
+mod measures;
 mod python;
 mod reading;
 mod replay;

@@ -10,6 +10,9 @@ use crate::measure::ClientStage;
 use crate::measure::run::{FailureCount, Gate, Percentiles, RouteReport, RunReport};
 use crate::plan::dispersion::{WINDOWS_S, label};
 
+/// Routes whose stages the page shows; the JSON has all.
+const ROUTES_IN_STAGES: usize = 5;
+
 /// How much was sent, and what became of it; the generator's own figures.
 pub(super) fn volumes(runs: &[RunReport]) -> Grid {
     let mut grid = Grid::of("", runs);
@@ -46,6 +49,10 @@ fn volume(grid: &mut Grid, runs: &[RunReport]) {
         grid.row("Withheld", "kept back by the user's stop", trouble(|run| run.withheld));
     }
     grid.row("Files sent", "", runs.iter().map(files));
+    let sent_bytes = |run: &RunReport| Cell::from(size(Some(run.sent_bytes)));
+    let received_bytes = |run: &RunReport| Cell::from(size(Some(run.received_bytes)));
+    grid.row("Bytes out", "heads included", runs.iter().map(sent_bytes));
+    grid.row("Bytes in", "answers, heads included", runs.iter().map(received_bytes));
     if runs.iter().any(|run| run.approximated > 0) {
         grid.row(
             "Filler bodies",
@@ -74,7 +81,9 @@ fn percentiles(grid: &mut Grid, runs: &[RunReport], of: fn(&RunReport) -> &Perce
 
 fn generator(grid: &mut Grid, runs: &[RunReport]) {
     let each = |of: fn(&RunReport) -> String| runs.iter().map(move |run| Cell::from(of(run)));
-    grid.row("Lag p99", "sent after planned", each(|run| ms(run.lag_ms.p99)));
+    grid.row("Lag p99", "sent later than it could", each(|run| ms(run.lag_ms.p99)));
+    grid.row("Connect p99", "waited for its connection", each(|run| ms(run.lag_parts_ms.connect.p99)));
+    grid.row("Dependency p99", "waited for an answer", each(|run| ms(run.lag_parts_ms.dependency.p99)));
     grid.row(
         "Held back",
         "sends that a late answer delayed",
@@ -97,6 +106,23 @@ pub(super) fn client_stages(runs: &[RunReport]) -> Grid {
         let stage = |run: &RunReport| run.stages_ms.get(name).copied();
         if runs.iter().any(|run| stage(run).is_some()) {
             grid.row(name, meaning, runs.iter().map(|run| percentile_cell(stage(run).as_ref())));
+        }
+    }
+    grid
+}
+
+/// Stages of the heaviest run's slowest routes, of all runs.
+pub(super) fn route_stages(runs: &[RunReport]) -> Grid {
+    let mut grid = Grid::of("Stage", runs);
+    let Some((_, heaviest)) = words::heaviest(runs) else { return grid };
+    for slow in words::by_slowness(&heaviest.routes).take(ROUTES_IN_STAGES) {
+        grid.group(&slow.route);
+        for stage in ClientStage::ALL {
+            let of_run = |run: &RunReport| {
+                let route = run.routes.iter().find(|route| route.route == slow.route);
+                percentile_cell(route.and_then(|route| route.stages_ms.get(stage.name())))
+            };
+            grid.row(stage.name(), "", runs.iter().map(of_run));
         }
     }
     grid
