@@ -5,7 +5,9 @@
 //! thing that grows with the run's length is one row per second. [`summary`] turns the result into the
 //! report's contract ([`run`]), [`verdict`] says what it means.
 
+pub mod attempts;
 pub mod gates;
+pub mod in_flight;
 pub mod live;
 pub mod recorder;
 pub mod route;

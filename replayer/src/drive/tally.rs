@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::measure::attempts::Attempts;
 use crate::measure::live::Live;
 use crate::measure::recorder::Preparation;
 use crate::measure::{Recorder, Sample};
@@ -70,6 +71,11 @@ impl Tally {
 
     pub(super) fn reconnected(&self) {
         self.recorder.borrow_mut().reconnects += 1;
+    }
+
+    /// Counts what was tried more than once.
+    pub(super) fn attempts(&self, count: impl FnOnce(&mut Attempts)) {
+        count(&mut self.recorder.borrow_mut().attempts);
     }
 
     pub(super) fn identity_used(&self) {

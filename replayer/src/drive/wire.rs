@@ -5,11 +5,15 @@
 //! first failed write, while the answer that explains the failure (a 413 sent before the upload's end,
 //! then a close) may already be waiting to be read. So a failed write is noted and held back here, and
 //! the reading side decides: an answer counts as an answer, else the failure surfaces as the reset it was.
+//!
+//! An interim answer (`100 Continue`, `103 Early Hints`) is not the answer: the wait goes on after it.
 
 use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -22,6 +26,7 @@ use super::tally::Tally;
 pub(super) struct Marks {
     pub(super) first_write: Option<Instant>,
     pub(super) last_write: Option<Instant>,
+    /// Of the answer itself, as far as can be told before its head is whole.
     pub(super) first_read: Option<Instant>,
     pub(super) written_bytes: u64,
     pub(super) write_error: Option<io::ErrorKind>,
@@ -34,27 +39,37 @@ pub(super) struct Wire {
     /// When the exchange could have gone out; `None` while none is released.
     ready: Cell<Option<Instant>>,
     marks: Cell<Marks>,
+    /// What was read last ended with an interim answer.
+    interim: Arc<AtomicBool>,
 }
 
 impl Wire {
     pub(super) fn new(tally: Rc<Tally>) -> Self {
-        Self { tally, ready: Cell::default(), marks: Cell::default() }
+        Self { tally, ready: Cell::default(), marks: Cell::default(), interim: Arc::default() }
     }
 
-    /// Starts the marks of an exchange that could go out from `ready` on.
-    pub(super) fn release(&self, ready: Instant) {
-        self.ready.set(Some(ready));
+    /// Starts the marks of an exchange that could go out from `ready` on; `None` for one that has been counted
+    /// as sent before.
+    pub(super) fn release(&self, ready: Option<Instant>) {
+        self.ready.set(ready);
         self.marks.set(Marks::default());
-    }
-
-    /// Starts anew on a fresh connection, for an exchange whose first byte has gone out before.
-    pub(super) fn release_again(&self, first_write: Instant) {
-        self.ready.set(None);
-        self.marks.set(Marks { first_write: Some(first_write), ..Marks::default() });
+        self.interim.store(false, Ordering::Relaxed);
     }
 
     pub(super) fn marks(&self) -> Marks {
-        self.marks.get()
+        let marks = self.marks.get();
+        let is_interim = self.interim.load(Ordering::Relaxed);
+        Marks { first_read: marks.first_read.filter(|_| !is_interim), ..marks }
+    }
+
+    /// To be set when an interim answer has been read.
+    pub(super) fn interim(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.interim)
+    }
+
+    /// The head of the answer has been read: if an interim one came with the same read, that was its first.
+    pub(super) fn head_read(&self) {
+        self.interim.store(false, Ordering::Relaxed);
     }
 
     fn wrote(&self, bytes: usize) {
@@ -71,7 +86,8 @@ impl Wire {
     }
 
     fn read(&self) {
-        let marks = self.marks.get();
+        let marks = self.marks();
+        self.interim.store(false, Ordering::Relaxed);
         if marks.first_read.is_none() && marks.first_write.is_some() {
             self.marks.set(Marks { first_read: Some(Instant::now()), ..marks });
         }

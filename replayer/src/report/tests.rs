@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::inspect::tests::classroom_summary;
+use crate::measure::attempts::Attempts;
+use crate::measure::in_flight::InFlight;
 use crate::measure::run::{
     BindingCounts, CurvePoint, FailureCount, Gate, Percentiles, RouteReport, Second, Verdict,
 };
@@ -39,6 +41,8 @@ pub(crate) fn run(multiple: f64, slowness: f64) -> RunReport {
         failures: Vec::new(),
         withheld: 0,
         reconnects: 3,
+        attempts: Attempts::default(),
+        in_flight: InFlight { max: 1_000, most: 12 },
         approximated: 0,
         latency_clamped: 0,
         statuses: BTreeMap::from([("200".to_owned(), planned)]),
