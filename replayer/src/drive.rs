@@ -5,17 +5,20 @@
 //! value of an earlier answer and for its turn on the connection, and what it waited is kept apart from
 //! what the generator was late. Every planned request ends in exactly one counted state.
 
+mod again;
 pub(crate) mod body;
 mod connection;
 mod diag;
 mod due;
 mod ending;
 mod exchange;
+mod in_flight;
 mod lane;
 mod link;
 pub(crate) mod multipart;
 mod pacing;
 mod request;
+mod retry;
 mod script;
 mod tally;
 mod target;
@@ -36,17 +39,20 @@ use clap::ValueEnum;
 use tokio::sync::watch;
 
 pub use ending::Stop;
+pub use retry::{Cause, Retry};
 pub use target::{Target, TargetError};
 pub use timer::{PreciseTimer, Sleep};
 pub use uplink::Uplink;
 
 use crate::identities::{self, Identities, IdentityError};
 use crate::measure::Recorder;
+use crate::measure::in_flight::InFlight;
 use crate::measure::live::Live;
 use crate::measure::raw::SampleSink;
 use crate::measure::route::Routes;
 use crate::plan::Plan;
 use crate::sessions::{Session, Step};
+use in_flight::{Flights, raised_max};
 use script::Script;
 use worker::Shared;
 
@@ -88,6 +94,12 @@ pub struct DriveConfig {
     /// From the last release (planned, or under [`Clock::Think`] the last that an answer led to) or the
     /// user's stop to the end of the run.
     pub drain: Duration,
+    /// Which failures are tried again.
+    pub retry: Retry,
+    /// After a 401, the login that gave the token is repeated, and then the request.
+    pub renews: bool,
+    /// Requests in flight at which the run stops; `None`: as many as there are descriptors for.
+    pub in_flight_max: Option<u64>,
     pub workers: NonZeroUsize,
     /// Where every sample goes, beside the counts.
     pub samples: Option<SampleSink>,
@@ -98,6 +110,7 @@ pub struct DriveConfig {
 #[derive(Debug, Clone)]
 pub struct Measured {
     pub recorder: Recorder,
+    pub in_flight: InFlight,
     /// The routes that the recorder's are numbered by.
     pub routes: Routes,
     /// When the plan's zero was.
@@ -118,7 +131,8 @@ pub enum DriveError {
 }
 
 impl DriveConfig {
-    /// The defaults: recorded instants, late requests sent, a worker per core.
+    /// The defaults: recorded instants, late requests sent, nothing tried again but what a new token lets
+    /// through, a worker per core.
     pub fn new(target: Target, timeout: Duration, stop: watch::Receiver<Stop>) -> Self {
         Self {
             target,
@@ -128,6 +142,9 @@ impl DriveConfig {
             uplink: Uplink::default(),
             timeout,
             drain: timeout.max(DRAIN_MIN),
+            retry: Retry::default(),
+            renews: true,
+            in_flight_max: None,
             workers: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             samples: None,
             stop,
@@ -145,11 +162,17 @@ pub fn run(
     live: &Arc<Live>,
 ) -> Result<Measured, DriveError> {
     let shared = prepare(plan, sessions, config, live)?;
-    raise_descriptor_limit();
     let (zero, recorder) = play(&shared)?;
     let duration = zero.start.elapsed();
     let is_interrupted = *config.stop.borrow() > Stop::Run;
-    Ok(Measured { recorder, routes: shared.routes, started: zero.started, duration, is_interrupted })
+    Ok(Measured {
+        recorder,
+        in_flight: shared.flights.measured(),
+        routes: shared.routes,
+        started: zero.started,
+        duration,
+        is_interrupted,
+    })
 }
 
 /// Requests that a plan sends.
@@ -174,6 +197,7 @@ fn prepare<'a>(
     config: &'a DriveConfig,
     live: &Arc<Live>,
 ) -> Result<Shared<'a>, IdentityError> {
+    let descriptors = raised_max();
     Ok(Shared {
         identities: identities::assign(config.identities.as_ref(), plan, sessions)?,
         plan,
@@ -182,6 +206,7 @@ fn prepare<'a>(
         routes: Routes::of(sessions),
         config,
         live: Arc::clone(live),
+        flights: Flights::at_most(descriptors.min(config.in_flight_max.unwrap_or(u64::MAX))),
         planned_end: Duration::from_micros(planned_end_us(plan, sessions, config.uplink)),
         salt: rand::random(),
     })
@@ -222,14 +247,6 @@ fn play(shared: &Shared<'_>) -> io::Result<(Zero, Recorder)> {
         }
         Ok((zero, whole))
     })
-}
-
-/// A clone may hold several sockets; the soft limit of 1,024 descriptors is for programs that `select`.
-fn raise_descriptor_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    // Where it cannot be raised, descriptors run out as `local_exhausted`, which the report names.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
 impl fmt::Display for Clock {

@@ -5,9 +5,11 @@
 //! thing that grows with the run's length is one row per second. [`summary`] turns the result into the
 //! report's contract ([`run`]), [`verdict`] says what it means.
 
+pub mod attempts;
 pub mod distributions;
 pub mod gates;
 pub mod held;
+pub mod in_flight;
 pub mod live;
 pub mod raw;
 pub mod recorder;

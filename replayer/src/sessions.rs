@@ -306,6 +306,25 @@ impl Step {
             _ => None,
         })
     }
+
+    /// The earlier step whose answer gave this one its credential: of the header that is one, else of a cookie
+    /// that names the user's session.
+    pub fn credential_from(&self) -> Option<usize> {
+        let sources = |is_credential: fn(&str, &ResponsePlace) -> bool| {
+            self.holes.iter().find_map(move |hole| match (hole.place, &hole.source) {
+                (Place::Header(index), Source::Response { step, from }) => {
+                    let header = self.exchange.request_headers.get(index)?;
+                    is_credential(&header.name, from).then_some(*step)
+                }
+                _ => None,
+            })
+        };
+        let is_session = |name: &str, from: &ResponsePlace| {
+            let cookie = matches!(from, ResponsePlace::Cookie { name } if names::is_session_cookie(name));
+            cookie && name.eq_ignore_ascii_case("cookie")
+        };
+        sources(|name, _| names::is_credential_header(name)).or_else(|| sources(is_session))
+    }
 }
 
 #[cfg(test)]

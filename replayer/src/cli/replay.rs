@@ -2,6 +2,7 @@
 //!
 //! Everything that can be wrong with the input is found before the first request goes out.
 
+mod answers;
 mod progress;
 mod samples;
 mod stop;
@@ -16,6 +17,7 @@ use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use kingtide_common::units::{Multiple, Seed, Span};
 
+use self::answers::AnswersArgs;
 use self::progress::Display;
 use self::samples::SamplesArgs;
 use self::uplink::UplinkArgs;
@@ -101,6 +103,8 @@ pub struct ReplayArgs {
     /// With --clock think the last request is the last that an answer led to.
     #[arg(long, value_name = "TIME")]
     drain: Option<Span>,
+    #[command(flatten)]
+    answers: AnswersArgs,
     /// Share of the planned requests that may fail before the target has missed.
     #[arg(long, value_name = "SHARE", default_value = "1%")]
     max_failures: Share,
@@ -200,6 +204,7 @@ impl ReplayArgs {
         config.late = self.late;
         config.uplink = self.uplink.uplink;
         config.drain = self.drain.map_or(config.drain, |drain| drain.0);
+        self.answers.apply(&mut config)?;
         config.workers = self.workers.unwrap_or(config.workers);
         Ok(config)
     }

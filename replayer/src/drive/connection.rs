@@ -17,7 +17,7 @@ use super::diag::Endpoints;
 use super::due::open_on_time;
 use super::tally::Tally;
 use super::target::Target;
-use super::wire::{Marks, Metered, Wire};
+use super::wire::{Metered, Wire};
 use crate::measure::ErrorClass;
 
 /// Bytes that the kernel takes beyond what it has given to the network. By default it takes megabytes, and a small
@@ -63,18 +63,6 @@ impl Connection {
         let opened = Instant::now();
         let openable = open_on_time(due, began, opened);
         Ok(Self { sender, wire, openable, connect: Some(opened - began), exchanges: 0, task })
-    }
-
-    /// Carries on a request that met a closed connection, which had come as far as `before`. Returns since
-    /// when it could go out: for what never did, this connect is a further wait for the target.
-    pub(super) fn release_again(&self, before: &Marks, ready: Instant) -> Instant {
-        if before.first_write.is_some() {
-            self.wire.release_again(before);
-            return ready;
-        }
-        let ready = ready.max(self.openable);
-        self.wire.release(ready);
-        ready
     }
 
     /// Waits until it can take a request; false when the target has closed it.

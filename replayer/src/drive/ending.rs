@@ -1,7 +1,7 @@
 //! How a run ends before its plan does.
 //!
 //! The user's first stop lets no further request go and waits for those in flight; the second ends at
-//! once. Without the user, the run is over when the drain deadline passes: so long after the last release.
+//! once. The in-flight cap, when it is reached, stops like the user's first. Without the user, the run is over when the drain deadline passes: so long after the last release.
 //! The plan knows when that is, save under the think clock, where answers move it.
 
 use std::cell::Cell;
@@ -25,7 +25,7 @@ pub enum Stop {
 pub(super) struct Ending {
     /// The last release that is known of.
     last_release: Cell<Instant>,
-    by_user: Cell<Stop>,
+    stop: Cell<Stop>,
     is_over: Cell<bool>,
     changed: Notify,
 }
@@ -34,7 +34,7 @@ impl Ending {
     pub(super) fn new(planned_end: Instant) -> Self {
         Self {
             last_release: Cell::new(planned_end),
-            by_user: Cell::default(),
+            stop: Cell::default(),
             is_over: Cell::default(),
             changed: Notify::new(),
         }
@@ -47,7 +47,11 @@ impl Ending {
 
     /// Ends when nothing more may be released.
     pub(super) async fn stopping(&self) {
-        self.until(|| self.is_over.get() || self.by_user.get() >= Stop::Drain).await;
+        self.until(|| self.is_stopping()).await;
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.is_over.get() || self.stop.get() >= Stop::Drain
     }
 
     /// Ends when nothing in flight may go on.
@@ -55,21 +59,30 @@ impl Ending {
         self.until(|| self.is_over.get()).await;
     }
 
-    /// What the user's stop kept back is withheld, not failed.
-    pub(super) fn by_user(&self) -> Stop {
-        self.by_user.get()
+    /// What a stop kept back is withheld, not failed.
+    pub(super) fn stop(&self) -> Stop {
+        self.stop.get()
     }
 
-    /// Follows the user's wishes and the drain deadline; never returns.
-    pub(super) async fn watch(&self, mut stop: watch::Receiver<Stop>, drain: Duration) {
+    /// Follows the user's wishes, the in-flight cap and the drain deadline; never returns.
+    pub(super) async fn watch(
+        &self,
+        mut stop: watch::Receiver<Stop>,
+        mut halted: watch::Receiver<bool>,
+        drain: Duration,
+    ) {
         let mut wished = None;
         loop {
             let deadline = wished.unwrap_or(self.last_release.get() + drain);
             tokio::select! {
                 biased;
                 wish = next_wish(&mut stop) => {
-                    self.by_user.set(wish);
+                    self.stop.set(wish.max(self.stop.get()));
                     wished = Some(if wish == Stop::Now { Instant::now() } else { Instant::now() + drain });
+                }
+                true = is_halted(&mut halted), if self.stop.get() == Stop::Run => {
+                    self.stop.set(Stop::Drain);
+                    wished = Some(Instant::now() + drain);
                 }
                 () = tokio::time::sleep_until(deadline.into()), if !self.is_over.get() => {
                     let has_moved = wished.is_none() && self.last_release.get() + drain > deadline;
@@ -99,6 +112,14 @@ async fn next_wish(stop: &mut watch::Receiver<Stop>) -> Stop {
     }
 }
 
+/// Whether the run is halted; waits until it is.
+async fn is_halted(halted: &mut watch::Receiver<bool>) -> bool {
+    match halted.wait_for(|is_halted| *is_halted).await {
+        Ok(_) => true,
+        Err(_) => std::future::pending().await,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,6 +131,25 @@ mod tests {
         tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(body)
     }
 
+    fn never_halted() -> watch::Receiver<bool> {
+        watch::channel(false).1
+    }
+
+    #[test]
+    fn the_cap_stops_like_a_user_and_what_is_in_flight_goes_on() {
+        let (halt, halted) = watch::channel(false);
+        let (_user, receiver) = watch::channel(Stop::Run);
+        let ending = Ending::new(Instant::now() + LATER);
+        block_on(async {
+            halt.send_replace(true);
+            tokio::select! {
+                () = ending.watch(receiver, halted, LATER) => unreachable!("it never returns"),
+                () = ending.stopping() => {}
+            }
+        });
+        assert_eq!((ending.stop(), ending.is_over.get()), (Stop::Drain, false));
+    }
+
     #[test]
     fn the_first_stop_drains_and_the_second_ends() {
         let (sender, receiver) = watch::channel(Stop::Run);
@@ -117,14 +157,14 @@ mod tests {
         let user = async {
             sender.send_replace(Stop::Drain);
             ending.stopping().await;
-            assert_eq!((ending.by_user(), ending.is_over.get()), (Stop::Drain, false));
+            assert_eq!((ending.stop(), ending.is_over.get()), (Stop::Drain, false));
             sender.send_replace(Stop::Now);
             ending.over().await;
-            assert_eq!(ending.by_user(), Stop::Now);
+            assert_eq!(ending.stop(), Stop::Now);
         };
         block_on(async {
             tokio::select! {
-                () = ending.watch(receiver, LATER) => unreachable!("it never returns"),
+                () = ending.watch(receiver, never_halted(), LATER) => unreachable!("it never returns"),
                 () = user => {}
             }
         });
@@ -139,11 +179,11 @@ mod tests {
             // An answer led to one more.
             ending.expect(began + SOON);
             tokio::select! {
-                () = ending.watch(receiver, SOON) => unreachable!("it never returns"),
+                () = ending.watch(receiver, never_halted(), SOON) => unreachable!("it never returns"),
                 () = ending.over() => {}
             }
             assert!(began.elapsed() >= 2 * SOON);
-            assert_eq!(ending.by_user(), Stop::Run);
+            assert_eq!(ending.stop(), Stop::Run);
         });
     }
 }

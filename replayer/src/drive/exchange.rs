@@ -2,18 +2,21 @@
 
 use std::error::Error;
 use std::io;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime};
 
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper::header::CONTENT_TYPE;
+use hyper::header::{CONTENT_TYPE, RETRY_AFTER};
 use hyper::{HeaderMap, Response};
 use kingtide_common::html::Page;
 
 use super::connection::Connection;
 use super::request::Prepared;
+use super::retry::retry_after;
 use super::timer::PreciseTimer;
 use super::values::Found;
-use super::wire::Marks;
+use super::wire::{Marks, Wire};
 use crate::measure::{ClientStage, ErrorClass};
 use crate::sessions::{ResponsePlace, extract};
 
@@ -24,6 +27,8 @@ const KEPT_BYTES_MAX: usize = 256 * 1024;
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: u16,
+    /// How long the target wants to be left alone.
+    pub(super) retry_after: Option<Duration>,
     pub(super) found: Found,
 }
 
@@ -35,22 +40,27 @@ pub(super) async fn exchange(
     demands: &[ResponsePlace],
     timer: &PreciseTimer,
 ) -> Result<Answer, ErrorClass> {
-    let request = prepared.request(timer);
+    let mut request = prepared.request(timer);
+    let interim = connection.wire.interim();
+    hyper::ext::on_informational(&mut request, move |_| interim.store(true, Ordering::Relaxed));
     let answered = match connection.sender.send_request(request).await {
-        Ok(response) => read(response, demands).await,
+        Ok(response) => read(response, demands, &connection.wire).await,
         Err(error) => Err(error),
     };
     answered.map_err(|error| class_of(&error, &connection.wire.marks()))
 }
 
-async fn read(response: Response<Incoming>, demands: &[ResponsePlace]) -> hyper::Result<Answer> {
+async fn read(response: Response<Incoming>, demands: &[ResponsePlace], wire: &Wire) -> hyper::Result<Answer> {
+    wire.head_read();
     let (head, mut body) = response.into_parts();
     let mut kept = Kept::new(demands.iter().any(ResponsePlace::is_in_body), is_page(&head.headers));
     while let Some(frame) = body.frame().await {
         frame?.data_ref().into_iter().for_each(|data| kept.add(data));
     }
     let found = found(&head.headers, kept.json().as_ref(), demands);
-    Ok(Answer { status: head.status.as_u16(), found })
+    let wished = head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let retry_after = wished.and_then(|text| retry_after(text, SystemTime::now()));
+    Ok(Answer { status: head.status.as_u16(), retry_after, found })
 }
 
 /// The bytes of an answer, as long as they are few and wanted; of a page its beginning.

@@ -44,12 +44,6 @@ impl Link {
         Ok(self.connection.take().expect("it was just opened"))
     }
 
-    /// Another connection for a request that could go out since `ready` and met a closed one.
-    pub(super) async fn reopen(&mut self, user: &User<'_>, ready: Instant) -> Result<Connection, ErrorClass> {
-        user.worker.tally.reconnected();
-        user.connect(ready).await
-    }
-
     /// Keeps a connection whose exchange is complete on both sides, and closes any other.
     pub(super) fn keep(&mut self, mut connection: Connection, last: &Sample) {
         let is_complete = last.body_done_ns.is_some() && matches!(last.outcome, Outcome::Answered { .. });

@@ -48,6 +48,12 @@ impl Prepared {
         request
     }
 
+    /// Whether it may be sent twice: by its method, or because a key tells the target that it is the same.
+    pub(super) fn is_idempotent(&self) -> bool {
+        const KEYS: [&str; 2] = ["idempotency-key", "x-idempotency-key"];
+        self.method.is_idempotent() || KEYS.iter().any(|key| self.headers.contains_key(*key))
+    }
+
     /// How long sending takes by itself, however fast the target is.
     pub(super) fn upload_span(&self) -> Duration {
         self.body.span()

@@ -1,10 +1,12 @@
 //! What the clones of a session share: which steps follow each other on a connection, which wait for
 //! which, and what must be kept of each answer. Worked out once per session, not per clone.
 
+mod repeats;
+
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::sessions::{ResponsePlace, Session, Source};
+use crate::sessions::{ResponsePlace, Session, Source, Step};
 
 use super::request::is_title_case;
 
@@ -13,12 +15,16 @@ use super::request::is_title_case;
 pub(super) struct Script {
     /// The steps of each connection, in order.
     pub(super) lanes: Vec<Vec<usize>>,
-    /// For each step, the earlier ones whose answers it needs.
+    /// For each step, the earlier ones whose answers it needs, or whose failure it follows.
     pub(super) waits: Vec<Vec<usize>>,
     /// For each step, what later ones need of its answer.
     pub(super) demands: Vec<Vec<ResponsePlace>>,
     /// For each step, the last one that had ended before it began: a person thinks after that answer.
     pub(super) anchors: Vec<Option<usize>>,
+    /// For each step, the one that it is a captured retry of.
+    pub(super) repeats: Vec<Option<usize>>,
+    /// For each step, the login that gave it its token.
+    pub(super) logins: Vec<Option<usize>>,
     pub(super) is_title_case: bool,
 }
 
@@ -26,15 +32,23 @@ impl Script {
     pub(super) fn of(session: &Session) -> Self {
         let steps = session.steps.len();
         let mut script = Self {
-            waits: session.steps.iter().map(|step| unique(step.waits_for().collect())).collect(),
+            repeats: repeats::repeats(session),
+            logins: session.steps.iter().map(|step| login_of(session, step)).collect(),
             demands: vec![Vec::new(); steps],
             anchors: anchors(session),
             is_title_case: session.steps.iter().any(|step| is_title_case(&step.exchange)),
             ..Self::default()
         };
+        script.add_waits(session);
         script.add_lanes(session);
         script.add_demands(session);
         script
+    }
+
+    fn add_waits(&mut self, session: &Session) {
+        let steps = session.steps.iter().zip(&self.repeats);
+        self.waits =
+            steps.map(|(step, repeated)| unique(step.waits_for().chain(*repeated).collect())).collect();
     }
 
     fn add_lanes(&mut self, session: &Session) {
@@ -50,10 +64,20 @@ impl Script {
     fn add_demands(&mut self, session: &Session) {
         for hole in session.steps.iter().flat_map(|step| &step.holes) {
             let Source::Response { step, from } = &hole.source else { continue };
-            let demands = &mut self.demands[*step];
-            if !demands.contains(from) {
-                demands.push(from.clone());
-            }
+            self.demand(*step, from);
+        }
+        // What a retry supplied, the request that it repeats supplies when it succeeds. Later ones first: a
+        // retry may have been retried.
+        for step in (0..self.repeats.len()).rev() {
+            let Some(repeated) = self.repeats[step] else { continue };
+            self.demands[step].clone().iter().for_each(|from| self.demand(repeated, from));
+        }
+    }
+
+    fn demand(&mut self, step: usize, from: &ResponsePlace) {
+        let demands = &mut self.demands[step];
+        if !demands.contains(from) {
+            demands.push(from.clone());
         }
     }
 
@@ -61,6 +85,13 @@ impl Script {
     pub(super) fn needs_json(&self, step: usize) -> bool {
         self.demands[step].iter().any(ResponsePlace::is_in_body)
     }
+}
+
+/// A page that handed a token on is no login: to ask for it again with the old token renews nothing.
+fn login_of(session: &Session, step: &Step) -> Option<usize> {
+    let supplier = step.credential_from()?;
+    let is_page = matches!(session.steps[supplier].exchange.method.as_str(), "GET" | "HEAD");
+    (!is_page).then_some(supplier)
 }
 
 fn unique(mut steps: Vec<usize>) -> Vec<usize> {
@@ -98,7 +129,7 @@ mod tests {
     use kingtide_common::stages::Instants;
 
     use super::*;
-    use crate::sessions::{Choice, Escape, Hole, Place, Step};
+    use crate::sessions::{Choice, Escape, Hole, Place};
 
     fn step(connection: usize, offset_us: u64, done_us: u64, needs: &[usize]) -> Step {
         let instants = Instants { done_us: Some(done_us), ..Instants::default() };

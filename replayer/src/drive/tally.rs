@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use super::diag::{Endpoints, SocketDiag};
 use super::worker::Shared;
+use crate::measure::attempts::Attempts;
 use crate::measure::live::Live;
 use crate::measure::raw::SampleBatch;
 use crate::measure::recorder::Preparation;
-use crate::measure::{Recorder, Sample};
+use crate::measure::{Recorder, Sample, Traffic};
 
 /// The run's zero: intended instants are distances from it.
 #[derive(Debug, Clone, Copy)]
@@ -93,6 +94,16 @@ impl Tally {
 
     pub(super) fn reconnected(&self) {
         self.recorder.borrow_mut().reconnects += 1;
+    }
+
+    /// Counts what was tried more than once.
+    pub(super) fn attempts(&self, count: impl FnOnce(&mut Attempts)) {
+        count(&mut self.recorder.borrow_mut().attempts);
+    }
+
+    /// Counts what a request that no plan holds took on the wire.
+    pub(super) fn beside_the_plan(&self, route: usize, traffic: Traffic) {
+        self.recorder.borrow_mut().beside_the_plan(route, traffic);
     }
 
     pub(super) fn identity_used(&self) {

@@ -7,6 +7,7 @@ use futures_util::future::join_all;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
+use super::again::Again;
 use super::connection::Connection;
 use super::lane::Lane;
 use super::request::{Prepared, is_approximated};
@@ -18,7 +19,7 @@ use crate::plan::PlannedClone;
 use crate::sessions::Session;
 
 /// From this status on an answer is a failure.
-const FAILED_STATUS_MIN: u16 = 400;
+pub(super) const FAILED_STATUS_MIN: u16 = 400;
 /// From this status on it is the target's own.
 const SERVER_ERROR_MIN: u16 = 500;
 
@@ -32,6 +33,7 @@ pub(super) struct User<'a> {
     pub(super) session: &'a Session,
     pub(super) script: &'a Script,
     pub(super) values: Values<'a>,
+    pub(super) again: Again,
     has_used_identity: Cell<bool>,
 }
 
@@ -41,7 +43,8 @@ impl<'a> User<'a> {
         let session = &worker.sessions[clone.session];
         let values = Values::new(session.steps.len(), worker.identities[number]);
         let script = &worker.scripts[clone.session];
-        Self { worker, number, clone, session, script, values, has_used_identity: Cell::new(false) }
+        let again = Again::new(session.steps.len());
+        Self { worker, number, clone, session, script, values, again, has_used_identity: Cell::new(false) }
     }
 
     /// Plays all its connections, which overlap as captured.
@@ -98,18 +101,26 @@ impl<'a> User<'a> {
         Duration::from_micros(self.worker.config.uplink.span_us(&self.session.steps[step].exchange))
     }
 
+    /// For the back-off of a step, the same in every run of the seed.
+    pub(super) fn jitter(&self, step: usize) -> ChaCha8Rng {
+        random_of([self.worker.plan.seed.0, self.number as u64, step as u64])
+    }
+
     /// For what must differ between clones, steps and runs: boundaries, file names, contents.
     pub(super) fn random(&self, step: usize) -> ChaCha8Rng {
-        let mut seed = <ChaCha8Rng as SeedableRng>::Seed::default();
-        let words = [self.worker.salt, self.number as u64, step as u64];
-        for (bytes, word) in seed.chunks_exact_mut(8).zip(words) {
-            bytes.copy_from_slice(&word.to_le_bytes());
-        }
-        ChaCha8Rng::from_seed(seed)
+        random_of([self.worker.salt, self.number as u64, step as u64])
     }
 
     /// When its first request is due.
     pub(super) fn start(worker: &Worker<'_>, number: usize) -> Instant {
         worker.tally.clock.at_us(worker.plan.clones[number].start_us)
     }
+}
+
+fn random_of(words: [u64; 3]) -> ChaCha8Rng {
+    let mut seed = <ChaCha8Rng as SeedableRng>::Seed::default();
+    for (bytes, word) in seed.chunks_exact_mut(8).zip(words) {
+        bytes.copy_from_slice(&word.to_le_bytes());
+    }
+    ChaCha8Rng::from_seed(seed)
 }

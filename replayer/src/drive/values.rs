@@ -52,6 +52,20 @@ impl Answers {
         }
     }
 
+    /// A login was repeated: its values are new, its instant is not.
+    pub(super) fn renew(&self, step: usize, found: Found) {
+        let mut settled = self.settled.borrow_mut();
+        let Some(settled) = settled[step].as_mut() else { return };
+        settled.found.retain(|(old, _)| found.iter().all(|(new, _)| new != old));
+        settled.found.extend(found);
+    }
+
+    /// A step is not needed, because the one that it repeats has had the answer.
+    pub(super) fn pass_on(&self, repeated: usize, step: usize, at: Instant) {
+        let found = self.settled.borrow()[repeated].as_ref().map(|settled| settled.found.clone());
+        self.settle(step, at, found.unwrap_or_default(), false);
+    }
+
     fn is_kept_back(&self, step: usize) -> bool {
         self.settled.borrow()[step].as_ref().is_some_and(|settled| settled.is_kept_back)
     }

@@ -8,11 +8,15 @@
 //! first failed write, while the answer that explains the failure (a 413 sent before the upload's end,
 //! then a close) may already be waiting to be read. So a failed write is noted and held back here, and
 //! the reading side decides: an answer counts as an answer, else the failure surfaces as the reset it was.
+//!
+//! An interim answer (`100 Continue`, `103 Early Hints`) is not the answer: the wait goes on after it.
 
 use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -31,10 +35,9 @@ const FIRST_WINDOW_BYTES: u64 = 14_600;
 pub(super) struct Marks {
     pub(super) first_write: Option<Instant>,
     pub(super) last_write: Option<Instant>,
+    /// Of the answer itself, as far as can be told before its head is whole.
     pub(super) first_read: Option<Instant>,
     pub(super) written_bytes: u64,
-    /// Written on a connection that the target had closed, before `written_bytes`.
-    pub(super) vain_bytes: u64,
     pub(super) read_bytes: u64,
     /// All was flushed.
     pub(super) is_out: bool,
@@ -45,7 +48,7 @@ pub(super) struct Marks {
 
 impl Marks {
     pub(super) fn traffic(&self) -> Traffic {
-        Traffic { sent_bytes: self.vain_bytes + self.written_bytes, received_bytes: self.read_bytes }
+        Traffic { sent_bytes: self.written_bytes, received_bytes: self.read_bytes }
     }
 }
 
@@ -59,6 +62,8 @@ pub(super) struct Wire {
     request_bytes: Cell<u64>,
     endpoints: Cell<Option<Endpoints>>,
     marks: Cell<Marks>,
+    /// What was read last ended with an interim answer.
+    interim: Arc<AtomicBool>,
 }
 
 impl Wire {
@@ -69,6 +74,7 @@ impl Wire {
             request_bytes: Cell::default(),
             endpoints: Cell::default(),
             marks: Cell::default(),
+            interim: Arc::default(),
         }
     }
 
@@ -77,17 +83,12 @@ impl Wire {
         self.endpoints.set(Some(endpoints));
     }
 
-    /// Starts the marks of an exchange that could go out from `ready` on.
-    pub(super) fn release(&self, ready: Instant) {
-        self.ready.set(Some(ready));
+    /// Starts the marks of an exchange that could go out from `ready` on; `None` for one that has been counted
+    /// as sent before.
+    pub(super) fn release(&self, ready: Option<Instant>) {
+        self.ready.set(ready);
         self.marks.set(Marks::default());
-    }
-
-    /// Starts anew on a fresh connection, for an exchange whose first byte has gone out before.
-    pub(super) fn release_again(&self, before: &Marks) {
-        self.ready.set(None);
-        let (first_write, vain_bytes) = (before.first_write, before.written_bytes);
-        self.marks.set(Marks { first_write, vain_bytes, ..Marks::default() });
+        self.interim.store(false, Ordering::Relaxed);
     }
 
     /// The request that is about to be written has so many bytes.
@@ -96,7 +97,19 @@ impl Wire {
     }
 
     pub(super) fn marks(&self) -> Marks {
-        self.marks.get()
+        let marks = self.marks.get();
+        let is_interim = self.interim.load(Ordering::Relaxed);
+        Marks { first_read: marks.first_read.filter(|_| !is_interim), ..marks }
+    }
+
+    /// To be set when an interim answer has been read.
+    pub(super) fn interim(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.interim)
+    }
+
+    /// The head of the answer has been read: if an interim one came with the same read, that was its first.
+    pub(super) fn head_read(&self) {
+        self.interim.store(false, Ordering::Relaxed);
     }
 
     fn wrote(&self, bytes: usize) {
@@ -126,7 +139,8 @@ impl Wire {
     }
 
     fn read(&self, bytes: usize) {
-        let mut marks = self.marks.get();
+        let mut marks = self.marks();
+        self.interim.store(false, Ordering::Relaxed);
         if marks.first_write.is_none() {
             return;
         }

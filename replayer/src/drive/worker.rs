@@ -16,6 +16,7 @@ use tokio::task::LocalSet;
 use super::DriveConfig;
 use super::due::CONNECT_LEAD;
 use super::ending::Ending;
+use super::in_flight::Flights;
 use super::script::Script;
 use super::tally::{RunClock, Tally};
 use super::timer::PreciseTimer;
@@ -44,6 +45,7 @@ pub(super) struct Shared<'a> {
     pub(super) identities: Vec<Option<&'a Identity>>,
     pub(super) config: &'a DriveConfig,
     pub(super) live: Arc<Live>,
+    pub(super) flights: Flights,
     /// From the run's zero; see [`super::planned_end_us`].
     pub(super) planned_end: Duration,
     /// Makes fresh values of this run unlike those of any other.
@@ -62,6 +64,7 @@ pub(super) struct Worker<'a> {
     pub(super) tally: Rc<Tally>,
     pub(super) timer: PreciseTimer,
     pub(super) ending: Ending,
+    pub(super) flights: &'a Flights,
     pub(super) salt: u64,
 }
 
@@ -90,6 +93,7 @@ pub(super) fn play(
             tally: Rc::new(Tally::new(clock, shared, live)),
             timer: PreciseTimer::new()?,
             ending: Ending::new(start + shared.planned_end),
+            flights: &shared.flights,
             salt: shared.salt,
         };
         worker.conduct(mine).await?;
@@ -106,7 +110,7 @@ impl Worker<'_> {
         let driver = tokio::task::spawn_local(async move { timer.drive().await });
         let stopped = tokio::select! {
             error = driver => Err(error.unwrap_or_else(io::Error::other)),
-            () = self.ending.watch(stop, self.config.drain) => Ok(()),
+            () = self.ending.watch(stop, self.flights.halted(), self.config.drain) => Ok(()),
             () = tokio::task::unconstrained(self.play_all(mine)) => Ok(()),
         };
         stopped
@@ -148,7 +152,7 @@ impl Worker<'_> {
         steps.for_each(|step| self.tally.scheduled(self.plan.intended_us(clone, step.offset_us)));
     }
 
-    /// A clone that the user's stop kept from starting.
+    /// A clone that a stop kept from starting.
     fn withhold(&self, number: usize) {
         self.schedule(number);
         self.tally.withheld(self.sessions[self.plan.clones[number].session].steps.len());

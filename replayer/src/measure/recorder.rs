@@ -1,13 +1,14 @@
 //! Counts and distributions of one worker, or of a whole run after merging.
 //!
-//! Every planned request ends in exactly one call of [`Recorder::ended`] or [`Recorder::withheld`]; a
-//! request that was sent had exactly one call of [`Recorder::sent`] before. So planned = done + failures
-//! without an answer + withheld, which [`super::gates`] checks on every run.
+//! Every planned request ends in exactly one call of [`Recorder::ended`] or [`Recorder::withheld`], or is a
+//! captured retry that was not needed; a request that was sent had exactly one call of [`Recorder::sent`] before. So planned = done + failures
+//! without an answer + withheld + retries not needed, which [`super::gates`] checks on every run.
 
 use std::collections::BTreeMap;
 
 use kingtide_common::latency::LatencyRecorder;
 
+use super::attempts::Attempts;
 use super::distributions::{LagRecorders, StageRecorders};
 use super::held::HeldCounts;
 use super::run::BindingCounts;
@@ -59,6 +60,7 @@ pub struct Recorder {
     pub approximated: u64,
     /// Kept connections that the target had closed and that were opened again.
     pub reconnects: u64,
+    pub attempts: Attempts,
     /// Planned requests that were not released because the user stopped the run.
     pub withheld: u64,
     /// Longest age among the unfinished.
@@ -124,6 +126,7 @@ impl Recorder {
         self.dependency_delayed += other.dependency_delayed;
         self.approximated += other.approximated;
         self.reconnects += other.reconnects;
+        self.attempts.merge(&other.attempts);
         self.withheld += other.withheld;
         self.unfinished_oldest_ns = self.unfinished_oldest_ns.max(other.unfinished_oldest_ns);
         self.hung_oldest_ns = self.hung_oldest_ns.max(other.hung_oldest_ns);
@@ -137,9 +140,16 @@ impl Recorder {
         total
     }
 
+    /// What a request that no plan holds (a login for a new token) took on the wire.
+    pub fn beside_the_plan(&mut self, route: usize, traffic: Traffic) {
+        self.routes[route].traffic.add(traffic);
+    }
+
     /// Planned requests accounted for.
     pub fn planned(&self) -> u64 {
-        self.routes.iter().map(|route| route.ended).sum::<u64>() + self.withheld
+        self.routes.iter().map(|route| route.ended).sum::<u64>()
+            + self.withheld
+            + self.attempts.retry_not_needed
     }
 
     /// Failures of one class, whatever their stage.
@@ -218,7 +228,7 @@ impl RouteCounts {
 }
 
 impl Traffic {
-    fn add(&mut self, other: Self) {
+    pub(super) fn add(&mut self, other: Self) {
         self.sent_bytes += other.sent_bytes;
         self.received_bytes += other.received_bytes;
     }
@@ -265,6 +275,7 @@ pub(super) mod tests {
             dependency_ns: 2 * MS,
             connect_ns: None,
             sent_ns: Some(13 * MS),
+            resent_ns: None,
             body_done_ns: Some(20 * MS),
             first_byte_ns: Some(50 * MS),
             ended_ns: 60 * MS,

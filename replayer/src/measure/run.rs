@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::attempts::Attempts;
 use super::held::HeldCounts;
+use super::in_flight::InFlight;
 use super::raw::SampleCounts;
 use super::{ClientStage, ErrorClass};
 use crate::drive::Uplink;
@@ -126,7 +128,7 @@ pub struct CurvePoint {
 
 /// The report of one run.
 ///
-/// Every planned request is in exactly one of `done`, `errors` and `withheld`; `failed` is `errors` and those
+/// Every planned request is in exactly one of `done`, `errors`, `withheld` and `attempts.retry_not_needed`; `failed` is `errors` and those
 /// of `done` that were worse than captured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunReport {
@@ -161,10 +163,14 @@ pub struct RunReport {
     pub errors: BTreeMap<String, u64>,
     /// The same with their stages.
     pub failures: Vec<FailureCount>,
-    /// Planned requests that the user's stop kept back.
+    /// Planned requests that the user's stop or the in-flight cap kept back.
     pub withheld: u64,
     /// Kept connections that the target had closed and that were opened again.
     pub reconnects: u64,
+    #[serde(default)]
+    pub attempts: Attempts,
+    #[serde(default)]
+    pub in_flight: InFlight,
     /// Requests sent with filler of the captured size, because the capture does not hold their bodies. An
     /// answer of 4xx to one of these is not worse than captured.
     pub approximated: u64,

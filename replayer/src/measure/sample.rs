@@ -52,6 +52,8 @@ pub enum ErrorClass {
     CutOff,
     /// Dropped by the late policy: the generator was too late for it.
     DroppedLate,
+    /// As many requests were in flight as may be: the run's safety stop.
+    InFlightCap,
 }
 
 /// Whose doing a failure is.
@@ -125,9 +127,11 @@ pub struct Sample {
     pub connect_ns: Option<u64>,
     /// First byte handed to the socket.
     pub sent_ns: Option<u64>,
-    /// Last byte of the request handed to the socket; `None` when not all of it was.
+    /// First byte of its last attempt handed to the socket, where that was not the first.
+    pub resent_ns: Option<u64>,
+    /// Last byte of the last attempt handed to the socket; `None` when not all of it was.
     pub body_done_ns: Option<u64>,
-    /// First byte of the answer.
+    /// First byte of the answer to the last attempt.
     pub first_byte_ns: Option<u64>,
     /// Last byte of the answer, or the failure.
     pub ended_ns: u64,
@@ -171,6 +175,7 @@ impl ErrorClass {
             Self::NotSent => "not_sent",
             Self::CutOff => "cut_off",
             Self::DroppedLate => "dropped_late",
+            Self::InFlightCap => "in_flight_cap",
         }
     }
 
@@ -180,7 +185,8 @@ impl ErrorClass {
             | Self::SourceKeptBack
             | Self::LocalExhausted
             | Self::CutOff
-            | Self::DroppedLate => Side::Generator,
+            | Self::DroppedLate
+            | Self::InFlightCap => Side::Generator,
             _ => Side::Target,
         }
     }
@@ -218,6 +224,26 @@ impl Outcome {
 }
 
 impl Sample {
+    /// The sample of a request whose earlier attempts ended as `before` and whose last as `self`: it counts from
+    /// the first, with the first status, and is judged by the last.
+    #[must_use]
+    pub fn after(self, before: &Self) -> Self {
+        let outcome = match (before.outcome, self.outcome) {
+            (Outcome::Answered { status, .. }, Outcome::Answered { worse, .. }) => {
+                Outcome::Answered { status, worse }
+            }
+            (_, last) => last,
+        };
+        let (ready_ns, sent_ns, resent_ns) = match before.sent_ns {
+            Some(_) => (before.ready_ns, before.sent_ns, self.sent_ns),
+            None => (self.ready_ns, self.sent_ns, None),
+        };
+        let connect_ns = before.connect_ns.or(self.connect_ns);
+        let Self { intended_ns, dependency_ns, mut traffic, .. } = *before;
+        traffic.add(self.traffic);
+        Self { intended_ns, ready_ns, dependency_ns, connect_ns, sent_ns, resent_ns, traffic, outcome, ..self }
+    }
+
     /// How late the generator was with the connect and the request, nanoseconds; `None` for a request that
     /// was not sent.
     pub fn lag_ns(&self) -> Option<u64> {
@@ -243,12 +269,12 @@ impl Sample {
         Some(self.ended_ns.saturating_sub(self.sent_ns?))
     }
 
-    /// Duration of a stage; `None` when the request did not pass through it. An answer before the end of
+    /// Duration of a stage of the last attempt; `None` when the request did not pass through it. An answer before the end of
     /// the upload waited 0.
     pub fn stage_ns(&self, stage: ClientStage) -> Option<u64> {
         match stage {
             ClientStage::Connect => self.connect_ns,
-            ClientStage::Send => Some(self.body_done_ns?.saturating_sub(self.sent_ns?)),
+            ClientStage::Send => Some(self.body_done_ns?.saturating_sub(self.resent_ns.or(self.sent_ns)?)),
             ClientStage::Wait => Some(self.first_byte_ns?.saturating_sub(self.body_done_ns?)),
             ClientStage::Receive => Some(self.answered_ns()?.saturating_sub(self.first_byte_ns?)),
         }
@@ -261,8 +287,10 @@ impl Sample {
 
 #[cfg(test)]
 mod tests {
-    use super::super::recorder::tests::answered;
+    use super::super::recorder::tests::{answered, failed};
     use super::*;
+
+    const MS: u64 = 1_000_000;
 
     #[test]
     fn the_parts_of_the_lag_add_up() {
@@ -282,5 +310,35 @@ mod tests {
             assert_eq!(expected.0 + expected.1 + expected.2, sent_ns - intended_ns, "{case}");
         }
         assert_eq!(Sample { sent_ns: None, ..answered(200, false) }.lag_parts(), None);
+    }
+
+    #[test]
+    fn a_request_tried_again_counts_from_its_first_attempt_and_is_judged_by_its_last() {
+        let later = Sample {
+            intended_ns: 500 * MS,
+            ready_ns: 500 * MS,
+            sent_ns: Some(501 * MS),
+            body_done_ns: Some(503 * MS),
+            first_byte_ns: Some(510 * MS),
+            ended_ns: 512 * MS,
+            ..answered(201, false)
+        };
+        let whole = later.after(&answered(503, true));
+        assert_eq!(whole.outcome, Outcome::Answered { status: 503, worse: false });
+        assert_eq!((whole.latency_ns(), whole.service_ns()), (502 * MS, Some(499 * MS)));
+        assert_eq!((whole.lag_ns(), whole.dependency_ns), (Some(MS), 2 * MS));
+        assert_eq!(whole.stage_ns(ClientStage::Send), Some(2 * MS), "of the last attempt");
+        assert_eq!(whole.traffic.sent_bytes, 2 * later.traffic.sent_bytes, "both went over the wire");
+        assert_eq!(failed(ErrorClass::Timeout).after(&answered(503, true)).outcome, {
+            failed(ErrorClass::Timeout).outcome
+        });
+    }
+
+    #[test]
+    fn what_had_not_gone_out_before_is_sent_by_the_attempt_that_did() {
+        let traffic = Traffic::default();
+        let unsent = Sample { sent_ns: None, ready_ns: 0, traffic, ..failed(ErrorClass::ConnectRefused) };
+        let whole = answered(200, false).after(&unsent);
+        assert_eq!(whole, Sample { dependency_ns: unsent.dependency_ns, ..answered(200, false) });
     }
 }

@@ -14,7 +14,7 @@ use super::recorder::{Recorder, RouteCounts};
 use super::run::{CurvePoint, FailureCount, LagPartsReport, Percentiles, RouteReport, RunReport};
 use super::series::SECONDS_MAX;
 use super::verdict::{Evidence, judge};
-use super::{ClientStage, ErrorClass};
+use super::{ClientStage, ErrorClass, in_flight};
 use crate::drive::{Clock, Measured, Uplink, planned_requests};
 use crate::plan::Plan;
 use crate::plan::dispersion::label;
@@ -48,7 +48,8 @@ pub fn report(context: &Context<'_>, measured: &Measured) -> RunReport {
     let recorder = &measured.recorder;
     let total = recorder.total();
     let planned = planned_requests(context.plan, context.sessions);
-    let valid = validity(recorder, planned);
+    let mut valid = validity(recorder, planned);
+    valid.insert(in_flight::GATE.to_owned(), measured.in_flight.gate());
     let like = likeness(context.fidelity, context.plan.mode);
     let evidence = Evidence {
         planned,
@@ -87,6 +88,8 @@ pub fn report(context: &Context<'_>, measured: &Measured) -> RunReport {
         failures: failures(recorder),
         withheld: recorder.withheld,
         reconnects: recorder.reconnects,
+        attempts: recorder.attempts.clone(),
+        in_flight: measured.in_flight,
         approximated: recorder.approximated,
         statuses: statuses(&total),
         files: total.upload.files,
@@ -145,7 +148,10 @@ fn cautions(measured: &Measured, total: &RouteCounts) -> Vec<String> {
     let cut_series = is_long.then(|| {
         format!("the series ends after {} h: its last second holds all that came later", SECONDS_MAX / 3600)
     });
-    [filler, over_an_hour, cut_series, measured.recorder.held.caution()].into_iter().flatten().collect()
+    let attempts = measured.recorder.attempts.cautions(total.sent);
+    let stopped = measured.in_flight.caution();
+    let others = [filler, over_an_hour, cut_series, stopped, measured.recorder.held.caution()];
+    others.into_iter().flatten().chain(attempts).collect()
 }
 
 /// By class, whatever the stage.

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::inspect::tests::classroom_summary;
+use crate::measure::attempts::Attempts;
 use crate::measure::held::HeldCounts;
+use crate::measure::in_flight::InFlight;
 use crate::measure::raw::SampleCounts;
 use crate::measure::run::{
     BindingCounts, CurvePoint, FailureCount, Gate, LagPartsReport, Percentiles, RouteReport, Second, Verdict,
@@ -41,6 +43,8 @@ pub(crate) fn run(multiple: f64, slowness: f64) -> RunReport {
         failures: Vec::new(),
         withheld: 0,
         reconnects: 3,
+        attempts: Attempts::default(),
+        in_flight: InFlight { max: 1_000, most: 12 },
         approximated: 0,
         latency_clamped: 0,
         statuses: BTreeMap::from([("200".to_owned(), planned)]),

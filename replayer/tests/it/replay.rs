@@ -79,7 +79,7 @@ fn assert_exit_says(verdict: Verdict, output: &Output) {
     assert_eq!(output.status.code(), Some(expected), "{}", text(&output.stderr));
 }
 
-fn assert_fits_schema(run: &Path) {
+pub(super) fn assert_fits_schema(run: &Path) {
     let schema = serde_json::from_str(include_str!("../../schemas/run.json")).unwrap();
     let run = serde_json::from_str(&std::fs::read_to_string(run).unwrap()).unwrap();
     let errors: Vec<String> = jsonschema::validator_for(&schema)

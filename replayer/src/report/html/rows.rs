@@ -46,7 +46,14 @@ fn volume(grid: &mut Grid, runs: &[RunReport]) {
     grid.row("Failed", "errors, worse answers, unfinished", runs.iter().map(failed_cell));
     grid.row("Unfinished", "no answer at the end", trouble(|run| run.unfinished));
     if runs.iter().any(|run| run.withheld > 0) {
-        grid.row("Withheld", "kept back by the user's stop", trouble(|run| run.withheld));
+        grid.row("Withheld", "kept back by a stop", trouble(|run| run.withheld));
+    }
+    if runs.iter().any(|run| run.attempts.retry_not_needed > 0) {
+        let spared = each(|run| run.attempts.retry_not_needed);
+        grid.row("Retries not needed", "captured, and what they followed did not fail", spared);
+    }
+    if runs.iter().any(|run| run.attempts.retries.tried > 0) {
+        grid.row("Retries", "further attempts after failures", trouble(|run| run.attempts.retries.tried));
     }
     grid.row("Files sent", "", runs.iter().map(files));
     let sent_bytes = |run: &RunReport| Cell::from(size(Some(run.sent_bytes)));
