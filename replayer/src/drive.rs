@@ -5,8 +5,12 @@
 //! value of an earlier answer and for its turn on the connection, and what it waited is kept apart from
 //! what the generator was late. Every planned request ends in exactly one counted state.
 
+mod addresses;
 pub(crate) mod body;
+mod client;
 mod connection;
+mod cookies;
+mod credentials;
 mod diag;
 mod due;
 mod ending;
@@ -35,6 +39,7 @@ use std::time::{Duration, Instant, SystemTime};
 use clap::ValueEnum;
 use tokio::sync::watch;
 
+pub use addresses::{AddressError, AddressRange};
 pub use ending::Stop;
 pub use target::{Target, TargetError};
 pub use timer::{PreciseTimer, Sleep};
@@ -42,6 +47,7 @@ pub use uplink::Uplink;
 
 use crate::identities::{self, Identities, IdentityError};
 use crate::measure::Recorder;
+use crate::measure::clients::Clients;
 use crate::measure::live::Live;
 use crate::measure::raw::SampleSink;
 use crate::measure::route::Routes;
@@ -80,6 +86,10 @@ pub enum Late {
 pub struct DriveConfig {
     pub target: Target,
     pub identities: Option<Identities>,
+    /// Where each clone's `X-Forwarded-For` is from; without it none is sent.
+    pub forwarded_for: Option<AddressRange>,
+    /// Where each clone's connections come from; without it the kernel chooses.
+    pub source_addresses: Option<AddressRange>,
     pub clock: Clock,
     pub late: Late,
     pub uplink: Uplink,
@@ -106,6 +116,7 @@ pub struct Measured {
     pub duration: Duration,
     /// The user asked to stop it; what that kept back is [`Recorder::withheld`].
     pub is_interrupted: bool,
+    pub clients: Clients,
 }
 
 /// Why a run could not be driven.
@@ -123,6 +134,8 @@ impl DriveConfig {
         Self {
             target,
             identities: None,
+            forwarded_for: None,
+            source_addresses: None,
             clock: Clock::default(),
             late: Late::default(),
             uplink: Uplink::default(),
@@ -149,7 +162,17 @@ pub fn run(
     let (zero, recorder) = play(&shared)?;
     let duration = zero.start.elapsed();
     let is_interrupted = *config.stop.borrow() > Stop::Run;
-    Ok(Measured { recorder, routes: shared.routes, started: zero.started, duration, is_interrupted })
+    let clients = clients(plan, config, &recorder);
+    Ok(Measured { recorder, routes: shared.routes, started: zero.started, duration, is_interrupted, clients })
+}
+
+fn clients(plan: &Plan, config: &DriveConfig, recorder: &Recorder) -> Clients {
+    let spread = |range: AddressRange| range.spread(plan.clones.len() as u64);
+    Clients {
+        forwarded_for: config.forwarded_for.map(spread),
+        source_addresses: config.source_addresses.map(spread),
+        tls_handshakes: recorder.handshakes,
+    }
 }
 
 /// Requests that a plan sends.
@@ -174,16 +197,18 @@ fn prepare<'a>(
     config: &'a DriveConfig,
     live: &Arc<Live>,
 ) -> Result<Shared<'a>, IdentityError> {
+    let salt = rand::random();
+    let scripts = sessions.iter().zip(credentials::of(sessions));
     Ok(Shared {
-        identities: identities::assign(config.identities.as_ref(), plan, sessions)?,
+        identities: identities::assign(config.identities.as_ref(), plan, sessions, salt)?,
         plan,
         sessions,
-        scripts: sessions.iter().map(Script::of).collect(),
+        scripts: scripts.map(|(session, credentials)| Script::of(session, credentials)).collect(),
         routes: Routes::of(sessions),
         config,
         live: Arc::clone(live),
         planned_end: Duration::from_micros(planned_end_us(plan, sessions, config.uplink)),
-        salt: rand::random(),
+        salt,
     })
 }
 

@@ -5,6 +5,8 @@
 //! thing that grows with the run's length is one row per second. [`summary`] turns the result into the
 //! report's contract ([`run`]), [`verdict`] says what it means.
 
+pub mod clients;
+pub mod distinct;
 pub mod distributions;
 pub mod gates;
 pub mod held;

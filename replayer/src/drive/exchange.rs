@@ -8,8 +8,10 @@ use hyper::body::Incoming;
 use hyper::header::CONTENT_TYPE;
 use hyper::{HeaderMap, Response};
 use kingtide_common::html::Page;
+use time::OffsetDateTime;
 
 use super::connection::Connection;
+use super::cookies::{self, SetCookie};
 use super::request::Prepared;
 use super::timer::PreciseTimer;
 use super::values::Found;
@@ -25,6 +27,7 @@ const KEPT_BYTES_MAX: usize = 256 * 1024;
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) found: Found,
+    pub(super) cookies: Vec<SetCookie>,
 }
 
 /// Sends a request and reads its answer to the end. An answer before the end of the upload counts; the
@@ -37,20 +40,21 @@ pub(super) async fn exchange(
 ) -> Result<Answer, ErrorClass> {
     let request = prepared.request(timer);
     let answered = match connection.sender.send_request(request).await {
-        Ok(response) => read(response, demands).await,
+        Ok(response) => read(response, prepared.path(), demands).await,
         Err(error) => Err(error),
     };
     answered.map_err(|error| class_of(&error, &connection.wire.marks()))
 }
 
-async fn read(response: Response<Incoming>, demands: &[ResponsePlace]) -> hyper::Result<Answer> {
+async fn read(response: Response<Incoming>, path: &str, demands: &[ResponsePlace]) -> hyper::Result<Answer> {
     let (head, mut body) = response.into_parts();
     let mut kept = Kept::new(demands.iter().any(ResponsePlace::is_in_body), is_page(&head.headers));
     while let Some(frame) = body.frame().await {
         frame?.data_ref().into_iter().for_each(|data| kept.add(data));
     }
     let found = found(&head.headers, kept.json().as_ref(), demands);
-    Ok(Answer { status: head.status.as_u16(), found })
+    let cookies = cookies::set_by(&head.headers, path, OffsetDateTime::now_utc());
+    Ok(Answer { status: head.status.as_u16(), found, cookies })
 }
 
 /// The bytes of an answer, as long as they are few and wanted; of a page its beginning.

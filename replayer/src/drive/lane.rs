@@ -14,7 +14,7 @@ use super::due::{Due, connect_due};
 use super::ending::Stop;
 use super::exchange::{Answer, exchange, stage};
 use super::link::Link;
-use super::request::{Prepared, Purpose, prepare};
+use super::request::{Prepared, prepare};
 use super::user::User;
 use super::values::Found;
 use super::wire::{Marks, Wire};
@@ -129,14 +129,9 @@ impl<'a> Lane<'a> {
     }
 
     fn build(&self, step: usize, at: Instant) -> Result<Prepared, ErrorClass> {
-        let User { worker, session, script, values, .. } = self.user;
-        let purpose = Purpose {
-            target: &worker.config.target,
-            needs_json: script.needs_json(step),
-            uplink: worker.config.uplink,
-        };
+        let User { session, values, .. } = self.user;
         let mut random = self.user.random(step);
-        prepare(&session.steps[step], purpose, &mut values.filling(at), &mut random)
+        prepare(&session.steps[step], self.user.purpose(step), &mut values.filling(at), &mut random)
     }
 
     async fn send(&self, step: usize, due: (Due, Result<Prepared, ErrorClass>), link: &mut Link) -> Ended {
@@ -164,7 +159,7 @@ impl<'a> Lane<'a> {
             link.connection = Some(connection);
             return self.not_sent(step, due, ErrorClass::DroppedLate, None);
         }
-        self.user.releases(prepared);
+        self.user.releases(step, prepared);
         connection.wire.release(ready);
         let mut answered = self.attempt(step, due, ready, prepared, &mut connection).await;
         let marks = connection.wire.marks();
@@ -220,7 +215,7 @@ impl<'a> Lane<'a> {
         let marks = under_way.wire.marks();
         let is_sent = marks.written_bytes >= under_way.wire_bytes;
         let (outcome, found) = match answered {
-            Ok(answer) => (self.user.judged(step, answer.status), answer.found),
+            Ok(answer) => (self.user.answered(step, &answer), answer.found),
             Err(class) => {
                 let stage = Some(stage(&marks, is_sent));
                 (Outcome::Failed(Failure { class, stage }), Found::new())

@@ -16,6 +16,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use rustls::HandshakeKind;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::diag::Endpoints;
@@ -97,6 +98,11 @@ impl Wire {
 
     pub(super) fn marks(&self) -> Marks {
         self.marks.get()
+    }
+
+    /// The connection's TLS handshake is over.
+    pub(super) fn shook_hands(&self, kind: Option<HandshakeKind>) {
+        self.tally.handshake(kind);
     }
 
     fn wrote(&self, bytes: usize) {

@@ -20,7 +20,7 @@ use super::script::Script;
 use super::tally::{RunClock, Tally};
 use super::timer::PreciseTimer;
 use super::user::User;
-use crate::identities::Identity;
+use crate::identities::Seating;
 use crate::measure::Recorder;
 use crate::measure::live::Live;
 use crate::measure::route::Routes;
@@ -41,7 +41,7 @@ pub(super) struct Shared<'a> {
     pub(super) sessions: &'a [Session],
     pub(super) scripts: Vec<Script>,
     pub(super) routes: Routes,
-    pub(super) identities: Vec<Option<&'a Identity>>,
+    pub(super) identities: Seating<'a>,
     pub(super) config: &'a DriveConfig,
     pub(super) live: Arc<Live>,
     /// From the run's zero; see [`super::planned_end_us`].
@@ -57,7 +57,7 @@ pub(super) struct Worker<'a> {
     pub(super) sessions: &'a [Session],
     pub(super) scripts: &'a [Script],
     pub(super) routes: &'a Routes,
-    pub(super) identities: &'a [Option<&'a Identity>],
+    pub(super) identities: &'a Seating<'a>,
     pub(super) config: &'a DriveConfig,
     pub(super) tally: Rc<Tally>,
     pub(super) timer: PreciseTimer,

@@ -18,3 +18,4 @@ mod replay;
 mod ruled;
 mod server;
 mod tls;
+mod users;
