@@ -36,6 +36,7 @@ use recording::Recording;
 #[derive(Debug, Clone)]
 pub struct AudioBody {
     bytes: u64,
+    variation: u64,
     content: Content,
 }
 
@@ -52,7 +53,7 @@ impl AudioBody {
     pub fn new(format: Option<AudioFormat>, bytes: u64, variation: u64) -> Self {
         let recording = format.and_then(|format| format.recording(bytes, variation));
         let content = recording.map_or(Content::Noise { seed: variation }, Content::Recording);
-        Self { bytes, content }
+        Self { bytes, variation, content }
     }
 
     /// Bytes in the whole body.
@@ -62,6 +63,11 @@ impl AudioBody {
 
     pub fn is_empty(&self) -> bool {
         self.bytes == 0
+    }
+
+    /// What it was made with: see [`AudioBody::new`].
+    pub fn variation(&self) -> u64 {
+        self.variation
     }
 
     /// Whether the body is a decodable recording, rather than pseudo-random bytes.

@@ -5,9 +5,13 @@
 //! value of an earlier answer and for its turn on the connection, and what it waited is kept apart from
 //! what the generator was late. Every planned request ends in exactly one counted state.
 
+mod addresses;
 mod again;
 pub(crate) mod body;
+mod client;
 mod connection;
+mod cookies;
+mod credentials;
 mod diag;
 mod due;
 mod ending;
@@ -38,6 +42,7 @@ use std::time::{Duration, Instant, SystemTime};
 use clap::ValueEnum;
 use tokio::sync::watch;
 
+pub use addresses::{AddressError, AddressRange};
 pub use ending::Stop;
 pub use retry::{Cause, Retry};
 pub use target::{Target, TargetError};
@@ -46,6 +51,7 @@ pub use uplink::Uplink;
 
 use crate::identities::{self, Identities, IdentityError};
 use crate::measure::Recorder;
+use crate::measure::clients::Clients;
 use crate::measure::in_flight::InFlight;
 use crate::measure::live::Live;
 use crate::measure::raw::SampleSink;
@@ -86,6 +92,10 @@ pub enum Late {
 pub struct DriveConfig {
     pub target: Target,
     pub identities: Option<Identities>,
+    /// Where each clone's `X-Forwarded-For` is from; without it none is sent.
+    pub forwarded_for: Option<AddressRange>,
+    /// Where each clone's connections come from; without it the kernel chooses.
+    pub source_addresses: Option<AddressRange>,
     pub clock: Clock,
     pub late: Late,
     pub uplink: Uplink,
@@ -119,6 +129,7 @@ pub struct Measured {
     pub duration: Duration,
     /// The user asked to stop it; what that kept back is [`Recorder::withheld`].
     pub is_interrupted: bool,
+    pub clients: Clients,
 }
 
 /// Why a run could not be driven.
@@ -137,6 +148,8 @@ impl DriveConfig {
         Self {
             target,
             identities: None,
+            forwarded_for: None,
+            source_addresses: None,
             clock: Clock::default(),
             late: Late::default(),
             uplink: Uplink::default(),
@@ -165,6 +178,7 @@ pub fn run(
     let (zero, recorder) = play(&shared)?;
     let duration = zero.start.elapsed();
     let is_interrupted = *config.stop.borrow() > Stop::Run;
+    let clients = clients(plan, config, &recorder);
     Ok(Measured {
         recorder,
         in_flight: shared.flights.measured(),
@@ -172,7 +186,17 @@ pub fn run(
         started: zero.started,
         duration,
         is_interrupted,
+        clients,
     })
+}
+
+fn clients(plan: &Plan, config: &DriveConfig, recorder: &Recorder) -> Clients {
+    let spread = |range: AddressRange| range.spread(plan.clones.len() as u64);
+    Clients {
+        forwarded_for: config.forwarded_for.map(spread),
+        source_addresses: config.source_addresses.map(spread),
+        tls_handshakes: recorder.handshakes,
+    }
 }
 
 /// Requests that a plan sends.
@@ -198,17 +222,19 @@ fn prepare<'a>(
     live: &Arc<Live>,
 ) -> Result<Shared<'a>, IdentityError> {
     let descriptors = raised_max();
+    let salt = rand::random();
+    let scripts = sessions.iter().zip(credentials::of(sessions));
     Ok(Shared {
-        identities: identities::assign(config.identities.as_ref(), plan, sessions)?,
+        identities: identities::assign(config.identities.as_ref(), plan, sessions, salt)?,
         plan,
         sessions,
-        scripts: sessions.iter().map(Script::of).collect(),
+        scripts: scripts.map(|(session, credentials)| Script::of(session, credentials)).collect(),
         routes: Routes::of(sessions),
         config,
         live: Arc::clone(live),
         flights: Flights::at_most(descriptors.min(config.in_flight_max.unwrap_or(u64::MAX))),
         planned_end: Duration::from_micros(planned_end_us(plan, sessions, config.uplink)),
-        salt: rand::random(),
+        salt,
     })
 }
 

@@ -1,35 +1,32 @@
-//! Identities: the accounts that clones log in with, from a CSV file.
+//! Identities: the accounts that clones log in with, from a CSV file, from templates, or from both.
 //!
-//! The first line names the columns (`email,password`, and whatever else the captured logins need); each
-//! further line is one account. Every clone that needs an account gets its own: two clones as the same
-//! user would test something else.
+//! Every clone that needs an account gets one of its own: two clones as the same user would test something
+//! else. What could give two of them the same account is refused before anything is sent.
 
-use std::collections::HashMap;
+mod accounts;
+mod template;
+
+use std::fmt;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+
+use accounts::Accounts;
+use template::{Seat, Template};
+pub use template::{TemplateError, TemplateText};
 
 use crate::plan::Plan;
-use crate::sessions::{Session, Source};
+use crate::sessions::{PASSWORD, Session, Source, normal};
 
-/// Columns that name an account.
-const LOGIN_COLUMNS: [&str; 2] = ["email", "username"];
-
-/// One row of the file.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Identity {
-    columns: Arc<HashMap<String, usize>>,
-    values: Vec<String>,
-}
-
-/// All rows of a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Where accounts come from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Identities {
-    path: PathBuf,
-    columns: Arc<HashMap<String, usize>>,
-    rows: Vec<Identity>,
+    file: Option<Accounts>,
+    templates: Vec<Template>,
+    /// First number of the templates' counter.
+    counter_from: u64,
 }
 
-/// Why a file cannot be used for a run. Names file, line, number and remedy; never a value.
+/// Why these identities cannot serve a run. Names file, line, number and remedy; never a value.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
     #[error("cannot read identities from `{path}`: {source}", path = path.display())]
@@ -39,6 +36,17 @@ pub enum IdentityError {
         path = path.display()
     )]
     Empty { path: PathBuf },
+    #[error(
+        "`{path}` line {line} has {values} value(s) and the header line {columns} column(s): \
+         write one for each, in quotes if it holds a comma",
+        path = path.display()
+    )]
+    Ragged { path: PathBuf, line: usize, values: usize, columns: usize },
+    #[error(
+        "`{path}` has the columns `{first}` and `{second}`, which are one: take one out, or rename it",
+        path = path.display()
+    )]
+    TwoColumns { path: PathBuf, first: String, second: String },
     #[error(
         "`{path}` lines {first} and {second} are the same account: each user of a replay needs its own",
         path = path.display()
@@ -52,126 +60,214 @@ pub enum IdentityError {
     TooFew { path: PathBuf, needed: usize, available: usize },
     #[error(
         "the captured logins need the column `{column}`, which `{path}` does not have (it has: {present}): \
-         add it to the header line and to each account",
+         add it to the header line and to each account, or give --identity '{column}=TEXT'",
         path = path.display()
     )]
     NoColumn { path: PathBuf, column: String, present: String },
+    #[error("the captured logins need the column `{column}`: give --identity '{column}=TEXT' as well")]
+    NoTemplate { column: String },
+    #[error("--identity {column}: no captured login has it (they have: {needed}); leave it out")]
+    Unused { column: String, needed: String },
+    #[error("--identity {column} is given twice, or is a column of the identities file too: leave one out")]
+    Twice { column: String },
+    #[error(
+        "every user would log in as the same account (fields: {columns}): put a counter into one, \
+         such as --identity 'email=student{{n:05}}@school.example'"
+    )]
+    OneForAll { columns: String },
     #[error(
         "this replay has {needed} users who log in (fields: {columns}): \
-         give a CSV file with as many accounts by --identities FILE"
+         give a CSV file with as many accounts by --identities FILE, \
+         or a template for each field, such as --identity 'email=student{{n:05}}@school.example'"
     )]
     Absent { needed: usize, columns: String },
+    #[error(transparent)]
+    Template(#[from] TemplateError),
 }
 
 impl Identities {
-    /// Reads a CSV file with a header line. Spaces around values are dropped.
+    /// Reads a CSV file with a header line.
     pub fn read(path: &Path) -> Result<Self, IdentityError> {
-        let unreadable = |source| IdentityError::Unreadable { path: path.to_owned(), source };
-        let mut reader =
-            csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(unreadable)?;
-        let header = reader.headers().map_err(unreadable)?;
-        let columns: HashMap<String, usize> =
-            header.iter().map(str::to_owned).enumerate().map(|(index, name)| (name, index)).collect();
-        let columns = Arc::new(columns);
-        let record = |record: csv::Result<csv::StringRecord>| {
-            let values = record.map_err(unreadable)?.iter().map(str::to_owned).collect();
-            Ok(Identity { columns: Arc::clone(&columns), values })
-        };
-        let rows = reader.records().map(record).collect::<Result<Vec<_>, _>>()?;
-        Self { path: path.to_owned(), columns, rows }.checked()
+        Ok(Self { file: Some(Accounts::read(path)?), ..Self::default() })
     }
 
-    fn checked(self) -> Result<Self, IdentityError> {
-        const HEADER_LINES: usize = 1;
-        if self.rows.is_empty() {
-            return Err(IdentityError::Empty { path: self.path });
-        }
-        let mut seen = HashMap::new();
-        for (index, row) in self.rows.iter().enumerate() {
-            let line = index + 1 + HEADER_LINES;
-            if let Some(first) = seen.insert(row.account(), line) {
-                return Err(IdentityError::Repeated { path: self.path.clone(), first, second: line });
+    /// Adds templates for columns that the file does not have. `variable` answers for `env:NAME`.
+    pub fn with_templates(
+        mut self,
+        texts: &[TemplateText],
+        counter_from: u64,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, IdentityError> {
+        for text in texts {
+            let template = Template::parse(text, &variable)?;
+            let column = &template.column;
+            if self.has_template(column) || self.is_in_file(column) {
+                return Err(IdentityError::Twice { column: column.clone() });
             }
+            self.templates.push(template);
         }
+        self.counter_from = counter_from;
         Ok(self)
     }
 
+    fn is_in_file(&self, column: &str) -> bool {
+        self.file.as_ref().is_some_and(|file| file.has(column))
+    }
+
+    fn template(&self, column: &str) -> Option<&Template> {
+        self.templates.iter().find(|template| template.is_for(column))
+    }
+
+    fn has_template(&self, column: &str) -> bool {
+        self.template(column).is_some()
+    }
+
     fn check(&self, needs: &Needs) -> Result<(), IdentityError> {
-        let absent = needs.columns.iter().find(|column| !self.columns.contains_key(*column));
-        if let Some(column) = absent {
-            let (path, column) = (self.path.clone(), column.clone());
-            return Err(IdentityError::NoColumn { path, column, present: self.present() });
+        self.check_columns(needs)?;
+        self.check_distinct(needs)?;
+        let short = self
+            .file
+            .as_ref()
+            .filter(|file| file.len() < needs.clones && needs.columns.iter().any(|column| file.has(column)));
+        match short {
+            Some(file) => {
+                let (path, available) = (file.path.clone(), file.len());
+                Err(IdentityError::TooFew { path, needed: needs.clones, available })
+            }
+            None => Ok(()),
         }
-        if self.rows.len() < needs.clones {
-            let (path, available) = (self.path.clone(), self.rows.len());
-            return Err(IdentityError::TooFew { path, needed: needs.clones, available });
+    }
+
+    fn check_columns(&self, needs: &Needs) -> Result<(), IdentityError> {
+        let is_needed = |template: &&Template| needs.columns.iter().any(|column| template.is_for(column));
+        if let Some(unused) = self.templates.iter().find(|template| !is_needed(template)) {
+            return Err(IdentityError::Unused { column: unused.column.clone(), needed: needs.names() });
         }
-        Ok(())
+        let is_given = |column: &&String| self.is_in_file(column) || self.has_template(column);
+        let Some(column) = needs.columns.iter().find(|column| !is_given(column)) else { return Ok(()) };
+        let column = column.clone();
+        Err(match &self.file {
+            Some(file) => IdentityError::NoColumn { path: file.path.clone(), column, present: file.names() },
+            None => IdentityError::NoTemplate { column },
+        })
     }
 
-    fn present(&self) -> String {
-        let mut names: Vec<&str> = self.columns.keys().map(String::as_str).collect();
-        names.sort_unstable();
-        names.join(", ")
-    }
-}
-
-impl Identity {
-    /// What tells accounts apart: the names they log in with, else the whole line.
-    fn account(&self) -> Vec<&str> {
-        let names: Vec<&str> = LOGIN_COLUMNS.iter().filter_map(|name| self.column(name)).collect();
-        if names.is_empty() { self.values.iter().map(String::as_str).collect() } else { names }
-    }
-
-    pub fn column(&self, name: &str) -> Option<&str> {
-        self.values.get(*self.columns.get(name)?).map(String::as_str)
-    }
-}
-
-impl std::fmt::Debug for Identity {
-    /// Passwords are not for logs.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Identity {{ {} values }}", self.values.len())
+    /// That what names an account differs from user to user: all that logins need but the password.
+    fn check_distinct(&self, needs: &Needs) -> Result<(), IdentityError> {
+        let naming = needs.naming();
+        let is_distinct = |column: &&str| self.template(column).is_some_and(Template::is_distinct);
+        if needs.clones <= 1 || naming.iter().any(is_distinct) {
+            return Ok(());
+        }
+        match &self.file {
+            Some(file) if naming.iter().any(|column| file.has(column)) => file.check_unique(&naming),
+            _ => Err(IdentityError::OneForAll { columns: needs.names() }),
+        }
     }
 }
 
-/// What the clones of a plan need of an identities file.
+/// The account of one clone.
+#[derive(Clone, Copy)]
+pub struct Identity<'a> {
+    identities: &'a Identities,
+    seat: Seat,
+}
+
+impl Identity<'_> {
+    /// What stands in a column, in place of the captured text.
+    pub fn value(&self, column: &str, captured: &str) -> Option<String> {
+        let from_template =
+            self.identities.template(column).map(|template| template.value(self.seat, captured));
+        let from_file = || self.identities.file.as_ref()?.value(self.seat.index, column).map(str::to_owned);
+        from_template.or_else(from_file)
+    }
+
+    /// Whether a column tells who the user is, rather than proving it.
+    pub fn is_naming(column: &str) -> bool {
+        normal(column) != PASSWORD
+    }
+}
+
+impl fmt::Debug for Identity<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identity {{ {} of {} }}", self.seat.index, self.seat.of)
+    }
+}
+
+/// Which clone has which account.
+#[derive(Debug, Clone)]
+pub struct Seating<'a> {
+    identities: Option<&'a Identities>,
+    /// By the clone's index, from 1; `None` for clones that log in nowhere.
+    seats: Vec<Option<NonZeroU32>>,
+    taken: u32,
+    salt: u64,
+}
+
+impl<'a> Seating<'a> {
+    pub fn of(&self, clone: usize) -> Option<Identity<'a>> {
+        let identities = self.identities?;
+        let index = self.seats.get(clone).copied().flatten()?.get() as usize - 1;
+        let (of, counter_from) = (self.taken as usize, identities.counter_from);
+        Some(Identity { identities, seat: Seat { index, of, counter_from, salt: self.salt } })
+    }
+}
+
+/// What the clones of a plan need of identities.
 struct Needs {
     clones: usize,
     columns: Vec<String>,
 }
 
-/// The identity of each clone of the plan, by its index; `None` for clones that log in nowhere.
+impl Needs {
+    fn names(&self) -> String {
+        if self.columns.is_empty() { "none".to_owned() } else { self.columns.join(", ") }
+    }
+
+    /// The columns that tell accounts apart.
+    fn naming(&self) -> Vec<&str> {
+        let all = self.columns.iter().map(String::as_str);
+        let naming: Vec<&str> = all.clone().filter(|column| Identity::is_naming(column)).collect();
+        if naming.is_empty() { all.collect() } else { naming }
+    }
+}
+
+/// The accounts of a plan's clones. `salt` makes what is minted unlike that of other runs.
 ///
-/// Fails before anything is sent when the file cannot serve the whole plan.
+/// Fails before anything is sent when the identities cannot serve the whole plan.
 pub fn assign<'a>(
     identities: Option<&'a Identities>,
     plan: &Plan,
     sessions: &[Session],
-) -> Result<Vec<Option<&'a Identity>>, IdentityError> {
+    salt: u64,
+) -> Result<Seating<'a>, IdentityError> {
     let needing: Vec<bool> = sessions.iter().map(|session| columns_of(session).next().is_some()).collect();
     let needs = needs(plan, sessions, &needing);
-    let Some(identities) = identities else {
-        return without_file(&needs).map(|()| vec![None; plan.clones.len()]);
+    match identities {
+        Some(identities) => identities.check(&needs)?,
+        None if needs.clones > 0 => {
+            return Err(IdentityError::Absent { needed: needs.clones, columns: needs.names() });
+        }
+        None => {}
+    }
+    let mut taken = 0;
+    let seat = |needs: bool| {
+        taken += u32::from(needs);
+        NonZeroU32::new(taken).filter(|_| needs)
     };
-    identities.check(&needs)?;
-    let mut rows = identities.rows.iter();
-    let row = |needs: bool| if needs { rows.next() } else { None };
-    Ok(plan.clones.iter().map(|clone| needing[clone.session]).map(row).collect())
+    let seats = plan.clones.iter().map(|clone| needing[clone.session]).map(seat).collect();
+    Ok(Seating { identities, seats, taken, salt })
 }
 
 fn needs(plan: &Plan, sessions: &[Session], needing: &[bool]) -> Needs {
     let clones = plan.clones.iter().filter(|clone| needing[clone.session]).count();
-    let mut columns: Vec<String> =
-        plan.clones.iter().flat_map(|clone| columns_of(&sessions[clone.session])).cloned().collect();
+    let mut is_planned = vec![false; sessions.len()];
+    plan.clones.iter().for_each(|clone| is_planned[clone.session] = true);
+    let planned = sessions.iter().zip(is_planned).filter(|(_, is_planned)| *is_planned);
+    let mut columns: Vec<String> = planned.flat_map(|(session, _)| columns_of(session)).cloned().collect();
     columns.sort_unstable();
     columns.dedup();
     Needs { clones, columns }
-}
-
-fn without_file(needs: &Needs) -> Result<(), IdentityError> {
-    let absent = || IdentityError::Absent { needed: needs.clones, columns: needs.columns.join(", ") };
-    if needs.clones == 0 { Ok(()) } else { Err(absent()) }
 }
 
 fn columns_of(session: &Session) -> impl Iterator<Item = &String> {
@@ -192,14 +288,15 @@ mod tests {
     use crate::plan::{Mode, PlannedClone};
     use crate::sessions::{Choice, Escape, Hole, Place, Step};
 
-    fn file(text: &str) -> tempfile::NamedTempFile {
+    fn read(text: &str) -> Identities {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(text.as_bytes()).unwrap();
-        file
+        Identities::read(file.path()).unwrap()
     }
 
-    fn read(text: &str) -> Result<Identities, IdentityError> {
-        Identities::read(file(text).path())
+    fn templates(of: Identities, texts: &[&str]) -> Result<Identities, IdentityError> {
+        let texts: Vec<TemplateText> = texts.iter().map(|text| (*text).to_owned().into()).collect();
+        of.with_templates(&texts, 1, |_| None)
     }
 
     fn session(columns: &[&str]) -> Session {
@@ -221,59 +318,108 @@ mod tests {
         Plan { multiple, mode: Mode::Crowd, seed: Seed(1), shift_s: 0.0, clones }
     }
 
+    /// What the clones of sessions with these columns have in a column, or why not.
+    fn assigned(
+        identities: Option<&Identities>,
+        clones: &[&[&str]],
+        column: &str,
+    ) -> Result<Vec<Option<String>>, String> {
+        let sessions: Vec<Session> = clones.iter().map(|columns| session(columns)).collect();
+        let plan = plan(&(0..clones.len()).collect::<Vec<_>>());
+        let path = identities.and_then(|all| Some(all.file.as_ref()?.path.display().to_string()));
+        let seating = assign(identities, &plan, &sessions, 7).map_err(|error| {
+            let said = error.to_string();
+            path.map_or(said.clone(), |path| said.replace(&path, "FILE"))
+        })?;
+        Ok((0..clones.len()).map(|clone| seating.of(clone)?.value(column, "captured")).collect())
+    }
+
+    const LOGIN: &[&str] = &["email", "password"];
+
     #[test]
     fn each_clone_that_logs_in_has_its_own_account() {
-        let identities = read("email,password\na@x, one\nb@x,\"t,wo\"\n").unwrap();
-        let sessions = [session(&["email", "password"]), session(&[])];
-        let plan = plan(&[0, 1, 0]);
-        let assigned = assign(Some(&identities), &plan, &sessions).unwrap();
-        let passwords: Vec<_> =
-            assigned.iter().map(|identity| identity.and_then(|row| row.column("password"))).collect();
-        assert_eq!(passwords, [Some("one"), None, Some("t,wo")]);
+        let identities = read("Email,password\na@x, one\nb@x,\"t,wo\"\n");
+        let passwords = assigned(Some(&identities), &[LOGIN, &[], LOGIN], "password").unwrap();
+        assert_eq!(passwords, [Some("one".to_owned()), None, Some("t,wo".to_owned())]);
     }
 
     #[test]
-    fn a_file_that_cannot_serve_the_plan_is_refused_with_the_remedy() {
-        let identities = read("email,password\na@x,1\n").unwrap();
-        let refused = |plan: &Plan, sessions: &[Session], identities: Option<&Identities>| {
-            let error = assign(identities, plan, sessions).unwrap_err().to_string();
-            let path = identities.map(|file| file.path.display().to_string()).unwrap_or_default();
-            if path.is_empty() { error } else { error.replace(&path, "FILE") }
+    fn templates_make_as_many_accounts_as_are_needed() {
+        let identities = templates(Identities::default(), &["email=s{n:03}@x", "password=one"]).unwrap();
+        let identities = Identities { counter_from: 99, ..identities };
+        let emails = assigned(Some(&identities), &[LOGIN, &[], LOGIN], "email").unwrap();
+        assert_eq!(emails, [Some("s099@x".to_owned()), None, Some("s100@x".to_owned())]);
+    }
+
+    #[test]
+    fn a_template_adds_a_column_to_the_file() {
+        let identities = templates(read("email\na@x\nb@x\n"), &["password=one"]).unwrap();
+        let of = |column| assigned(Some(&identities), &[LOGIN, LOGIN], column).unwrap();
+        assert_eq!(of("password"), [Some("one".to_owned()), Some("one".to_owned())]);
+        assert_eq!(of("email"), [Some("a@x".to_owned()), Some("b@x".to_owned())]);
+    }
+
+    #[test]
+    fn what_cannot_serve_the_plan_is_refused_with_the_remedy() {
+        let file = read("email,password\na@x,1\n");
+        let refused = |identities: Option<&Identities>, clones: &[&[&str]]| {
+            assigned(identities, clones, "").unwrap_err()
         };
-        let logins = [session(&["email"]), session(&["email", "username"])];
         assert_eq!(
-            refused(&plan(&[0, 0, 0]), &logins, Some(&identities)),
+            refused(Some(&file), &[LOGIN, LOGIN, LOGIN]),
             "this replay has 3 users who log in, but `FILE` has 1 accounts: add 2 more lines, or lower -x"
         );
         assert_eq!(
-            refused(&plan(&[1]), &logins, Some(&identities)),
+            refused(Some(&file), &[&["email", "username"]]),
             "the captured logins need the column `username`, which `FILE` does not have \
-             (it has: email, password): add it to the header line and to each account"
+             (it has: email, password): add it to the header line and to each account, \
+             or give --identity 'username=TEXT'"
         );
         assert_eq!(
-            refused(&plan(&[0, 1]), &logins, None),
+            refused(None, &[&["email"], &["email", "username"]]),
             "this replay has 2 users who log in (fields: email, username): \
-             give a CSV file with as many accounts by --identities FILE"
+             give a CSV file with as many accounts by --identities FILE, \
+             or a template for each field, such as --identity 'email=student{n:05}@school.example'"
         );
+        let with = |texts: &[&str]| templates(Identities::default(), texts).unwrap();
+        let same = refused(Some(&with(&["email=ann@x", "password=1{n}"])), &[LOGIN, LOGIN]);
+        assert!(same.contains("every user would log in as the same account"), "{same}");
+        let partial = refused(Some(&with(&["email=ann{n}@x"])), &[LOGIN, LOGIN]);
+        assert!(partial.contains("--identity 'password=TEXT'"), "{partial}");
+        let unused = refused(Some(&with(&["email={n}", "password=1", "school=x"])), &[LOGIN]);
+        assert!(unused.contains("--identity school: no captured login has it"), "{unused}");
     }
 
     #[test]
-    fn a_capture_without_logins_needs_no_file() {
-        assert_eq!(assign(None, &plan(&[0, 0]), &[session(&[])]).unwrap(), [None, None]);
+    fn a_column_is_given_once() {
+        for (file, texts) in
+            [("email\na@x\n", vec!["E-mail={n}"]), ("x\ny\n", vec!["email={n}", "email={n}"])]
+        {
+            let twice = templates(read(file), &texts);
+            assert!(matches!(twice, Err(IdentityError::Twice { .. })), "{texts:?}");
+        }
     }
 
     #[test]
-    fn broken_files_are_refused() {
-        assert!(matches!(read("email,password\n"), Err(IdentityError::Empty { .. })));
-        assert!(matches!(read("email,password\na@x\n"), Err(IdentityError::Unreadable { .. })));
-        let twice = read("email,password\na@x,1\nb@x,1\na@x,another\n");
-        assert!(matches!(twice, Err(IdentityError::Repeated { first: 2, second: 4, .. })));
-        assert!(matches!(Identities::read(Path::new("absent.csv")), Err(IdentityError::Unreadable { .. })));
+    fn accounts_that_differ_only_in_their_password_are_one() {
+        let columns: &[&str] = &["matriculation", "password"];
+        let file = read("matriculation,password,room\n7,1,a\n8,1,a\n7,2,b\n");
+        let refused = assigned(Some(&file), &[columns, columns], "").unwrap_err();
+        assert!(refused.contains("lines 2 and 4 are the same account"), "{refused}");
+        let counted = templates(read("school,password\nx,1\nx,2\n"), &["matriculation={n}"]).unwrap();
+        let columns: &[&str] = &["matriculation", "password", "school"];
+        assert!(assigned(Some(&counted), &[columns, columns], "").is_ok());
+    }
+
+    #[test]
+    fn a_capture_without_logins_needs_no_accounts() {
+        assert_eq!(assigned(None, &[&[], &[]], "email").unwrap(), [None, None]);
     }
 
     #[test]
     fn passwords_are_not_printed() {
-        let identities = read("email,password\na@x,hunter2\n").unwrap();
-        assert!(!format!("{identities:?}").contains("hunter2"));
+        let file = read("email,password\na@x,hunter2\n");
+        let both = templates(read("email\na@x\n"), &["password=hunter2"]).unwrap();
+        assert!(!format!("{file:?} {both:?}").contains("hunter2"));
     }
 }

@@ -6,6 +6,8 @@
 //! report's contract ([`run`]), [`verdict`] says what it means.
 
 pub mod attempts;
+pub mod clients;
+pub mod distinct;
 pub mod distributions;
 pub mod gates;
 pub mod held;

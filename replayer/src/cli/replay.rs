@@ -7,6 +7,7 @@ mod progress;
 mod samples;
 mod stop;
 mod uplink;
+mod users;
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -21,11 +22,11 @@ use self::answers::AnswersArgs;
 use self::progress::Display;
 use self::samples::SamplesArgs;
 use self::uplink::UplinkArgs;
+use self::users::UsersArgs;
 use super::capture::{Recorded, RulesArgs};
 use super::share::Share;
 use super::{Exit, print_result};
 use crate::drive::{self, Clock, DriveConfig, Late, Target};
-use crate::identities::Identities;
 use crate::measure::live::Live;
 use crate::measure::raw::SampleWriter;
 use crate::measure::run::{RunReport, Verdict};
@@ -48,7 +49,9 @@ Examples:
   kingtide replay captures/monday --target http://10.0.0.7 -x 10 --samples requests.csv.gz --samples-max 1g
 
 Every user of the replay logs in with an account of its own: --identities is a CSV file whose first line
-names the columns (email,password), with at least as many lines as the plan has users who log in.
+names the columns (email,password), with at least as many lines as the plan has users who log in. Or say
+what each column is: --identity 'email=student{n:05}@school.example' --identity password=env:PASSWORD, and
+--identity 'email={mint}' --identity 'password={mint}' where sessions register their accounts themselves.
 
 What kingtide cannot find out (or found wrongly) about sessions and values is said in a TOML file, --rules FILE:
 see configs/bindings.toml, and kingtide plan --show-bindings for what it found.
@@ -83,9 +86,8 @@ pub struct ReplayArgs {
     /// Start of the random sequence: the same seed gives the same plan.
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
-    /// Accounts to log in with, one per user: a CSV file with a header line.
-    #[arg(long, value_name = "FILE")]
-    identities: Option<PathBuf>,
+    #[command(flatten)]
+    users: UsersArgs,
     #[command(flatten)]
     rules: RulesArgs,
     /// Where requests within a session take their instants from.
@@ -199,7 +201,7 @@ impl ReplayArgs {
             ensure!(span.0 <= WAIT_MAX, "{flag} {span}: nobody waits that long; give at most 24h");
         }
         let mut config = DriveConfig::new(target, timeout, stop::on_signals()?);
-        config.identities = self.identities.as_deref().map(Identities::read).transpose()?;
+        self.users.apply(&mut config)?;
         config.clock = self.clock;
         config.late = self.late;
         config.uplink = self.uplink.uplink;

@@ -15,6 +15,7 @@ use kingtide_common::audio::AudioBody;
 
 use super::pacing::Pacing;
 use super::timer::{PreciseTimer, Sleep};
+use crate::measure::distinct::Print;
 
 /// Bytes handed on at once, at most.
 pub(super) const PIECE_BYTES: usize = 32 * 1024;
@@ -79,6 +80,18 @@ impl BodySource {
 
     pub(super) fn paced(self, pacing: Option<Pacing>) -> Self {
         Self { pacing: pacing.map(Rc::new), ..self }
+    }
+
+    /// What tells its files from any other request's; `None` without files. Two variations of a file differ in
+    /// its bytes from eight bytes on, so smaller ones do not count.
+    pub(super) fn print(&self) -> Option<Print> {
+        const TOLD_APART_BYTES_MIN: u64 = 8;
+        let files = self.segments.iter().filter_map(|segment| match segment {
+            Segment::File(file) if file.len() >= TOLD_APART_BYTES_MIN => Some((file.len(), file.variation())),
+            _ => None,
+        });
+        let files: Vec<(u64, u64)> = files.collect();
+        (!files.is_empty()).then(|| Print::of(files))
     }
 
     /// How long sending takes by itself, however fast the target is.

@@ -1,6 +1,7 @@
 //! One client connection of a clone: opened, timed, and closed with it.
 
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -13,10 +14,10 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 
 use super::body::{PIECE_BYTES, ReplayBody};
+use super::client::Client;
 use super::diag::Endpoints;
 use super::due::open_on_time;
 use super::tally::Tally;
-use super::target::Target;
 use super::wire::{Metered, Wire};
 use crate::measure::ErrorClass;
 
@@ -49,7 +50,8 @@ impl Drop for Connection {
 impl Connection {
     /// Opens one that was to be opened from `due` on.
     pub(super) async fn open(
-        target: &Target,
+        client: &Client,
+        address: SocketAddr,
         tally: &Rc<Tally>,
         is_title_case: bool,
         timeout: Duration,
@@ -57,7 +59,7 @@ impl Connection {
     ) -> Result<Self, ErrorClass> {
         let began = Instant::now();
         let wire = Rc::new(Wire::new(Rc::clone(tally)));
-        let opening = opened(target, &wire, is_title_case);
+        let opening = opened(client, address, &wire, is_title_case);
         let within = tokio::time::timeout(CONNECT_TIMEOUT.min(timeout), opening);
         let (sender, task) = within.await.map_err(|_| ErrorClass::ConnectTimeout)??;
         let opened = Instant::now();
@@ -81,16 +83,23 @@ fn prepare(tcp: &TcpStream) -> io::Result<Endpoints> {
 
 type Opened = (SendRequest<ReplayBody>, JoinHandle<()>);
 
-async fn opened(target: &Target, wire: &Rc<Wire>, is_title_case: bool) -> Result<Opened, ErrorClass> {
-    let tcp = TcpStream::connect(target.address()).await.map_err(|error| connect_class(&error))?;
+async fn opened(
+    client: &Client,
+    address: SocketAddr,
+    wire: &Rc<Wire>,
+    is_title_case: bool,
+) -> Result<Opened, ErrorClass> {
+    let tcp = client.connect(address).await.map_err(|error| connect_class(&error))?;
     let endpoints = prepare(&tcp).map_err(|error| connect_class(&error))?;
     wire.connects(endpoints);
-    match target.tls() {
+    match &client.tls {
         None => handshake(tcp, wire, is_title_case).await,
         Some(tls) => {
             let connector = TlsConnector::from(tls.config.clone());
             let stream = connector.connect(tls.name.clone(), tcp).await;
-            handshake(stream.map_err(|_| ErrorClass::ConnectFailed)?, wire, is_title_case).await
+            let stream = stream.map_err(|_| ErrorClass::ConnectFailed)?;
+            wire.shook_hands(stream.get_ref().1.handshake_kind());
+            handshake(stream, wire, is_title_case).await
         }
     }
 }

@@ -10,8 +10,10 @@ use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, RETRY_AFTER};
 use hyper::{HeaderMap, Response};
 use kingtide_common::html::Page;
+use time::OffsetDateTime;
 
 use super::connection::Connection;
+use super::cookies::{self, SetCookie};
 use super::request::Prepared;
 use super::retry::retry_after;
 use super::timer::PreciseTimer;
@@ -30,6 +32,7 @@ pub(super) struct Answer {
     /// How long the target wants to be left alone.
     pub(super) retry_after: Option<Duration>,
     pub(super) found: Found,
+    pub(super) cookies: Vec<SetCookie>,
 }
 
 /// Sends a request and reads its answer to the end. An answer before the end of the upload counts; the
@@ -44,13 +47,18 @@ pub(super) async fn exchange(
     let interim = connection.wire.interim();
     hyper::ext::on_informational(&mut request, move |_| interim.store(true, Ordering::Relaxed));
     let answered = match connection.sender.send_request(request).await {
-        Ok(response) => read(response, demands, &connection.wire).await,
+        Ok(response) => read(response, prepared.path(), demands, &connection.wire).await,
         Err(error) => Err(error),
     };
     answered.map_err(|error| class_of(&error, &connection.wire.marks()))
 }
 
-async fn read(response: Response<Incoming>, demands: &[ResponsePlace], wire: &Wire) -> hyper::Result<Answer> {
+async fn read(
+    response: Response<Incoming>,
+    path: &str,
+    demands: &[ResponsePlace],
+    wire: &Wire,
+) -> hyper::Result<Answer> {
     wire.head_read();
     let (head, mut body) = response.into_parts();
     let mut kept = Kept::new(demands.iter().any(ResponsePlace::is_in_body), is_page(&head.headers));
@@ -60,7 +68,8 @@ async fn read(response: Response<Incoming>, demands: &[ResponsePlace], wire: &Wi
     let found = found(&head.headers, kept.json().as_ref(), demands);
     let wished = head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     let retry_after = wished.and_then(|text| retry_after(text, SystemTime::now()));
-    Ok(Answer { status: head.status.as_u16(), retry_after, found })
+    let cookies = cookies::set_by(&head.headers, path, OffsetDateTime::now_utc());
+    Ok(Answer { status: head.status.as_u16(), retry_after, found, cookies })
 }
 
 /// The bytes of an answer, as long as they are few and wanted; of a page its beginning.

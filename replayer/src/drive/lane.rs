@@ -16,7 +16,7 @@ use super::Clock;
 use super::due::{Due, connect_due};
 use super::ending::Stop;
 use super::link::Link;
-use super::request::{Prepared, Purpose, prepare};
+use super::request::{Prepared, prepare};
 use super::user::{FAILED_STATUS_MIN, User};
 use crate::measure::{ErrorClass, Sample};
 
@@ -138,14 +138,9 @@ impl<'a> Lane<'a> {
     }
 
     fn build(&self, step: usize, at: Instant) -> Result<Prepared, ErrorClass> {
-        let User { worker, session, script, values, .. } = self.user;
-        let purpose = Purpose {
-            target: &worker.config.target,
-            needs_json: script.needs_json(step),
-            uplink: worker.config.uplink,
-        };
+        let User { session, values, .. } = self.user;
         let mut random = self.user.random(step);
-        prepare(&session.steps[step], purpose, &mut values.filling(at), &mut random)
+        prepare(&session.steps[step], self.user.purpose(step), &mut values.filling(at), &mut random)
     }
 
     /// The run is over: what is under way is unfinished, what waits for it was never sent.

@@ -15,11 +15,14 @@ use kingtide_common::exchange::{Body, Exchange};
 use rand_chacha::ChaCha8Rng;
 
 use super::body::{BodySource, ReplayBody, Segment};
+use super::client::Client;
+use super::cookies::{Habits, with_held};
 use super::multipart;
 use super::target::Target;
 use super::timer::PreciseTimer;
 use super::uplink::Uplink;
-use super::values::Filling;
+use super::values::{Filling, Shown};
+use crate::measure::distinct::Print;
 use crate::measure::recorder::Preparation;
 use crate::measure::{ErrorClass, Upload};
 use crate::sessions::{Hole, Place, Step, fill, is_drives};
@@ -36,7 +39,7 @@ pub(super) struct Prepared {
     body: BodySource,
     pub(super) upload: Upload,
     pub(super) preparation: Preparation,
-    pub(super) uses_identity: bool,
+    pub(super) shown: Shown,
 }
 
 impl Prepared {
@@ -52,6 +55,15 @@ impl Prepared {
     pub(super) fn is_idempotent(&self) -> bool {
         const KEYS: [&str; 2] = ["idempotency-key", "x-idempotency-key"];
         self.method.is_idempotent() || KEYS.iter().any(|key| self.headers.contains_key(*key))
+    }
+
+    /// What tells its upload from any other.
+    pub(super) fn body_print(&self) -> Option<Print> {
+        self.body.print()
+    }
+
+    pub(super) fn path(&self) -> &str {
+        self.uri.path()
     }
 
     /// How long sending takes by itself, however fast the target is.
@@ -74,6 +86,9 @@ impl Prepared {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Purpose<'a> {
     pub(super) target: &'a Target,
+    pub(super) client: &'a Client,
+    /// What the captured client did with cookies.
+    pub(super) habits: &'a Habits,
     /// A later step needs a value of the answer's JSON.
     pub(super) needs_json: bool,
     pub(super) uplink: Uplink,
@@ -90,6 +105,7 @@ pub(super) fn prepare(
     let exchange = &step.exchange;
     let boundary = fresh_boundary(exchange, random);
     let target = filled(&exchange.target, step, Place::Target, filling);
+    filling.held = purpose.client.held(path_of(&target));
     let mut headers = headers(step, purpose, boundary.as_deref(), filling)?;
     let (body, upload) = body(step, boundary.as_deref().unwrap_or_default(), filling, random);
     set_length(&mut headers, exchange, body.bytes);
@@ -102,10 +118,10 @@ pub(super) fn prepare(
     let preparation = Preparation { bindings: filling.bindings, is_approximated: is_approximated(exchange) };
     let method = Method::from_bytes(exchange.method.as_bytes()).map_err(|_| ErrorClass::Unbuildable)?;
     let uri = origin_form(&target).parse().map_err(|_| ErrorClass::Unbuildable)?;
-    let uses_identity = filling.uses_identity;
     let pacing = purpose.uplink.pacing(exchange, body.bytes);
     let body = body.paced(pacing);
-    Ok(Prepared { method, uri, headers, body, upload, preparation, uses_identity })
+    let shown = std::mem::take(&mut filling.shown);
+    Ok(Prepared { method, uri, headers, body, upload, preparation, shown })
 }
 
 /// The path and query of a target; a capture may hold the absolute form that clients send to proxies.
@@ -114,9 +130,13 @@ fn origin_form(target: &str) -> &str {
     after_scheme.map_or(target, |rest| rest.find('/').map_or("/", |path| &rest[path..]))
 }
 
+fn path_of(target: &str) -> &str {
+    origin_form(target).split('?').next().unwrap_or_default()
+}
+
 fn filled(text: &str, step: &Step, place: Place, filling: &mut Filling<'_>) -> String {
     let holes = step.holes.iter().filter(|hole| hole.place == place);
-    fill(text, holes, |hole: &Hole| filling.value(hole, text))
+    fill(text, holes, |hole: &Hole| filling.value(hole, &text[hole.range.clone()]))
 }
 
 fn headers(
@@ -138,13 +158,27 @@ fn headers(
         if is_dropped(&name, &step.exchange, purpose) {
             continue;
         }
-        let value = filled(&recorded.value, step, Place::Header(index), filling);
+        let value = header_value(index, step, &name, filling);
         let value = retargeted(&name, value, &step.exchange.host, purpose.target);
         let value = with_boundary(&name, value, boundary);
         let value = HeaderValue::from_str(&value).map_err(|_| ErrorClass::Unbuildable)?;
         headers.try_append(name, value).map_err(|_| ErrorClass::Unbuildable)?;
     }
+    purpose.habits.add(&mut headers, &filling.held).map_err(|_| ErrorClass::Unbuildable)?;
+    if let Some(address) = &purpose.client.forwarded_for {
+        headers.insert(HeaderName::from_static("x-forwarded-for"), address.clone());
+    }
     Ok(headers)
+}
+
+fn header_value(index: usize, step: &Step, name: &HeaderName, filling: &mut Filling<'_>) -> String {
+    let captured = &step.exchange.request_headers[index].value;
+    let value = filled(captured, step, Place::Header(index), filling);
+    if name != header::COOKIE {
+        return value;
+    }
+    let holes: Vec<&Hole> = step.holes.iter().filter(|hole| hole.place == Place::Header(index)).collect();
+    with_held(&value, captured, &holes, &filling.held)
 }
 
 fn is_dropped(name: &HeaderName, exchange: &Exchange, purpose: Purpose<'_>) -> bool {

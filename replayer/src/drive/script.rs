@@ -8,6 +8,8 @@ use std::collections::BinaryHeap;
 
 use crate::sessions::{ResponsePlace, Session, Source, Step};
 
+use super::cookies::Habits;
+use super::credentials::Credentials;
 use super::request::is_title_case;
 
 /// See the module. Indices are those of [`Session::steps`].
@@ -25,17 +27,23 @@ pub(super) struct Script {
     pub(super) repeats: Vec<Option<usize>>,
     /// For each step, the login that gave it its token.
     pub(super) logins: Vec<Option<usize>>,
+    /// For each step, the places of its answer that hold a credential.
+    pub(super) credentials: Credentials,
+    /// What the client does with cookies.
+    pub(super) habits: Habits,
     pub(super) is_title_case: bool,
 }
 
 impl Script {
-    pub(super) fn of(session: &Session) -> Self {
+    pub(super) fn of(session: &Session, credentials: Credentials) -> Self {
         let steps = session.steps.len();
         let mut script = Self {
             repeats: repeats::repeats(session),
             logins: session.steps.iter().map(|step| login_of(session, step)).collect(),
             demands: vec![Vec::new(); steps],
             anchors: anchors(session),
+            credentials,
+            habits: Habits::of(session),
             is_title_case: session.steps.iter().any(|step| is_title_case(&step.exchange)),
             ..Self::default()
         };
@@ -79,6 +87,12 @@ impl Script {
         if !demands.contains(from) {
             demands.push(from.clone());
         }
+    }
+
+    /// Whether a cookie of this name is a credential.
+    pub(super) fn is_credential(&self, cookie: &str) -> bool {
+        let is_it = |from: &ResponsePlace| matches!(from, ResponsePlace::Cookie { name } if name == cookie);
+        self.credentials.iter().flatten().any(is_it)
     }
 
     /// Whether a value of the step's answer stands in its JSON.
@@ -157,7 +171,7 @@ mod tests {
             step(0, 800, 10, &[1, 0]),
         ];
         let session = Session { key: String::new(), start_ns: 0, steps, orphan: false };
-        let script = Script::of(&session);
+        let script = Script::of(&session, vec![Vec::new(); 4]);
         assert_eq!(script.lanes, [vec![0, 1, 3], vec![2]]);
         assert_eq!(script.waits, [vec![], vec![0], vec![0], vec![0, 1]]);
         assert_eq!(script.demands.iter().map(Vec::len).collect::<Vec<_>>(), [1, 1, 0, 0]);

@@ -4,9 +4,12 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustls::HandshakeKind;
+
 use super::diag::{Endpoints, SocketDiag};
 use super::worker::Shared;
 use crate::measure::attempts::Attempts;
+use crate::measure::distinct::Distinct;
 use crate::measure::live::Live;
 use crate::measure::raw::SampleBatch;
 use crate::measure::recorder::Preparation;
@@ -106,8 +109,16 @@ impl Tally {
         self.recorder.borrow_mut().beside_the_plan(route, traffic);
     }
 
-    pub(super) fn identity_used(&self) {
-        self.recorder.borrow_mut().identities += 1;
+    pub(super) fn handshake(&self, kind: Option<HandshakeKind>) {
+        let handshakes = &mut self.recorder.borrow_mut().handshakes;
+        match kind {
+            Some(HandshakeKind::Resumed) => handshakes.resumed += 1,
+            _ => handshakes.full += 1,
+        }
+    }
+
+    pub(super) fn distinct(&self, count: impl FnOnce(&mut Distinct)) {
+        count(&mut self.recorder.borrow_mut().distinct);
     }
 
     pub(super) fn take_recorder(&self) -> Recorder {

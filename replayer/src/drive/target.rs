@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
@@ -22,7 +23,8 @@ pub struct Target {
     tls: Option<Tls>,
 }
 
-#[derive(Clone)]
+/// What its connections need for TLS.
+#[derive(Debug, Clone)]
 pub(super) struct Tls {
     pub(super) config: Arc<ClientConfig>,
     pub(super) name: ServerName<'static>,
@@ -151,6 +153,17 @@ impl Target {
 
     pub(super) fn tls(&self) -> Option<&Tls> {
         self.tls.as_ref()
+    }
+}
+
+impl Tls {
+    /// For a client of its own, which has no tickets of another's sessions. Roots and cryptography are shared.
+    pub(super) fn of_client(&self) -> Self {
+        /// Of its one server.
+        const TICKETS_MAX: usize = 8;
+        let mut config = ClientConfig::clone(&self.config);
+        config.resumption = Resumption::in_memory_sessions(TICKETS_MAX);
+        Self { config: Arc::new(config), name: self.name.clone() }
     }
 }
 

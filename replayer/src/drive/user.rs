@@ -1,22 +1,27 @@
 //! A clone under way: a new user with the recorded behaviour, one lane per recorded connection.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use time::OffsetDateTime;
 
 use super::again::Again;
+use super::client::Client;
 use super::connection::Connection;
+use super::exchange::Answer;
 use super::lane::Lane;
-use super::request::{Prepared, is_approximated};
+use super::request::{Prepared, Purpose, is_approximated};
 use super::script::{Script, end_us};
 use super::values::Values;
 use super::worker::Worker;
+use crate::measure::distinct::{Distinct, Print, upload_number};
 use crate::measure::{ErrorClass, Outcome};
 use crate::plan::PlannedClone;
-use crate::sessions::Session;
+use crate::sessions::{ResponsePlace, Session};
 
 /// From this status on an answer is a failure.
 pub(super) const FAILED_STATUS_MIN: u16 = 400;
@@ -34,17 +39,29 @@ pub(super) struct User<'a> {
     pub(super) script: &'a Script,
     pub(super) values: Values<'a>,
     pub(super) again: Again,
-    has_used_identity: Cell<bool>,
+    client: Client,
+    has_released: Cell<bool>,
+    /// What of its identity it has sent: [`super::values::Shown`].
+    identity: RefCell<BTreeSet<(bool, Print)>>,
 }
 
 impl<'a> User<'a> {
     pub(super) fn new(worker: &'a Worker<'a>, number: usize) -> Self {
         let clone = worker.plan.clones[number];
         let session = &worker.sessions[clone.session];
-        let values = Values::new(session.steps.len(), worker.identities[number]);
         let script = &worker.scripts[clone.session];
-        let again = Again::new(session.steps.len());
-        Self { worker, number, clone, session, script, values, again, has_used_identity: Cell::new(false) }
+        Self {
+            worker,
+            number,
+            clone,
+            session,
+            script,
+            values: Values::new(worker.identities.of(number), &script.credentials),
+            again: Again::new(session.steps.len()),
+            client: Client::new(worker.config, number, script.habits.keeps),
+            has_released: Cell::default(),
+            identity: RefCell::default(),
+        }
     }
 
     /// Plays all its connections, which overlap as captured.
@@ -54,25 +71,73 @@ impl<'a> User<'a> {
             [lane] => lane.run().await,
             lanes => drop(join_all(lanes.iter().map(Lane::run)).await),
         }
+        self.worker.tally.distinct(|distinct| self.counts_itself(distinct));
     }
 
     /// Opens a connection that was to be opened from `due` on.
     pub(super) async fn connect(&self, due: Instant) -> Result<Connection, ErrorClass> {
         let config = &self.worker.config;
         let is_title_case = self.script.is_title_case;
-        Connection::open(&config.target, &self.worker.tally, is_title_case, config.timeout, due).await
+        let (address, tally) = (config.target.address(), &self.worker.tally);
+        Connection::open(&self.client, address, tally, is_title_case, config.timeout, due).await
+    }
+
+    /// What a request is built for.
+    pub(super) fn purpose(&self, step: usize) -> Purpose<'_> {
+        let (target, habits) = (&self.worker.config.target, &self.script.habits);
+        let (needs_json, uplink) = (self.script.needs_json(step), self.worker.config.uplink);
+        Purpose { target, client: &self.client, habits, needs_json, uplink }
     }
 
     /// Counts what is about to be sent.
-    pub(super) fn releases(&self, prepared: &Prepared) {
+    pub(super) fn releases(&self, step: usize, prepared: &Prepared) {
         self.worker.tally.prepared(prepared.preparation);
-        if prepared.uses_identity && !self.has_used_identity.replace(true) {
-            self.worker.tally.identity_used();
+        self.identity.borrow_mut().extend(&prepared.shown.identity);
+        self.worker.tally.distinct(|distinct| {
+            distinct.users += u64::from(!self.has_released.replace(true));
+            for token in &prepared.shown.tokens {
+                distinct.tokens_used.add(*token, self.number as u64);
+            }
+            if let Some(body) = prepared.body_print() {
+                distinct.bodies_sent += 1;
+                distinct.bodies.add(body, upload_number(self.number, step));
+            }
+        });
+    }
+
+    /// Takes in what an answer gives the user, and judges it.
+    pub(super) fn answered(&self, step: usize, answer: &Answer) -> Outcome {
+        self.client.keep(&answer.cookies);
+        let credentials = &self.script.credentials[step];
+        // Of cookies those that are set for good: one that is taken away says `deleted` to everybody.
+        let is_it = |from: &ResponsePlace| {
+            credentials.contains(from) && !matches!(from, ResponsePlace::Cookie { .. })
+        };
+        let found = answer.found.iter().filter(|(from, _)| is_it(from));
+        let cookies = answer.cookies.iter().filter(|cookie| self.script.is_credential(&cookie.name));
+        let live =
+            cookies.filter(|cookie| !cookie.value.is_empty() && !cookie.is_over(OffsetDateTime::now_utc()));
+        let tokens = found.map(|(_, value)| value).chain(live.map(|cookie| &cookie.value));
+        self.worker.tally.distinct(|distinct| {
+            tokens.for_each(|token| distinct.tokens.add(Print::of(token), self.number as u64));
+        });
+        self.judged(step, answer.status)
+    }
+
+    /// Counts it as a user of its own, by what named it; by all that it logged in with if nothing did.
+    fn counts_itself(&self, distinct: &mut Distinct) {
+        let identity = self.identity.borrow();
+        let names_user = identity.iter().any(|(is_naming, _)| *is_naming);
+        let naming = identity.iter().filter(|(is_naming, _)| *is_naming == names_user);
+        let naming: Vec<Print> = naming.map(|(_, print)| *print).collect();
+        if !naming.is_empty() {
+            distinct.identities_used += 1;
+            distinct.identities.add(Print::of(naming), self.number as u64);
         }
     }
 
     /// An answer beside the captured one: a failure where that was none is worse.
-    pub(super) fn judged(&self, step: usize, status: u16) -> Outcome {
+    fn judged(&self, step: usize, status: u16) -> Outcome {
         let exchange = &self.session.steps[step].exchange;
         let was_good = exchange.status.is_none_or(|captured| captured < FAILED_STATUS_MIN);
         // Filler may well be refused; that says nothing about the target.

@@ -1,14 +1,17 @@
-//! The values of one clone: what the answers to its earlier requests held, its row of the identities
-//! file, and what is made fresh for it.
+//! The values of one clone: what the answers to its earlier requests held, its account, and what is made fresh
+//! for it.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+use super::cookies::Held;
+use super::credentials::Credentials;
 use crate::identities::Identity;
+use crate::measure::distinct::Print;
 use crate::measure::run::BindingCounts;
 use crate::sessions::{Fresh, Hole, ResponsePlace, Source, alike};
 
@@ -81,11 +84,20 @@ impl Answers {
 #[derive(Debug)]
 pub(super) struct Values<'a> {
     pub(super) answers: Answers,
-    pub(super) identity: Option<&'a Identity>,
+    identity: Option<Identity<'a>>,
+    credentials: &'a Credentials,
     /// UUIDs and texts made for a slot.
     texts: RefCell<HashMap<usize, String>>,
     /// Microseconds since 1970, UTC.
     times: RefCell<HashMap<usize, i64>>,
+}
+
+/// What a request shows of its user.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Shown {
+    /// Of each column of the identity: whether it names the user, and its value.
+    pub(super) identity: BTreeSet<(bool, Print)>,
+    pub(super) tokens: Vec<Print>,
 }
 
 /// Fills the holes of one request, and counts.
@@ -97,14 +109,17 @@ pub(super) struct Filling<'a> {
     pub(super) is_missing: bool,
     /// The request that would have got that answer was kept back by this machine.
     pub(super) is_kept_back: bool,
-    pub(super) uses_identity: bool,
+    pub(super) shown: Shown,
+    /// Cookies that go with the request.
+    pub(super) held: Held,
     /// What the user's clock shows when the request goes out, microseconds since 1970, UTC.
     now_us: i64,
 }
 
 impl<'a> Values<'a> {
-    pub(super) fn new(steps: usize, identity: Option<&'a Identity>) -> Self {
-        Self { answers: Answers::new(steps), identity, texts: RefCell::default(), times: RefCell::default() }
+    pub(super) fn new(identity: Option<Identity<'a>>, credentials: &'a Credentials) -> Self {
+        let answers = Answers::new(credentials.len());
+        Self { answers, identity, credentials, texts: RefCell::default(), times: RefCell::default() }
     }
 
     /// For a request that goes out at an instant.
@@ -114,7 +129,8 @@ impl<'a> Values<'a> {
             bindings: BindingCounts::default(),
             is_missing: false,
             is_kept_back: false,
-            uses_identity: false,
+            shown: Shown::default(),
+            held: Held::new(),
             now_us: utc_us(at),
         }
     }
@@ -142,20 +158,12 @@ fn utc_us(at: Instant) -> i64 {
 }
 
 impl Filling<'_> {
-    /// The value of a hole of this captured text; `None` leaves filler of the captured length.
-    pub(super) fn value(&mut self, hole: &Hole, text: &str) -> Option<String> {
+    /// The value of a hole in which `captured` stood; `None` leaves filler of the captured length.
+    pub(super) fn value(&mut self, hole: &Hole, captured: &str) -> Option<String> {
         let value = match &hole.source {
-            Source::Response { step, from } => {
-                let value = self.values.answers.value(*step, from);
-                self.is_missing |= value.is_none();
-                self.is_kept_back |= value.is_none() && self.values.answers.is_kept_back(*step);
-                value
-            }
-            Source::Identity { column } => {
-                self.uses_identity = true;
-                self.values.identity.and_then(|identity| identity.column(column)).map(str::to_owned)
-            }
-            Source::Fresh(fresh) => Some(self.values.fresh(*fresh, &text[hole.range.clone()], self.now_us)),
+            Source::Response { step, from } => self.response(*step, from),
+            Source::Identity { column } => self.identity(column, captured),
+            Source::Fresh(fresh) => Some(self.values.fresh(*fresh, captured, self.now_us)),
             Source::Text(text) => Some(text.clone()),
             Source::Filler | Source::Unresolved => None,
         };
@@ -163,5 +171,28 @@ impl Filling<'_> {
         self.bindings.resolved += u64::from(is_resolved);
         self.bindings.unresolved += u64::from(!is_resolved);
         value
+    }
+
+    /// Of a cookie the latest value that the target set: an answer that the capture does not have may have
+    /// renewed it.
+    fn response(&mut self, step: usize, from: &ResponsePlace) -> Option<String> {
+        let value = self.held(from).or_else(|| self.values.answers.value(step, from));
+        self.is_missing |= value.is_none();
+        self.is_kept_back |= value.is_none() && self.values.answers.is_kept_back(step);
+        if self.values.credentials[step].contains(from) {
+            self.shown.tokens.extend(value.as_deref().map(Print::of));
+        }
+        value
+    }
+
+    fn held(&self, from: &ResponsePlace) -> Option<String> {
+        let ResponsePlace::Cookie { name } = from else { return None };
+        self.held.iter().find(|(held, _)| held == name).map(|(_, value)| value.clone())
+    }
+
+    fn identity(&mut self, column: &str, captured: &str) -> Option<String> {
+        let value = self.values.identity?.value(column, captured)?;
+        self.shown.identity.insert((Identity::is_naming(column), Print::of((column, &value))));
+        Some(value)
     }
 }

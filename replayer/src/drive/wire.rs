@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use rustls::HandshakeKind;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::diag::Endpoints;
@@ -110,6 +111,11 @@ impl Wire {
     /// The head of the answer has been read: if an interim one came with the same read, that was its first.
     pub(super) fn head_read(&self) {
         self.interim.store(false, Ordering::Relaxed);
+    }
+
+    /// The connection's TLS handshake is over.
+    pub(super) fn shook_hands(&self, kind: Option<HandshakeKind>) {
+        self.tally.handshake(kind);
     }
 
     fn wrote(&self, bytes: usize) {

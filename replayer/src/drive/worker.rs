@@ -21,7 +21,7 @@ use super::script::Script;
 use super::tally::{RunClock, Tally};
 use super::timer::PreciseTimer;
 use super::user::User;
-use crate::identities::Identity;
+use crate::identities::Seating;
 use crate::measure::Recorder;
 use crate::measure::live::Live;
 use crate::measure::route::Routes;
@@ -42,7 +42,7 @@ pub(super) struct Shared<'a> {
     pub(super) sessions: &'a [Session],
     pub(super) scripts: Vec<Script>,
     pub(super) routes: Routes,
-    pub(super) identities: Vec<Option<&'a Identity>>,
+    pub(super) identities: Seating<'a>,
     pub(super) config: &'a DriveConfig,
     pub(super) live: Arc<Live>,
     pub(super) flights: Flights,
@@ -59,7 +59,7 @@ pub(super) struct Worker<'a> {
     pub(super) sessions: &'a [Session],
     pub(super) scripts: &'a [Script],
     pub(super) routes: &'a Routes,
-    pub(super) identities: &'a [Option<&'a Identity>],
+    pub(super) identities: &'a Seating<'a>,
     pub(super) config: &'a DriveConfig,
     pub(super) tally: Rc<Tally>,
     pub(super) timer: PreciseTimer,

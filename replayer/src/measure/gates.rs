@@ -48,7 +48,8 @@ pub fn validity(recorder: &Recorder, planned: u64) -> Gates {
             at_most(unaccounted, 0.0, "planned requests that ended in no or in several counted states"),
         ),
     ];
-    gates.into_iter().map(|(name, gate)| (name.to_owned(), gate)).collect()
+    let gates = gates.into_iter().map(|(name, gate)| (name.to_owned(), gate));
+    gates.chain(recorder.distinct.gates()).collect()
 }
 
 /// How like its capture the plan is. Only [`Mode::Crowd`] claims the capture's rhythm.

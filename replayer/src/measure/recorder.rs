@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use kingtide_common::latency::LatencyRecorder;
 
 use super::attempts::Attempts;
+use super::clients::Handshakes;
+use super::distinct::Distinct;
 use super::distributions::{LagRecorders, StageRecorders};
 use super::held::HeldCounts;
 use super::run::BindingCounts;
@@ -67,8 +69,8 @@ pub struct Recorder {
     pub unfinished_oldest_ns: Option<u64>,
     /// Longest age among all that got no answer: unfinished or timed out.
     pub hung_oldest_ns: Option<u64>,
-    /// Clones that sent a request with an identity from the file.
-    pub identities: u64,
+    pub distinct: Distinct,
+    pub handshakes: Handshakes,
 }
 
 impl Recorder {
@@ -130,7 +132,8 @@ impl Recorder {
         self.withheld += other.withheld;
         self.unfinished_oldest_ns = self.unfinished_oldest_ns.max(other.unfinished_oldest_ns);
         self.hung_oldest_ns = self.hung_oldest_ns.max(other.hung_oldest_ns);
-        self.identities += other.identities;
+        self.distinct.merge(&other.distinct);
+        self.handshakes.merge(other.handshakes);
     }
 
     /// Sum over the routes.

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::attempts::Attempts;
+use super::clients::Clients;
+use super::distinct::DistinctReport;
 use super::held::HeldCounts;
 use super::in_flight::InFlight;
 use super::raw::SampleCounts;
@@ -150,6 +152,12 @@ pub struct RunReport {
     pub sessions_planned: u64,
     /// Different identities that clones logged in with.
     pub identities_distinct: u64,
+    /// Whether the clones were different users; gates `shared_*`.
+    #[serde(default)]
+    pub distinct: DistinctReport,
+    /// Addresses and TLS handshakes of the clones.
+    #[serde(default)]
+    pub clients: Clients,
     pub planned: u64,
     pub sent: u64,
     /// Requests that got a complete answer.

@@ -60,6 +60,7 @@ pub fn report(context: &Context<'_>, measured: &Measured) -> RunReport {
         worse_statuses: total.failed - recorder.failures.values().sum::<u64>(),
         interrupted: is_cut_short(measured),
     };
+    let distinct = recorder.distinct.report();
     let judgement = judge(&evidence, &valid, &like, context.max_failed_share);
     let missing_samples = context.samples.as_ref().and_then(SampleCounts::caution);
     let cautions = context.uplink.caution().into_iter().chain(cautions(measured, &total));
@@ -77,7 +78,9 @@ pub fn report(context: &Context<'_>, measured: &Measured) -> RunReport {
         duration_s: measured.duration.as_secs_f64(),
         sessions_captured: context.sessions.len() as u64,
         sessions_planned: context.plan.clones.len() as u64,
-        identities_distinct: recorder.identities,
+        identities_distinct: distinct.identities,
+        distinct,
+        clients: measured.clients.clone(),
         planned,
         sent: total.sent,
         done: total.done,

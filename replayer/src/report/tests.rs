@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::inspect::tests::classroom_summary;
 use crate::measure::attempts::Attempts;
+use crate::measure::clients::Clients;
+use crate::measure::distinct::DistinctReport;
 use crate::measure::held::HeldCounts;
 use crate::measure::in_flight::InFlight;
 use crate::measure::raw::SampleCounts;
@@ -33,6 +35,8 @@ pub(crate) fn run(multiple: f64, slowness: f64) -> RunReport {
         sessions_captured: 20,
         sessions_planned: whole(multiple * 20.0),
         identities_distinct: whole(multiple * 20.0),
+        distinct: DistinctReport::default(),
+        clients: Clients::default(),
         planned,
         sent: planned,
         done: planned,

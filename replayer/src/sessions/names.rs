@@ -4,7 +4,7 @@
 //! ([`super::rules`]).
 
 /// Lower case, letters and digits only: `X-Session_Id` and `xSessionId` are one name.
-pub(super) fn normal(name: &str) -> String {
+pub(crate) fn normal(name: &str) -> String {
     if name.is_ascii() {
         let letters = name.bytes().filter(u8::is_ascii_alphanumeric);
         return letters.map(|byte| char::from(byte.to_ascii_lowercase())).collect();
@@ -88,7 +88,7 @@ pub(super) fn identity_column(field: &str) -> Option<&'static str> {
 }
 
 /// The column whose values never bind to a response.
-pub(super) const PASSWORD: &str = "password";
+pub(crate) const PASSWORD: &str = "password";
 
 /// Whether a path is where users log in or register.
 pub(super) fn is_login_path(path: &str) -> bool {
@@ -98,14 +98,14 @@ pub(super) fn is_login_path(path: &str) -> bool {
 }
 
 /// Request headers that carry a user's credential.
-pub(super) fn is_credential_header(header: &str) -> bool {
+pub(crate) fn is_credential_header(header: &str) -> bool {
     const NAMES: [&str; 6] =
         ["authorization", "xaccesstoken", "xauthtoken", "xsessionid", "xsessiontoken", "xusertoken"];
     NAMES.contains(&normal(header).as_str())
 }
 
 /// Cookies that name a user's session rather than a preference.
-pub(super) fn is_session_cookie(cookie: &str) -> bool {
+pub(crate) fn is_session_cookie(cookie: &str) -> bool {
     const WORDS: [&str; 7] = ["sess", "sid", "token", "auth", "jwt", "login", "remember"];
     let name = normal(cookie);
     WORDS.iter().any(|word| name.contains(word))

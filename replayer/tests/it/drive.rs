@@ -32,7 +32,7 @@ fn plan(sessions: &[Session]) -> Plan {
     Plan { multiple, mode: Mode::Crowd, seed: Seed(1), shift_s: 0.0, clones }
 }
 
-fn config(origin: &str) -> DriveConfig {
+pub(crate) fn config(origin: &str) -> DriveConfig {
     config_of(Target::resolve(origin).unwrap())
 }
 
@@ -44,17 +44,27 @@ pub(crate) fn config_of(target: Target) -> DriveConfig {
 }
 
 pub(crate) fn drive(config: &DriveConfig, sessions: &[Session]) -> (Measured, RunReport) {
-    let plan = plan(sessions);
-    let measured = drive::run(&plan, sessions, config, &Arc::new(Live::default())).unwrap();
+    drive_plan(config, sessions, &plan(sessions))
+}
+
+/// Each session as so many users, all at once.
+pub(crate) fn drive_times(config: &DriveConfig, sessions: &[Session], times: usize) -> (Measured, RunReport) {
+    let once = plan(sessions);
+    let clones = once.clones.repeat(times);
+    drive_plan(config, sessions, &Plan { clones, ..once })
+}
+
+fn drive_plan(config: &DriveConfig, sessions: &[Session], plan: &Plan) -> (Measured, RunReport) {
+    let measured = drive::run(plan, sessions, config, &Arc::new(Live::default())).unwrap();
     let context = Context {
         capture: "test",
         target: "test",
         clock: config.clock,
         uplink: config.uplink,
-        plan: &plan,
+        plan,
         sessions,
         max_failed_share: 0.01,
-        fidelity: &kingtide::plan::fidelity(&plan, sessions),
+        fidelity: &kingtide::plan::fidelity(plan, sessions),
         cautions: &[],
         samples: None,
     };
@@ -538,7 +548,7 @@ fn lag_at_a_thousand_requests_per_second() {
     eprintln!("service ms {:?}", report.service_ms);
 }
 
-fn identities(text: &str) -> Identities {
+pub(crate) fn identities(text: &str) -> Identities {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), text).unwrap();
     Identities::read(file.path()).unwrap()

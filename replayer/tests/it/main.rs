@@ -19,3 +19,4 @@ mod replay;
 mod ruled;
 mod server;
 mod tls;
+mod users;

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -24,6 +24,7 @@ use crate::tls;
 pub(super) struct Received {
     /// When its head was there.
     pub(super) at: Instant,
+    pub(super) from: IpAddr,
     pub(super) path: String,
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: Vec<u8>,
@@ -58,10 +59,11 @@ impl Server {
         let serve = move |stream: TcpStream| {
             let (log, handler) = (Arc::clone(&log), Arc::clone(&handler));
             async move {
+                let from = stream.peer_addr().unwrap().ip();
                 let service = service_fn(move |request| {
                     let (log, handler) = (Arc::clone(&log), Arc::clone(&handler));
                     async move {
-                        let request = receive(request).await;
+                        let request = receive(request, from).await;
                         log.lock().unwrap().push(request.clone());
                         Ok::<_, Infallible>(handler(request).await)
                     }
@@ -127,13 +129,13 @@ impl Server {
     }
 }
 
-async fn receive(request: Request<Incoming>) -> Received {
+async fn receive(request: Request<Incoming>, from: IpAddr) -> Received {
     let head_at = Instant::now();
     let (head, mut incoming) = request.into_parts();
     let text = |value: &hyper::header::HeaderValue| value.to_str().unwrap().to_owned();
     let headers = head.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
     let path = head.uri.to_string();
-    let mut received = Received { at: head_at, path, headers, body: Vec::new(), arrivals: Vec::new() };
+    let mut received = Received { at: head_at, from, path, headers, body: Vec::new(), arrivals: Vec::new() };
     while let Some(Ok(frame)) = incoming.frame().await {
         received.body.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
         let at_us = u64::try_from(head_at.elapsed().as_micros()).unwrap();

@@ -1,19 +1,27 @@
 //! TLS targets with a certificate of their own making, as staging servers have them.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{CONNECTION, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
 use kingtide::drive::Target;
-use rustls::ServerConfig;
+use kingtide::measure::clients::Handshakes;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{HandshakeKind, ServerConfig};
 use tempfile::TempDir;
 use tokio_rustls::TlsAcceptor;
 
 use crate::captured::{at, get, session, upload};
-use crate::drive::{assert_lateness_is_parted, config_of, drive, errors};
+use crate::drive::{assert_lateness_is_parted, config_of, drive, drive_times, errors};
 use crate::server::{Server, answer};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -87,6 +95,45 @@ fn a_slow_handshake_is_the_targets_connect_and_no_lag() {
     assert_eq!((report.done, report.failed), (1, 0), "{:?}", report.errors);
     assert!(report.stages_ms["connect"].max.unwrap() >= 300.0, "{:?}", report.stages_ms);
     assert_lateness_is_parted(&report);
+}
+
+/// Closes each connection after one answer, and notes the kinds of its handshakes.
+fn closing(identity: &Identity) -> (Server, Arc<Mutex<Vec<HandshakeKind>>>) {
+    let (acceptor, kinds) = (identity.acceptor(), Arc::new(Mutex::new(Vec::new())));
+    let seen = Arc::clone(&kinds);
+    let server = Server::raw(move |stream| {
+        let (acceptor, seen) = (acceptor.clone(), Arc::clone(&seen));
+        async move {
+            let Ok(stream) = acceptor.accept(stream).await else { return };
+            seen.lock().unwrap().extend(stream.get_ref().1.handshake_kind());
+            let service = service_fn(|_: Request<hyper::body::Incoming>| async {
+                let mut response = Response::new(Full::<Bytes>::from("{}"));
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                Ok::<_, Infallible>(response)
+            });
+            let connection = hyper::server::conn::http1::Builder::new();
+            drop(connection.serve_connection(TokioIo::new(stream), service).await);
+        }
+    });
+    (server, kinds)
+}
+
+#[test]
+fn each_clone_shakes_hands_in_full_once_and_resumes_only_its_own_sessions() {
+    const TIMES: usize = 3;
+    const CLONES: u64 = 2 * TIMES as u64;
+    let identity = Identity::new();
+    let (server, kinds) = closing(&identity);
+    let target = https(&server).trusting(&identity.certificate()).unwrap();
+    // The later half comes when the earlier one's tickets are there for the taking.
+    let from = |start_us: u64| session([0, 10_000, 20_000].map(|us| at(start_us + us, get("/"))).to_vec());
+    let (_, report) = drive_times(&config_of(target), &[from(0), from(700_000)], TIMES);
+    assert_eq!((report.done, report.failed), (3 * CLONES, 0), "{:?}", report.errors);
+    let expected = Handshakes { full: CLONES, resumed: 2 * CLONES };
+    assert_eq!(report.clients.tls_handshakes, expected);
+    let seen = kinds.lock().unwrap();
+    let resumed = seen.iter().filter(|kind| **kind == HandshakeKind::Resumed).count() as u64;
+    assert_eq!((seen.len() as u64 - resumed, resumed), (CLONES, 2 * CLONES), "as the server sees it");
 }
 
 #[test]

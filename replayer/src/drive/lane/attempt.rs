@@ -67,7 +67,7 @@ impl Lane<'_> {
             link.connection = Some(connection);
             return self.not_sent(step, due, ErrorClass::DroppedLate, None);
         }
-        sending.release(self.user, &connection.wire, ready);
+        sending.release(self.user, step, &connection.wire, ready);
         let ended = self.exchange(step, due, ready, sending, &mut connection).await;
         if ended.marks.first_write.is_some() {
             sending.progress = Progress::Sent;
@@ -115,9 +115,9 @@ impl Lane<'_> {
         let at = Instant::now();
         let marks = under_way.wire.marks();
         let how = answered.as_ref().map(|answer| answer.status).map_err(|class| *class);
-        let outcome = match how {
-            Ok(status) => self.user.judged(step, status),
-            Err(class) => Outcome::Failed(Failure { class, stage: Some(under_way.stage(&marks)) }),
+        let outcome = match &answered {
+            Ok(answer) => self.user.answered(step, answer),
+            Err(class) => Outcome::Failed(Failure { class: *class, stage: Some(under_way.stage(&marks)) }),
         };
         let sample = self.sample(step, under_way, &marks, at, outcome);
         let (retry_after, found) =

@@ -72,9 +72,9 @@ impl Sending {
 
     /// Starts the marks of an attempt. Counts the request as prepared when it is the first, and has it counted
     /// as sent when its first byte goes out.
-    pub(super) fn release(&mut self, user: &User<'_>, wire: &Wire, ready: Instant) {
+    pub(super) fn release(&mut self, user: &User<'_>, step: usize, wire: &Wire, ready: Instant) {
         if self.progress < Progress::Released {
-            user.releases(&self.prepared);
+            user.releases(step, &self.prepared);
             self.progress = Progress::Released;
         }
         wire.release(Some(ready).filter(|_| self.progress < Progress::Sent));
