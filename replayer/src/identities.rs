@@ -4,7 +4,7 @@
 //! further line is one account. Every clone that needs an account gets its own: two clones as the same
 //! user would test something else.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -152,21 +152,24 @@ pub fn assign<'a>(
     let needing: Vec<bool> = sessions.iter().map(|session| columns_of(session).next().is_some()).collect();
     let needs = needs(plan, sessions, &needing);
     let Some(identities) = identities else {
-        return without_file(&needs).map(|()| vec![None; plan.clones.len()]);
+        return without_file(&needs).map(|()| vec![None; plan.users()]);
     };
     identities.check(&needs)?;
     let mut rows = identities.rows.iter();
     let row = |needs: bool| if needs { rows.next() } else { None };
-    Ok(plan.clones.iter().map(|clone| needing[clone.session]).map(row).collect())
+    Ok(plan.clones().map(|clone| needing[clone.session]).map(row).collect())
 }
 
 fn needs(plan: &Plan, sessions: &[Session], needing: &[bool]) -> Needs {
-    let clones = plan.clones.iter().filter(|clone| needing[clone.session]).count();
-    let mut columns: Vec<String> =
-        plan.clones.iter().flat_map(|clone| columns_of(&sessions[clone.session])).cloned().collect();
-    columns.sort_unstable();
-    columns.dedup();
-    Needs { clones, columns }
+    let mut is_cloned = vec![false; sessions.len()];
+    let mut clones = 0;
+    for clone in plan.clones() {
+        is_cloned[clone.session] = true;
+        clones += usize::from(needing[clone.session]);
+    }
+    let cloned = sessions.iter().zip(is_cloned).filter(|(_, is_cloned)| *is_cloned);
+    let columns: BTreeSet<&String> = cloned.flat_map(|(session, _)| columns_of(session)).collect();
+    Needs { clones, columns: columns.into_iter().cloned().collect() }
 }
 
 fn without_file(needs: &Needs) -> Result<(), IdentityError> {
@@ -189,7 +192,7 @@ mod tests {
     use kingtide_common::units::{Multiple, Seed};
 
     use super::*;
-    use crate::plan::{Mode, PlannedClone};
+    use crate::plan::{Mode, amplify};
     use crate::sessions::{Choice, Escape, Hole, Place, Step};
 
     fn file(text: &str) -> tempfile::NamedTempFile {
@@ -215,18 +218,17 @@ mod tests {
         Session { key: String::new(), start_ns: 0, steps: vec![step], orphan: false }
     }
 
-    fn plan(sessions: &[usize]) -> Plan {
-        let clones = sessions.iter().map(|&session| PlannedClone { session, start_us: 0 }).collect();
-        let multiple = Multiple::new(1.0).unwrap();
-        Plan { multiple, mode: Mode::Crowd, seed: Seed(1), shift_s: 0.0, clones }
+    /// Each session once.
+    fn plan(sessions: &[Session]) -> Plan {
+        amplify(sessions, Multiple::new(1.0).unwrap(), Mode::Crowd, Seed(1))
     }
 
     #[test]
     fn each_clone_that_logs_in_has_its_own_account() {
         let identities = read("email,password\na@x, one\nb@x,\"t,wo\"\n").unwrap();
-        let sessions = [session(&["email", "password"]), session(&[])];
-        let plan = plan(&[0, 1, 0]);
-        let assigned = assign(Some(&identities), &plan, &sessions).unwrap();
+        let login = session(&["email", "password"]);
+        let sessions = [login.clone(), session(&[]), login];
+        let assigned = assign(Some(&identities), &plan(&sessions), &sessions).unwrap();
         let passwords: Vec<_> =
             assigned.iter().map(|identity| identity.and_then(|row| row.column("password"))).collect();
         assert_eq!(passwords, [Some("one"), None, Some("t,wo")]);
@@ -235,23 +237,23 @@ mod tests {
     #[test]
     fn a_file_that_cannot_serve_the_plan_is_refused_with_the_remedy() {
         let identities = read("email,password\na@x,1\n").unwrap();
-        let refused = |plan: &Plan, sessions: &[Session], identities: Option<&Identities>| {
-            let error = assign(identities, plan, sessions).unwrap_err().to_string();
+        let refused = |sessions: &[&[&str]], identities: Option<&Identities>| {
+            let sessions: Vec<Session> = sessions.iter().map(|columns| session(columns)).collect();
+            let error = assign(identities, &plan(&sessions), &sessions).unwrap_err().to_string();
             let path = identities.map(|file| file.path.display().to_string()).unwrap_or_default();
             if path.is_empty() { error } else { error.replace(&path, "FILE") }
         };
-        let logins = [session(&["email"]), session(&["email", "username"])];
         assert_eq!(
-            refused(&plan(&[0, 0, 0]), &logins, Some(&identities)),
+            refused(&[&["email"], &["email"], &["email"]], Some(&identities)),
             "this replay has 3 users who log in, but `FILE` has 1 accounts: add 2 more lines, or lower -x"
         );
         assert_eq!(
-            refused(&plan(&[1]), &logins, Some(&identities)),
+            refused(&[&["email", "username"]], Some(&identities)),
             "the captured logins need the column `username`, which `FILE` does not have \
              (it has: email, password): add it to the header line and to each account"
         );
         assert_eq!(
-            refused(&plan(&[0, 1]), &logins, None),
+            refused(&[&["email"], &["email", "username"]], None),
             "this replay has 2 users who log in (fields: email, username): \
              give a CSV file with as many accounts by --identities FILE"
         );
@@ -259,7 +261,8 @@ mod tests {
 
     #[test]
     fn a_capture_without_logins_needs_no_file() {
-        assert_eq!(assign(None, &plan(&[0, 0]), &[session(&[])]).unwrap(), [None, None]);
+        let sessions = [session(&[]), session(&[])];
+        assert_eq!(assign(None, &plan(&sessions), &sessions).unwrap(), [None, None]);
     }
 
     #[test]

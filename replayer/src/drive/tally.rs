@@ -68,6 +68,13 @@ impl Tally {
         (0..requests).for_each(|_| self.recorder.borrow_mut().withheld());
     }
 
+    /// The worker did not get to run for so long.
+    pub(super) fn stalled(&self, stall: Duration) {
+        let stall_ns = u64::try_from(stall.as_nanos()).unwrap_or(u64::MAX);
+        let mut recorder = self.recorder.borrow_mut();
+        recorder.stall_ns_max = recorder.stall_ns_max.max(stall_ns);
+    }
+
     pub(super) fn reconnected(&self) {
         self.recorder.borrow_mut().reconnects += 1;
     }

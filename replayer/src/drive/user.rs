@@ -36,8 +36,7 @@ pub(super) struct User<'a> {
 }
 
 impl<'a> User<'a> {
-    pub(super) fn new(worker: &'a Worker<'a>, number: usize) -> Self {
-        let clone = worker.plan.clones[number];
+    pub(super) fn new(worker: &'a Worker<'a>, number: usize, clone: PlannedClone) -> Self {
         let session = &worker.sessions[clone.session];
         let values = Values::new(session.steps.len(), worker.identities[number]);
         let script = &worker.scripts[clone.session];
@@ -108,8 +107,8 @@ impl<'a> User<'a> {
         ChaCha8Rng::from_seed(seed)
     }
 
-    /// When its first request is due.
-    pub(super) fn start(worker: &Worker<'_>, number: usize) -> Instant {
-        worker.tally.clock.at_us(worker.plan.clones[number].start_us)
+    /// When a clone's first request is due.
+    pub(super) fn start(worker: &Worker<'_>, clone: PlannedClone) -> Instant {
+        worker.tally.clock.at_us(clone.start_us)
     }
 }

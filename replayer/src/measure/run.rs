@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::gate::Gate;
 use super::{ClientStage, ErrorClass};
 use crate::drive::Uplink;
 
@@ -46,16 +47,6 @@ pub struct FailureCount {
     /// `null` for what never got as far as a connection.
     pub stage: Option<ClientStage>,
     pub count: u64,
-}
-
-/// One check of the run against what it was meant to be.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Gate {
-    pub value: f64,
-    pub limit: f64,
-    pub pass: bool,
-    /// What the value is and when it passes, in one line.
-    pub meaning: String,
 }
 
 /// Counts and distributions of one route (`POST /api/students/upload-recording`).
