@@ -81,8 +81,7 @@ impl<'a> Lane<'a> {
             self.under_way.take();
             link.freed = Some(ended.at);
             self.user.worker.tally.ended(&ended.sample);
-            let is_kept_back = ended.sample.outcome.is_generators();
-            self.user.values.answers.settle(step, ended.at, ended.found, is_kept_back);
+            self.user.values.answers.settle(step, ended.at, ended.found, ended.sample.outcome);
             self.position.set(position + 1);
         }
     }
@@ -136,7 +135,12 @@ impl<'a> Lane<'a> {
             uplink: worker.config.uplink,
         };
         let mut random = self.user.random(step);
-        prepare(&session.steps[step], purpose, &mut values.filling(at), &mut random)
+        let mut filling = values.filling(at);
+        let prepared = prepare(&session.steps[step], purpose, &mut filling, &mut random);
+        if matches!(prepared, Err(ErrorClass::BindingMissing)) {
+            worker.tally.lacked(filling.lacked);
+        }
+        prepared
     }
 
     async fn send(&self, step: usize, due: (Due, Result<Prepared, ErrorClass>), link: &mut Link) -> Ended {

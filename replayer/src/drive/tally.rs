@@ -59,6 +59,11 @@ impl Tally {
         self.recorder.borrow_mut().prepared(preparation);
     }
 
+    /// Values that a good answer should have held and did not, so that a request could not be sent.
+    pub(super) fn lacked(&self, values: u64) {
+        self.recorder.borrow_mut().bindings.unresolved += values;
+    }
+
     pub(super) fn ended(&self, sample: &Sample) {
         let end = self.recorder.borrow_mut().ended(sample);
         self.live.ended(&end);

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::identities::Identity;
+use crate::measure::Outcome;
 use crate::measure::run::BindingCounts;
 use crate::sessions::{Fresh, Hole, ResponsePlace, Source, alike};
 
@@ -26,7 +27,7 @@ pub(super) struct Answers {
 struct Settled {
     at: Instant,
     found: Found,
-    is_kept_back: bool,
+    outcome: Outcome,
 }
 
 impl Answers {
@@ -34,9 +35,9 @@ impl Answers {
         Self { settled: RefCell::new(vec![None; steps]), changed: Notify::new() }
     }
 
-    /// A step ended, with or without the values it should have had; `is_kept_back` when this machine is why.
-    pub(super) fn settle(&self, step: usize, at: Instant, found: Found, is_kept_back: bool) {
-        self.settled.borrow_mut()[step] = Some(Settled { at, found, is_kept_back });
+    /// A step ended, with or without the values it should have had.
+    pub(super) fn settle(&self, step: usize, at: Instant, found: Found, outcome: Outcome) {
+        self.settled.borrow_mut()[step] = Some(Settled { at, found, outcome });
         self.changed.notify_waiters();
     }
 
@@ -52,8 +53,8 @@ impl Answers {
         }
     }
 
-    fn is_kept_back(&self, step: usize) -> bool {
-        self.settled.borrow()[step].as_ref().is_some_and(|settled| settled.is_kept_back)
+    fn outcome(&self, step: usize) -> Option<Outcome> {
+        self.settled.borrow()[step].as_ref().map(|settled| settled.outcome)
     }
 
     fn value(&self, step: usize, from: &ResponsePlace) -> Option<String> {
@@ -81,6 +82,8 @@ pub(super) struct Filling<'a> {
     pub(super) bindings: BindingCounts,
     /// An answer that should have had a value did not.
     pub(super) is_missing: bool,
+    /// Values that a good answer should have had.
+    pub(super) lacked: u64,
     /// The request that would have got that answer was kept back by this machine.
     pub(super) is_kept_back: bool,
     pub(super) uses_identity: bool,
@@ -99,6 +102,7 @@ impl<'a> Values<'a> {
             values: self,
             bindings: BindingCounts::default(),
             is_missing: false,
+            lacked: 0,
             is_kept_back: false,
             uses_identity: false,
             now_us: utc_us(at),
@@ -133,8 +137,9 @@ impl Filling<'_> {
         let value = match &hole.source {
             Source::Response { step, from } => {
                 let value = self.values.answers.value(*step, from);
-                self.is_missing |= value.is_none();
-                self.is_kept_back |= value.is_none() && self.values.answers.is_kept_back(*step);
+                if value.is_none() {
+                    return self.lacking(*step);
+                }
                 value
             }
             Source::Identity { column } => {
@@ -149,5 +154,15 @@ impl Filling<'_> {
         self.bindings.resolved += u64::from(is_resolved);
         self.bindings.unresolved += u64::from(!is_resolved);
         value
+    }
+
+    /// A value that the answer to a step does not hold. Only a good answer lacks it: where there was none, the
+    /// target failed or this machine did, and that is counted there.
+    fn lacking(&mut self, step: usize) -> Option<String> {
+        let outcome = self.values.answers.outcome(step);
+        self.is_missing = true;
+        self.is_kept_back |= outcome.is_some_and(|outcome| outcome.is_generators());
+        self.lacked += u64::from(outcome.is_some_and(|outcome| !outcome.is_failed()));
+        None
     }
 }

@@ -282,6 +282,19 @@ fn a_request_without_its_value_is_counted_and_not_sent() {
 }
 
 #[test]
+fn what_a_good_answer_lacks_is_unresolved() {
+    let server = Server::http(|_| async { answer(200, "{}") });
+    let mut profile = at(10_000, get("/profile"));
+    header_hole(&mut profile, "Authorization", "Bearer ", json_of(0, "/access_token"));
+    let mut orders = at(20_000, get("/orders"));
+    header_hole(&mut orders, "Authorization", "Bearer ", json_of(1, "/access_token"));
+    let (_, report) = drive(&config(&server.origin), &[session(vec![login(), profile, orders])]);
+    assert_eq!(errors(&report), [("binding_missing", 2)]);
+    assert_eq!(report.bindings.unresolved, 1, "the last had no answer to take a value from");
+    assert_eq!((report.fidelity["unresolved_share"].pass, report.verdict), (false, Verdict::Invalid));
+}
+
+#[test]
 fn a_hang_is_unfinished_with_its_age_and_the_run_ends_on_time() {
     let server = Server::http(|_| std::future::pending());
     let drain = Duration::from_millis(300);
