@@ -184,11 +184,11 @@ impl PlanReport {
             table.row(std::iter::once(spoken(name)).chain(blank).chain(judged(&gates[name])));
         }
         write!(text, "\n{}", table.render(0))?;
-        let why = gates.iter().filter_map(|(name, gate)| Some((spoken(name), gate.reason.as_ref()?)));
-        why.map(|(name, reason)| writeln!(text, "  {name}: {reason}")).collect::<std::fmt::Result>()?;
+        let mut why = gates.iter().filter_map(|(name, gate)| Some((spoken(name), gate.reason.as_ref()?)));
+        why.try_for_each(|(name, reason)| writeln!(text, "  {name}: {reason}"))?;
         let changes = self.mode.changes().filter(|_| !self.fidelity.passes());
         changes.map_or(Ok(()), |changes| writeln!(text, "note: {changes}"))?;
-        self.cautions.iter().map(|caution| writeln!(text, "note: {caution}")).collect()
+        self.cautions.iter().try_for_each(|caution| writeln!(text, "note: {caution}"))
     }
 }
 

@@ -21,3 +21,33 @@ pub(super) async fn watch(timer: PreciseTimer, tally: Rc<Tally>) -> Infallible {
         tally.stalled(due.elapsed());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::runtime::Builder;
+    use tokio::task::{LocalSet, spawn_local};
+
+    use super::*;
+    use crate::drive::tally::RunClock;
+
+    #[test]
+    fn a_worker_that_stood_still_knows_for_how_long() {
+        const STILL: Duration = Duration::from_millis(300);
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let stall_ns = LocalSet::new().block_on(&runtime, async {
+            let timer = PreciseTimer::new().unwrap();
+            let tally = Rc::new(Tally::new(RunClock::starting_at(Instant::now()), 0, Arc::default()));
+            let driver = timer.clone();
+            spawn_local(async move { driver.drive().await });
+            spawn_local(watch(timer.clone(), Rc::clone(&tally)));
+            // The first beat is under way.
+            timer.sleep_until(Instant::now() + BEAT / 2).await;
+            std::thread::sleep(STILL);
+            timer.sleep_until(Instant::now() + 2 * BEAT).await;
+            tally.take_recorder().stall_ns_max
+        });
+        assert!(Duration::from_nanos(stall_ns) + BEAT >= STILL, "{stall_ns}");
+    }
+}

@@ -131,7 +131,7 @@ mod tests {
     fn places_reach_from_the_first_to_the_last_and_stay_in_their_block() {
         const PLACES: u64 = 10;
         let blocks = Blocks::new(100_000, Seed(1), 1);
-        let mut counts = [0_u32; PLACES as usize];
+        let mut counts = [0_u32; 10];
         for block in blocks.numbers() {
             let mut draws = blocks.sequence(block);
             for _ in 0..blocks.draws(block) {

@@ -201,7 +201,9 @@ impl Planned {
         for (session, copies) in sessions.iter().zip(&self.copies).filter(|(_, copies)| **copies > 0) {
             let values = values(session, plan.speed());
             effective.add(values.len(), *copies);
-            values.into_iter().for_each(|value| distance.add(value, *copies));
+            for value in values {
+                distance.add(value, *copies);
+            }
         }
         Comparison::judged(distance.value(), SHAPE_LIMIT, drawn_chance(plan, &effective))
     }
@@ -219,7 +221,7 @@ impl Planned {
             }
         }
         let chance = if plan.draws().is_some() { mix_chance(routes.len(), effective.number()) } else { 0.0 };
-        Comparison::judged(total_variation(routes.values().copied()), ROUTE_MIX_LIMIT, chance)
+        Comparison::judged(total_variation(&routes.values().copied()), ROUTE_MIX_LIMIT, chance)
     }
 }
 
@@ -259,7 +261,7 @@ fn mix_chance(kinds: usize, number: f64) -> f64 {
 }
 
 /// Half the sum of the differences of the shares of each kind.
-fn total_variation(counts: impl Iterator<Item = [u64; 2]> + Clone) -> Option<f64> {
+fn total_variation(counts: &(impl Iterator<Item = [u64; 2]> + Clone)) -> Option<f64> {
     let total = |side: usize| counts.clone().map(|counts| counts[side]).sum::<u64>();
     let (one, other) = (total(0), total(1));
     let apart = |counts: [u64; 2]| (counts[0] as f64 / one as f64 - counts[1] as f64 / other as f64).abs();
@@ -393,7 +395,9 @@ fn allow_for_chance(plan: &Plan, sessions: &[Session], checks: &mut [DispersionC
             check.planned_high = check.planned_high.zip(value).map(|(high, value)| high.max(value));
         }
     }
-    checks.iter_mut().for_each(|check| *check = check.clone().judged());
+    for check in checks {
+        *check = check.clone().judged();
+    }
 }
 
 #[cfg(test)]
@@ -434,17 +438,19 @@ mod tests {
     #[test]
     fn total_variation_is_half_the_sum_of_differences() {
         // Shares ½, ½, 0 against ¾, 0, ¼: differences ¼ + ½ + ¼.
-        let distance = total_variation([[1, 3], [1, 0], [0, 1]].into_iter());
+        let distance = total_variation(&[[1, 3], [1, 0], [0, 1]].into_iter());
         assert!((distance.unwrap() - 0.5).abs() < 1e-12);
-        assert!(total_variation([[1, 7], [1, 7]].into_iter()).unwrap().abs() < 1e-12);
-        assert_eq!(total_variation([[1, 0]].into_iter()), None);
+        assert!(total_variation(&[[1, 7], [1, 7]].into_iter()).unwrap().abs() < 1e-12);
+        assert_eq!(total_variation(&[[1, 0]].into_iter()), None);
     }
 
     #[test]
     fn long_sessions_count_as_few() {
         let number = |lengths: &[usize]| {
             let mut effective = Effective::default();
-            lengths.iter().for_each(|length| effective.add(*length, 1));
+            for length in lengths {
+                effective.add(*length, 1);
+            }
             effective.number()
         };
         assert!((number(&[3, 3, 3, 3]) - 4.0).abs() < 1e-12);

@@ -63,7 +63,9 @@ mod tests {
 
     fn distance(one: &[f64], other: &[f64]) -> Option<f64> {
         let mut distance = Distance::from(one.iter().copied());
-        other.iter().for_each(|value| distance.add(*value, 1));
+        for value in other {
+            distance.add(*value, 1);
+        }
         distance.value()
     }
 
