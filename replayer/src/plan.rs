@@ -81,7 +81,7 @@ pub struct Release {
 pub fn amplify(sessions: &[Session], multiple: Multiple, mode: Mode, seed: Seed) -> Plan {
     let starts = Arc::new(Starts::of(sessions));
     let plan = Plan { multiple, mode, seed, shift_s: 0.0, starts };
-    let shift_s = if plan.draws() == Some(Mode::Crowd) { crowd::fitted_s(&plan, sessions) } else { 0.0 };
+    let shift_s = if plan.is_shifted() { crowd::fitted_s(&plan, sessions) } else { 0.0 };
     Plan { shift_s, ..plan }
 }
 
@@ -103,19 +103,25 @@ impl Plan {
 
     /// How many clones there are.
     pub fn users(&self) -> usize {
-        let captured = self.starts.len();
-        let is_once = self.mode == Mode::Tempo || (self.mode == Mode::Crowd && self.is_capture());
-        if is_once || captured == 0 { captured } else { self.multiplied(captured) }
+        match self.starts.len() {
+            0 => 0,
+            captured if self.is_drawn() || self.mode == Mode::Volley => self.multiplied(captured),
+            captured => captured,
+        }
     }
 
-    /// The mode, if chance has a part in which sessions are cloned.
-    pub(crate) fn draws(&self) -> Option<Mode> {
-        match self.mode {
-            _ if self.starts.is_empty() => None,
-            Mode::Steady => Some(Mode::Steady),
-            Mode::Crowd => (!self.is_capture()).then_some(Mode::Crowd),
-            Mode::Volley | Mode::Tempo => None,
-        }
+    /// Whether chance has a part in which sessions are cloned.
+    pub(crate) fn is_drawn(&self) -> bool {
+        let is_drawn = match self.mode {
+            Mode::Steady => true,
+            Mode::Crowd => !self.is_capture(),
+            Mode::Volley | Mode::Tempo => false,
+        };
+        is_drawn && !self.starts.is_empty()
+    }
+
+    fn is_shifted(&self) -> bool {
+        self.mode == Mode::Crowd && self.is_drawn()
     }
 
     fn is_capture(&self) -> bool {
