@@ -24,6 +24,7 @@ mod pacing;
 mod request;
 mod retry;
 mod script;
+mod stall;
 mod tally;
 mod target;
 mod timer;
@@ -191,7 +192,7 @@ pub fn run(
 }
 
 fn clients(plan: &Plan, config: &DriveConfig, recorder: &Recorder) -> Clients {
-    let spread = |range: AddressRange| range.spread(plan.clones.len() as u64);
+    let spread = |range: AddressRange| range.spread(plan.users() as u64);
     Clients {
         forwarded_for: config.forwarded_for.map(spread),
         source_addresses: config.source_addresses.map(spread),
@@ -201,7 +202,7 @@ fn clients(plan: &Plan, config: &DriveConfig, recorder: &Recorder) -> Clients {
 
 /// Requests that a plan sends.
 pub fn planned_requests(plan: &Plan, sessions: &[Session]) -> u64 {
-    plan.clones.iter().map(|clone| sessions[clone.session].steps.len() as u64).sum()
+    plan.clones().map(|clone| sessions[clone.session].steps.len() as u64).sum()
 }
 
 /// When the last planned request is out, its upload on this uplink included; microseconds from the start of
@@ -210,7 +211,7 @@ pub fn planned_end_us(plan: &Plan, sessions: &[Session], uplink: Uplink) -> u64 
     let out_us = |step: &Step| plan.scaled_us(step.offset_us).saturating_add(uplink.span_us(&step.exchange));
     let last_us = |session: &Session| session.steps.iter().map(out_us).max().unwrap_or(0);
     let last_us: Vec<u64> = sessions.iter().map(last_us).collect();
-    let ends_us = plan.clones.iter().map(|clone| clone.start_us.saturating_add(last_us[clone.session]));
+    let ends_us = plan.clones().map(|clone| clone.start_us.saturating_add(last_us[clone.session]));
     ends_us.max().unwrap_or(0)
 }
 
@@ -255,17 +256,18 @@ impl Zero {
 
 /// Takes the zero itself, so that no preparation can come after it and make the run begin late.
 fn play(shared: &Shared<'_>) -> io::Result<(Zero, Recorder)> {
-    let workers = shared.config.workers.get().min(shared.plan.clones.len()).max(1);
+    let workers = shared.config.workers.get().min(shared.plan.users()).max(1);
+    let shares: Vec<_> = (0..workers).map(|share| worker::coming(shared.plan, share, workers)).collect();
     let zero = Zero::ahead();
     shared.live.begins(zero.start);
     std::thread::scope(|scope| {
-        let spawn = |share| {
+        let spawn = |(share, mine)| {
             let name = format!("drive-{share}");
             std::thread::Builder::new()
                 .name(name)
-                .spawn_scoped(scope, move || worker::play(shared, share, workers, zero.start))
+                .spawn_scoped(scope, move || worker::play(shared, mine, zero.start))
         };
-        let threads = (0..workers).map(spawn).collect::<io::Result<Vec<_>>>()?;
+        let threads = shares.into_iter().enumerate().map(spawn).collect::<io::Result<Vec<_>>>()?;
         let mut whole = Recorder::new(shared.routes.labels().len());
         for thread in threads {
             // A worker panics only on a broken invariant: go on panicking, with its message.
@@ -289,7 +291,7 @@ mod tests {
     use kingtide_common::units::{Multiple, Seed};
 
     use super::*;
-    use crate::plan::Mode;
+    use crate::plan::{Mode, amplify};
 
     #[test]
     fn the_zero_lies_after_everything_that_is_prepared() {
@@ -297,7 +299,7 @@ mod tests {
         let target = Target::resolve("http://127.0.0.1:9").unwrap();
         let config = DriveConfig::new(target, Duration::from_secs(1), stop);
         let multiple = Multiple::new(1.0).unwrap();
-        let plan = Plan { multiple, mode: Mode::Crowd, seed: Seed(1), shift_s: 0.0, clones: Vec::new() };
+        let plan = amplify(&[], multiple, Mode::Crowd, Seed(1));
         let shared = prepare(&plan, &[], &config, &Arc::default()).unwrap();
         let prepared = Instant::now();
         let (zero, recorder) = play(&shared).unwrap();

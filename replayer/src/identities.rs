@@ -6,6 +6,7 @@
 mod accounts;
 mod template;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -255,19 +256,20 @@ pub fn assign<'a>(
         taken += u32::from(needs);
         NonZeroU32::new(taken).filter(|_| needs)
     };
-    let seats = plan.clones.iter().map(|clone| needing[clone.session]).map(seat).collect();
+    let seats = plan.clones().map(|clone| needing[clone.session]).map(seat).collect();
     Ok(Seating { identities, seats, taken, salt })
 }
 
 fn needs(plan: &Plan, sessions: &[Session], needing: &[bool]) -> Needs {
-    let clones = plan.clones.iter().filter(|clone| needing[clone.session]).count();
     let mut is_planned = vec![false; sessions.len()];
-    plan.clones.iter().for_each(|clone| is_planned[clone.session] = true);
+    let mut clones = 0;
+    for clone in plan.clones() {
+        is_planned[clone.session] = true;
+        clones += usize::from(needing[clone.session]);
+    }
     let planned = sessions.iter().zip(is_planned).filter(|(_, is_planned)| *is_planned);
-    let mut columns: Vec<String> = planned.flat_map(|(session, _)| columns_of(session)).cloned().collect();
-    columns.sort_unstable();
-    columns.dedup();
-    Needs { clones, columns }
+    let columns: BTreeSet<&String> = planned.flat_map(|(session, _)| columns_of(session)).collect();
+    Needs { clones, columns: columns.into_iter().cloned().collect() }
 }
 
 fn columns_of(session: &Session) -> impl Iterator<Item = &String> {
@@ -285,7 +287,7 @@ mod tests {
     use kingtide_common::units::{Multiple, Seed};
 
     use super::*;
-    use crate::plan::{Mode, PlannedClone};
+    use crate::plan::{Mode, amplify};
     use crate::sessions::{Choice, Escape, Hole, Place, Step};
 
     fn read(text: &str) -> Identities {
@@ -312,10 +314,9 @@ mod tests {
         Session { key: String::new(), start_ns: 0, steps: vec![step], orphan: false }
     }
 
-    fn plan(sessions: &[usize]) -> Plan {
-        let clones = sessions.iter().map(|&session| PlannedClone { session, start_us: 0 }).collect();
-        let multiple = Multiple::new(1.0).unwrap();
-        Plan { multiple, mode: Mode::Crowd, seed: Seed(1), shift_s: 0.0, clones }
+    /// Each session once.
+    fn plan(sessions: &[Session]) -> Plan {
+        amplify(sessions, Multiple::new(1.0).unwrap(), Mode::Crowd, Seed(1))
     }
 
     /// What the clones of sessions with these columns have in a column, or why not.
@@ -325,7 +326,7 @@ mod tests {
         column: &str,
     ) -> Result<Vec<Option<String>>, String> {
         let sessions: Vec<Session> = clones.iter().map(|columns| session(columns)).collect();
-        let plan = plan(&(0..clones.len()).collect::<Vec<_>>());
+        let plan = plan(&sessions);
         let path = identities.and_then(|all| Some(all.file.as_ref()?.path.display().to_string()));
         let seating = assign(identities, &plan, &sessions, 7).map_err(|error| {
             let said = error.to_string();

@@ -9,6 +9,7 @@ pub mod attempts;
 pub mod clients;
 pub mod distinct;
 pub mod distributions;
+mod gate;
 pub mod gates;
 pub mod held;
 pub mod in_flight;

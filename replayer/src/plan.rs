@@ -2,24 +2,30 @@
 //! give the same plan on every machine.
 //!
 //! [`amplify`] makes the plan, [`releases`] spells it out as planned sends, [`dispersion`] and [`fidelity`]
-//! say how like the capture it is.
+//! say how like the capture it is. A plan holds no clones: it makes them in order from its seed as often as
+//! they are asked for, so that its memory follows the capture and not the multiple.
 
+mod blocks;
+mod crowd;
 pub mod dispersion;
 pub mod fidelity;
+mod ks;
 mod random;
 mod releases;
 mod starts;
 
 use std::fmt;
+use std::sync::Arc;
 
 use clap::ValueEnum;
 use kingtide_common::units::{Multiple, Seed};
 use serde::Serialize;
 
 use crate::sessions::Session;
+use starts::Starts;
 
 pub use dispersion::dispersion;
-pub use fidelity::{Comparison, DispersionCheck, Fidelity, fidelity};
+pub use fidelity::{Comparison, DispersionCheck, Fidelity, Shapes, fidelity};
 pub use releases::releases;
 
 /// How the captured population is multiplied.
@@ -38,15 +44,15 @@ pub enum Mode {
 }
 
 /// A clone of a session: a new user with the recorded behaviour.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PlannedClone {
-    /// Index of the session it is a clone of.
-    pub session: usize,
     /// Its first release, microseconds from the start of the run.
     pub start_us: u64,
+    /// Index of the session it is a clone of.
+    pub session: usize,
 }
 
-/// Everything that will be sent in one run, as clones ordered by start.
+/// Everything that will be sent in one run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     pub multiple: Multiple,
@@ -54,8 +60,7 @@ pub struct Plan {
     pub seed: Seed,
     /// Width of the bootstrap's shift of starts, seconds; 0 where starts are not shifted.
     pub shift_s: f64,
-    /// Ordered by `start_us`.
-    pub clones: Vec<PlannedClone>,
+    starts: Arc<Starts>,
 }
 
 /// One planned send.
@@ -63,7 +68,7 @@ pub struct Plan {
 pub struct Release {
     /// Intended instant, microseconds from the start of the run.
     pub intended_us: u64,
-    /// Index into [`Plan::clones`].
+    /// Which of [`Plan::clones`].
     pub clone: usize,
     /// Index into the session's steps.
     pub step: usize,
@@ -74,32 +79,71 @@ pub struct Release {
 /// At 1× every mode but `steady` is the capture itself: each session once, at its own instant. `crowd` and
 /// `steady` draw round(multiple × sessions) sessions with replacement, never fewer than one.
 pub fn amplify(sessions: &[Session], multiple: Multiple, mode: Mode, seed: Seed) -> Plan {
-    let captured = Captured::new(sessions);
-    let is_capture = (multiple.get() - 1.0).abs() < f64::EPSILON;
-    let (shift_s, clones) = match mode {
-        _ if sessions.is_empty() => (0.0, Vec::new()),
-        Mode::Crowd if is_capture => (0.0, starts::each_once(&captured, 1.0)),
-        Mode::Crowd => starts::crowd(&captured, multiple, seed),
-        Mode::Steady => (0.0, starts::steady(&captured, multiple, seed)),
-        Mode::Volley => (0.0, starts::volley(&captured, multiple, seed)),
-        Mode::Tempo => (0.0, starts::each_once(&captured, multiple.get())),
-    };
-    Plan { multiple, mode, seed, shift_s, clones }
+    let starts = Arc::new(Starts::of(sessions));
+    let plan = Plan { multiple, mode, seed, shift_s: 0.0, starts };
+    let shift_s = if plan.is_shifted() { crowd::fitted_s(&plan, sessions) } else { 0.0 };
+    Plan { shift_s, ..plan }
 }
 
 impl Plan {
+    /// All clones, ordered by start and session.
+    ///
+    /// Holds the clones of one block of sessions and, in `crowd`, of those that start within six widths of the
+    /// shift.
+    pub fn clones(&self) -> Box<dyn Iterator<Item = PlannedClone> + Send + '_> {
+        match self.mode {
+            _ if self.starts.is_empty() => Box::new(std::iter::empty()),
+            Mode::Crowd if self.is_capture() => Box::new(self.starts.each_once(1.0)),
+            Mode::Crowd => Box::new(crowd::clones(self)),
+            Mode::Steady => Box::new(starts::steady(self)),
+            Mode::Volley => Box::new(starts::volley(self)),
+            Mode::Tempo => Box::new(self.starts.each_once(self.multiple.get())),
+        }
+    }
+
+    /// How many clones there are.
+    pub fn users(&self) -> usize {
+        match self.starts.len() {
+            0 => 0,
+            captured if self.is_drawn() || self.mode == Mode::Volley => self.multiplied(captured),
+            captured => captured,
+        }
+    }
+
+    /// Whether chance has a part in which sessions are cloned.
+    pub(crate) fn is_drawn(&self) -> bool {
+        let is_drawn = match self.mode {
+            Mode::Steady => true,
+            Mode::Crowd => !self.is_capture(),
+            Mode::Volley | Mode::Tempo => false,
+        };
+        is_drawn && !self.starts.is_empty()
+    }
+
+    fn is_shifted(&self) -> bool {
+        self.mode == Mode::Crowd && self.is_drawn()
+    }
+
+    fn is_capture(&self) -> bool {
+        (self.multiple.get() - 1.0).abs() < f64::EPSILON
+    }
+
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a multiple is positive and ≤ 1000
+    fn multiplied(&self, captured: usize) -> usize {
+        ((self.multiple.get() * captured as f64).round() as usize).max(1)
+    }
+
     /// By what starts and gaps are divided: the multiple in `tempo`, else 1.
     pub fn speed(&self) -> f64 {
         if self.mode == Mode::Tempo { self.multiple.get() } else { 1.0 }
     }
 
     /// Intended instants of all releases, microseconds from the start of the run, clone by clone.
-    pub fn instants_us(&self, sessions: &[Session]) -> Vec<u64> {
-        let steps = self.clones.iter().flat_map(|clone| {
+    pub fn instants_us<'a>(&'a self, sessions: &'a [Session]) -> impl Iterator<Item = u64> + 'a {
+        self.clones().flat_map(move |clone| {
             let steps = sessions[clone.session].steps.iter();
-            steps.map(move |step| self.intended_us(*clone, step.offset_us))
-        });
-        steps.collect()
+            steps.map(move |step| self.intended_us(clone, step.offset_us))
+        })
     }
 
     /// Intended instant of what the captured session did at `offset_us`, microseconds from the start of the run.
@@ -124,32 +168,15 @@ fn rounded_us(time_us: f64) -> u64 {
     time_us.max(0.0).round() as u64
 }
 
-/// When the captured sessions and their requests started, from the capture's first request.
-#[derive(Debug)]
-struct Captured<'a> {
-    sessions: &'a [Session],
-    starts_us: Vec<u64>,
-    /// The last start.
-    span_us: u64,
-}
-
-impl<'a> Captured<'a> {
-    fn new(sessions: &'a [Session]) -> Self {
-        let first_ns = sessions.iter().map(|session| session.start_ns).min().unwrap_or_default();
-        let starts_us: Vec<u64> =
-            sessions.iter().map(|session| session.start_ns.abs_diff(first_ns) / 1000).collect();
-        let span_us = starts_us.iter().copied().max().unwrap_or_default();
-        Self { sessions, starts_us, span_us }
-    }
-
-    /// Instants of the requests of one session that starts at `start_us`.
-    fn requests_us(&self, session: usize, start_us: u64) -> impl Iterator<Item = u64> {
-        self.sessions[session].steps.iter().map(move |step| start_us.saturating_add(step.offset_us))
-    }
-
-    fn instants_us(&self) -> Vec<u64> {
-        let starts = self.starts_us.iter().enumerate();
-        starts.flat_map(|(session, start_us)| self.requests_us(session, *start_us)).collect()
+impl Mode {
+    /// What the mode changes in the rhythm of N times the users, by design; `None` when it keeps it.
+    pub fn changes(self) -> Option<&'static str> {
+        match self {
+            Self::Crowd => None,
+            Self::Steady => Some("steady spreads the starts evenly and takes the bursts away"),
+            Self::Volley => Some("volley starts all copies of a user at the same instant"),
+            Self::Tempo => Some("tempo drains the capture faster, not a capacity test"),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use kingtide::plan::{Mode, Plan, amplify, releases};
+use kingtide::plan::{Mode, Plan, amplify, fidelity, releases};
 use kingtide::sessions::{Rules, Sessions, group};
 use kingtide_common::exchange::Exchange;
 use kingtide_common::units::{Multiple, Seed};
@@ -21,12 +21,37 @@ static SESSIONS: LazyLock<Sessions> = LazyLock::new(|| group(CAPTURED.clone(), &
 fn main() {
     let sessions = &SESSIONS.sessions;
     println!("{EXCHANGES} exchanges, {} sessions, {MULTIPLE}×\n", sessions.len());
+    println!("{}\n", memory_of_a_large_plan());
     divan::main();
 }
 
 fn planned(mode: Mode) -> Plan {
     let multiple = Multiple::new(MULTIPLE).expect("within the range of multiples");
     amplify(&SESSIONS.sessions, multiple, mode, Seed(1))
+}
+
+/// What the process holds at most while a plan of a thousand times the sessions is made, walked and compared.
+fn memory_of_a_large_plan() -> String {
+    let before = peak_kib();
+    let multiple = Multiple::new(1000.0).expect("within the range of multiples");
+    let plan = amplify(&SESSIONS.sessions, multiple, Mode::Crowd, Seed(1));
+    let clones = plan.clones().count();
+    let walked = peak_kib();
+    let compared = if fidelity(&plan, &SESSIONS.sessions).passes() { "like" } else { "unlike" };
+    let grown = |to: u64, from: u64| to.saturating_sub(from) / 1024;
+    format!(
+        "{clones} clones, shift {} s: peak grew by {} MiB to make and walk them, {} MiB to compare ({compared})",
+        plan.shift_s,
+        grown(walked, before),
+        grown(peak_kib(), walked)
+    )
+}
+
+/// Largest resident size of this process so far; 0 where the system does not say.
+fn peak_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|size| size.trim().trim_end_matches(" kB").parse().ok()).unwrap_or_default()
 }
 
 /// Exchanges → sessions with their bindings.
@@ -42,7 +67,7 @@ fn group_20_000(bencher: Bencher<'_, '_>) {
 /// Sessions → clones with their starts; counted in clones.
 #[divan::bench(args = [Mode::Crowd, Mode::Steady, Mode::Volley, Mode::Tempo], sample_count = 10, sample_size = 1)]
 fn amplify_5x(bencher: Bencher<'_, '_>, mode: Mode) {
-    let clones = planned(mode).clones.len();
+    let clones = planned(mode).users();
     bencher.counter(ItemsCount::new(clones)).bench_local(|| planned(mode));
 }
 

@@ -10,8 +10,12 @@ use serde::Serialize;
 
 use super::capture::{Recorded, RulesArgs};
 use super::{Exit, print_result};
+use crate::measure::gates::likeness;
+use crate::measure::run::Gate;
 use crate::plan::{self, Fidelity, Mode, Plan, dispersion};
-use crate::report::format::seconds;
+use crate::report::format::{number, seconds};
+use crate::report::table::{Align, Table};
+use crate::report::words::spoken;
 use crate::sessions::{self, BindingMap, IdleGap, Session, Sessions};
 
 const EXAMPLES: &str = "\
@@ -83,6 +87,8 @@ pub struct PlanReport {
     /// From the first release to the last.
     duration_s: f64,
     shift_s: f64,
+    /// What a reader must know of the plan beside its gates.
+    cautions: Vec<String>,
     dispersion_captured: BTreeMap<String, f64>,
     dispersion_target: BTreeMap<String, f64>,
     dispersion_planned: BTreeMap<String, f64>,
@@ -97,30 +103,28 @@ impl PlanReport {
     fn new(plan: &Plan, sessions: &Sessions, show_bindings: bool) -> Self {
         let captured = &sessions.sessions;
         let fidelity = plan::fidelity(plan, captured);
-        let column = |value: fn(&plan::DispersionCheck) -> f64| {
-            fidelity
-                .dispersion
-                .iter()
-                .map(|check| (dispersion::label(check.window_s), value(check)))
-                .collect()
+        let column = |value: fn(&plan::DispersionCheck) -> Option<f64>| {
+            let checks = fidelity.dispersion.iter();
+            checks.filter_map(|check| Some((dispersion::label(check.window_s), value(check)?))).collect()
         };
-        let instants_us = plan.instants_us(captured);
-        let planned = || plan.clones.iter().map(|clone| &captured[clone.session]);
+        let last_us = plan.instants_us(captured).max();
+        let planned = || plan.clones().map(|clone| &captured[clone.session]);
         Self {
             multiple: plan.multiple.get(),
             mode: plan.mode,
             seed: plan.seed.0,
             sessions_captured: captured.len(),
-            sessions_planned: plan.clones.len(),
+            sessions_planned: plan.users(),
             idle_gap: sessions.idle_gap,
             sessions_orphan: captured.iter().filter(|session| session.orphan).count(),
             sessions_repaired: sessions.repairs.repaired,
             sessions_dropped: sessions.repairs.dropped,
             requests_captured: captured.iter().map(|session| session.steps.len()).sum(),
-            requests_planned: instants_us.len(),
+            requests_planned: planned().map(|session| session.steps.len()).sum(),
             upload_bytes_planned: planned().map(upload_bytes).sum(),
-            duration_s: instants_us.iter().max().copied().unwrap_or_default() as f64 / 1e6,
+            duration_s: last_us.unwrap_or_default() as f64 / 1e6,
             shift_s: plan.shift_s,
+            cautions: fidelity.cautions(plan),
             dispersion_captured: column(|check| check.captured),
             dispersion_target: column(|check| check.target),
             dispersion_planned: column(|check| check.planned),
@@ -160,22 +164,31 @@ impl PlanReport {
         writeln!(text, "shift      {} s{why}", self.shift_s)
     }
 
+    /// One line for each gate of the report, and what the mode and the capture do to them.
     fn write_fidelity(&self, text: &mut String) -> std::fmt::Result {
+        let gates = likeness(&self.fidelity);
+        let titles = ["likeness", "captured", "wanted", "planned", "off by", "at most", "verdict"];
+        let mut table = Table::of_numbers(titles).align(titles.len() - 1, Align::Left);
+        let judged = |gate: &Gate| {
+            let figures = [gate.value, Some(gate.limit)].map(number);
+            figures.into_iter().chain([gate.standing().to_owned()])
+        };
         for check in &self.fidelity.dispersion {
-            let plan::DispersionCheck { window_s, captured, target, planned, .. } = check;
-            let (deviation, limit, says) = (check.deviation, check.limit, verdict(check.pass));
-            let name = format!("I({window_s} s)");
-            writeln!(
-                text,
-                "{name:<18} {planned:.2} planned, {target:.2} wanted, {captured:.2} captured: \
-                 off by {deviation:.3}, at most {limit:.3}  {says}"
-            )?;
+            let window = dispersion::label(check.window_s);
+            let indices = [check.captured, check.target, check.planned].map(number);
+            let gate = &gates[&format!("dispersion_{window}s")];
+            table.row(std::iter::once(format!("I({window} s)")).chain(indices).chain(judged(gate)));
         }
-        for (name, shape) in self.fidelity.shapes() {
-            let says = verdict(shape.pass);
-            writeln!(text, "{name:<18} {:.3}, at most {:.3}  {says}", shape.value, shape.limit)?;
+        for (name, _) in self.fidelity.shapes.by_name() {
+            let blank = std::iter::repeat_n(String::new(), 3);
+            table.row(std::iter::once(spoken(name)).chain(blank).chain(judged(&gates[name])));
         }
-        Ok(())
+        write!(text, "\n{}", table.render(0))?;
+        let mut why = gates.iter().filter_map(|(name, gate)| Some((spoken(name), gate.reason.as_ref()?)));
+        why.try_for_each(|(name, reason)| writeln!(text, "  {name}: {reason}"))?;
+        let changes = self.mode.changes().filter(|_| !self.fidelity.passes());
+        changes.map_or(Ok(()), |changes| writeln!(text, "note: {changes}"))?;
+        self.cautions.iter().try_for_each(|caution| writeln!(text, "note: {caution}"))
     }
 }
 
@@ -183,10 +196,6 @@ impl PlanReport {
 fn columns() -> usize {
     const COLUMNS: usize = 100;
     terminal_size::terminal_size().map_or(COLUMNS, |(width, _)| usize::from(width.0))
-}
-
-fn verdict(pass: bool) -> &'static str {
-    if pass { "ok" } else { "FAILS" }
 }
 
 fn upload_bytes(session: &Session) -> u64 {

@@ -220,7 +220,7 @@ fn prepare_directory(directory: &Path) -> anyhow::Result<()> {
 
 fn announce(recorded: &Recorded, plan: &Plan, config: &DriveConfig) {
     let sessions = &recorded.sessions.sessions;
-    let users = plan.clones.len() as u64;
+    let users = plan.users() as u64;
     let requests = drive::planned_requests(plan, sessions);
     let seconds = Duration::from_micros(drive::planned_end_us(plan, sessions, config.uplink)).as_secs_f64();
     eprintln!(

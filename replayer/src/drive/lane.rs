@@ -79,7 +79,7 @@ impl<'a> Lane<'a> {
         let User { worker, values, again, .. } = self.user;
         worker.tally.ended(&ended.sample);
         again.settle(step, ended.how.is_ok_and(|status| status < FAILED_STATUS_MIN));
-        values.answers.settle(step, ended.at, ended.found, ended.sample.outcome.is_generators());
+        values.answers.settle(step, ended.at, ended.found, ended.sample.outcome);
     }
 
     /// The request that a captured retry repeats, if that has had its answer.
@@ -140,7 +140,12 @@ impl<'a> Lane<'a> {
     fn build(&self, step: usize, at: Instant) -> Result<Prepared, ErrorClass> {
         let User { session, values, .. } = self.user;
         let mut random = self.user.random(step);
-        prepare(&session.steps[step], self.user.purpose(step), &mut values.filling(at), &mut random)
+        let mut filling = values.filling(at);
+        let prepared = prepare(&session.steps[step], self.user.purpose(step), &mut filling, &mut random);
+        if matches!(prepared, Err(ErrorClass::BindingMissing)) {
+            self.user.worker.tally.lacked(filling.lacked);
+        }
+        prepared
     }
 
     /// The run is over: what is under way is unfinished, what waits for it was never sent.

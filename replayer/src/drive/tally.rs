@@ -55,6 +55,13 @@ impl Tally {
         Self { clock, recorder, samples, diag: SocketDiag::open().ok(), live }
     }
 
+    /// Of no run, and for no route.
+    #[cfg(test)]
+    pub(super) fn alone(clock: RunClock) -> Self {
+        let recorder = RefCell::new(Recorder::new(0));
+        Self { clock, recorder, samples: None, diag: None, live: Arc::default() }
+    }
+
     /// A request that the plan wants sent then, whatever becomes of it.
     pub(super) fn scheduled(&self, at_us: u64) {
         self.recorder.borrow_mut().scheduled(at_us.saturating_mul(1_000));
@@ -85,6 +92,11 @@ impl Tally {
         self.recorder.borrow_mut().prepared(preparation);
     }
 
+    /// Values that a good answer should have held and did not, so that a request could not be sent.
+    pub(super) fn lacked(&self, values: u64) {
+        self.recorder.borrow_mut().bindings.unresolved += values;
+    }
+
     pub(super) fn ended(&self, sample: &Sample) {
         let end = self.recorder.borrow_mut().ended(sample);
         self.live.ended(&end);
@@ -93,6 +105,13 @@ impl Tally {
 
     pub(super) fn withheld(&self, requests: usize) {
         (0..requests).for_each(|_| self.recorder.borrow_mut().withheld());
+    }
+
+    /// The worker did not get to run for so long.
+    pub(super) fn stalled(&self, stall: Duration) {
+        let stall_ns = u64::try_from(stall.as_nanos()).unwrap_or(u64::MAX);
+        let mut recorder = self.recorder.borrow_mut();
+        recorder.stall_ns_max = recorder.stall_ns_max.max(stall_ns);
     }
 
     pub(super) fn reconnected(&self) {

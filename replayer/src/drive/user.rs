@@ -46,8 +46,7 @@ pub(super) struct User<'a> {
 }
 
 impl<'a> User<'a> {
-    pub(super) fn new(worker: &'a Worker<'a>, number: usize) -> Self {
-        let clone = worker.plan.clones[number];
+    pub(super) fn new(worker: &'a Worker<'a>, number: usize, clone: PlannedClone) -> Self {
         let session = &worker.sessions[clone.session];
         let script = &worker.scripts[clone.session];
         Self {
@@ -176,9 +175,9 @@ impl<'a> User<'a> {
         random_of([self.worker.salt, self.number as u64, step as u64])
     }
 
-    /// When its first request is due.
-    pub(super) fn start(worker: &Worker<'_>, number: usize) -> Instant {
-        worker.tally.clock.at_us(worker.plan.clones[number].start_us)
+    /// When a clone's first request is due.
+    pub(super) fn start(worker: &Worker<'_>, clone: PlannedClone) -> Instant {
+        worker.tally.clock.at_us(clone.start_us)
     }
 }
 

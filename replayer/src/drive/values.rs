@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::cookies::Held;
 use super::credentials::Credentials;
 use crate::identities::Identity;
+use crate::measure::Outcome;
 use crate::measure::distinct::Print;
 use crate::measure::run::BindingCounts;
 use crate::sessions::{Fresh, Hole, ResponsePlace, Source, alike};
@@ -29,7 +30,7 @@ pub(super) struct Answers {
 struct Settled {
     at: Instant,
     found: Found,
-    is_kept_back: bool,
+    outcome: Outcome,
 }
 
 impl Answers {
@@ -37,9 +38,9 @@ impl Answers {
         Self { settled: RefCell::new(vec![None; steps]), changed: Notify::new() }
     }
 
-    /// A step ended, with or without the values it should have had; `is_kept_back` when this machine is why.
-    pub(super) fn settle(&self, step: usize, at: Instant, found: Found, is_kept_back: bool) {
-        self.settled.borrow_mut()[step] = Some(Settled { at, found, is_kept_back });
+    /// A step ended, with or without the values it should have had.
+    pub(super) fn settle(&self, step: usize, at: Instant, found: Found, outcome: Outcome) {
+        self.settled.borrow_mut()[step] = Some(Settled { at, found, outcome });
         self.changed.notify_waiters();
     }
 
@@ -65,12 +66,13 @@ impl Answers {
 
     /// A step is not needed, because the one that it repeats has had the answer.
     pub(super) fn pass_on(&self, repeated: usize, step: usize, at: Instant) {
-        let found = self.settled.borrow()[repeated].as_ref().map(|settled| settled.found.clone());
-        self.settle(step, at, found.unwrap_or_default(), false);
+        let settled = self.settled.borrow()[repeated].clone();
+        let settled = settled.expect("only what has ended well spares its repeat");
+        self.settle(step, at, settled.found, settled.outcome);
     }
 
-    fn is_kept_back(&self, step: usize) -> bool {
-        self.settled.borrow()[step].as_ref().is_some_and(|settled| settled.is_kept_back)
+    fn outcome(&self, step: usize) -> Option<Outcome> {
+        self.settled.borrow()[step].as_ref().map(|settled| settled.outcome)
     }
 
     fn value(&self, step: usize, from: &ResponsePlace) -> Option<String> {
@@ -107,6 +109,8 @@ pub(super) struct Filling<'a> {
     pub(super) bindings: BindingCounts,
     /// An answer that should have had a value did not.
     pub(super) is_missing: bool,
+    /// Values that a good answer should have had.
+    pub(super) lacked: u64,
     /// The request that would have got that answer was kept back by this machine.
     pub(super) is_kept_back: bool,
     pub(super) shown: Shown,
@@ -128,6 +132,7 @@ impl<'a> Values<'a> {
             values: self,
             bindings: BindingCounts::default(),
             is_missing: false,
+            lacked: 0,
             is_kept_back: false,
             shown: Shown::default(),
             held: Held::new(),
@@ -161,7 +166,10 @@ impl Filling<'_> {
     /// The value of a hole in which `captured` stood; `None` leaves filler of the captured length.
     pub(super) fn value(&mut self, hole: &Hole, captured: &str) -> Option<String> {
         let value = match &hole.source {
-            Source::Response { step, from } => self.response(*step, from),
+            Source::Response { step, from } => match self.response(*step, from) {
+                Some(value) => Some(value),
+                None => return self.lacking(*step),
+            },
             Source::Identity { column } => self.identity(column, captured),
             Source::Fresh(fresh) => Some(self.values.fresh(*fresh, captured, self.now_us)),
             Source::Text(text) => Some(text.clone()),
@@ -177,8 +185,6 @@ impl Filling<'_> {
     /// renewed it.
     fn response(&mut self, step: usize, from: &ResponsePlace) -> Option<String> {
         let value = self.held(from).or_else(|| self.values.answers.value(step, from));
-        self.is_missing |= value.is_none();
-        self.is_kept_back |= value.is_none() && self.values.answers.is_kept_back(step);
         if self.values.credentials[step].contains(from) {
             self.shown.tokens.extend(value.as_deref().map(Print::of));
         }
@@ -194,5 +200,15 @@ impl Filling<'_> {
         let value = self.values.identity?.value(column, captured)?;
         self.shown.identity.insert((Identity::is_naming(column), Print::of((column, &value))));
         Some(value)
+    }
+
+    /// A value that the answer to a step does not hold. Only a good answer lacks it: where there was none, the
+    /// target failed or this machine did, and that is counted there.
+    fn lacking(&mut self, step: usize) -> Option<String> {
+        let outcome = self.values.answers.outcome(step);
+        self.is_missing = true;
+        self.is_kept_back |= outcome.is_some_and(|outcome| outcome.is_generators());
+        self.lacked += u64::from(outcome.is_some_and(|outcome| !outcome.is_failed()));
+        None
     }
 }

@@ -4,6 +4,7 @@
 //! the length of the plan.
 
 use std::io;
+use std::iter::Peekable;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,6 +19,7 @@ use super::due::CONNECT_LEAD;
 use super::ending::Ending;
 use super::in_flight::Flights;
 use super::script::Script;
+use super::stall;
 use super::tally::{RunClock, Tally};
 use super::timer::PreciseTimer;
 use super::user::User;
@@ -25,7 +27,7 @@ use crate::identities::Seating;
 use crate::measure::Recorder;
 use crate::measure::live::Live;
 use crate::measure::route::Routes;
-use crate::plan::Plan;
+use crate::plan::{Plan, PlannedClone};
 use crate::sessions::Session;
 
 /// How long before its start a clone is made: its connection is opened [`CONNECT_LEAD`] before.
@@ -68,18 +70,27 @@ pub(super) struct Worker<'a> {
     pub(super) salt: u64,
 }
 
-/// Plays every clone whose index leaves `share` when divided by the number of workers; `start` is the run's
-/// zero.
-pub(super) fn play(
-    shared: &Shared<'_>,
-    share: usize,
-    workers: usize,
-    start: Instant,
-) -> io::Result<Recorder> {
+/// A clone by its number in the plan.
+pub(super) type Numbered = (usize, PlannedClone);
+
+/// The clones of one worker, in order of start.
+pub(super) type Coming<'a> = Peekable<Box<dyn Iterator<Item = Numbered> + Send + 'a>>;
+
+/// Every clone whose number leaves `share` when divided by the number of workers. The first is made at once,
+/// which may last: its block and, in a crowd, those that a shift may bring before it.
+pub(super) fn coming<'a>(plan: &'a Plan, share: usize, workers: usize) -> Coming<'a> {
+    let mine: Box<dyn Iterator<Item = Numbered> + Send + 'a> =
+        Box::new(plan.clones().enumerate().skip(share).step_by(workers));
+    let mut mine = mine.peekable();
+    let _ = mine.peek();
+    mine
+}
+
+/// Plays a share of the clones; `start` is the run's zero.
+pub(super) fn play(shared: &Shared<'_>, mine: Coming<'_>, start: Instant) -> io::Result<Recorder> {
     // Only the privileged may; for the others the report's lag says what it was.
     let _ = rustix::process::nice(NICENESS);
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let mine = (0..shared.plan.clones.len()).skip(share).step_by(workers);
     LocalSet::new().block_on(&runtime, async {
         let clock = RunClock::starting_at(start);
         let live = Arc::clone(&shared.live);
@@ -103,11 +114,12 @@ pub(super) fn play(
 
 impl Worker<'_> {
     /// Runs the clones beside what times and ends them.
-    async fn conduct(&self, mine: impl Iterator<Item = usize>) -> io::Result<()> {
+    async fn conduct(&self, mine: Coming<'_>) -> io::Result<()> {
         let stop = self.config.stop.clone();
         let timer = self.timer.clone();
         // On a task of its own: a wake then costs the timer, not a look at every clone.
         let driver = tokio::task::spawn_local(async move { timer.drive().await });
+        tokio::task::spawn_local(stall::watch(self.timer.clone(), Rc::clone(&self.tally)));
         let stopped = tokio::select! {
             error = driver => Err(error.unwrap_or_else(io::Error::other)),
             () = self.ending.watch(stop, self.flights.halted(), self.config.drain) => Ok(()),
@@ -116,16 +128,15 @@ impl Worker<'_> {
         stopped
     }
 
-    async fn play_all(&self, mine: impl Iterator<Item = usize>) {
-        let mut coming = mine.peekable();
+    async fn play_all(&self, mut coming: Coming<'_>) {
         let mut under_way = FuturesUnordered::new();
         while coming.peek().is_some() || !under_way.is_empty() {
-            let next = coming.peek().map(|number| User::start(self, *number));
+            let next = coming.peek().map(|(_, clone)| User::start(self, *clone));
             tokio::select! {
                 biased;
-                () = self.ending.stopping(), if next.is_some() => coming.by_ref().for_each(|number| self.withhold(number)),
+                () = self.ending.stopping(), if next.is_some() => coming.by_ref().for_each(|(_, clone)| self.withhold(clone)),
                 () = self.wait_for(next), if next.is_some() => {
-                    let made = coming.next().map(|number| self.user(number).run());
+                    let made = coming.next().map(|(number, clone)| self.user(number, clone).run());
                     under_way.extend(made);
                 }
                 Some(()) = under_way.next(), if !under_way.is_empty() => {}
@@ -140,21 +151,20 @@ impl Worker<'_> {
     }
 
     /// A clone whose start has come.
-    fn user(&self, number: usize) -> User<'_> {
-        self.schedule(number);
-        User::new(self, number)
+    fn user(&self, number: usize, clone: PlannedClone) -> User<'_> {
+        self.schedule(clone);
+        User::new(self, number, clone)
     }
 
     /// Counts its requests where the plan has them, ahead of their instants.
-    fn schedule(&self, number: usize) {
-        let clone = self.plan.clones[number];
+    fn schedule(&self, clone: PlannedClone) {
         let steps = self.sessions[clone.session].steps.iter();
         steps.for_each(|step| self.tally.scheduled(self.plan.intended_us(clone, step.offset_us)));
     }
 
     /// A clone that a stop kept from starting.
-    fn withhold(&self, number: usize) {
-        self.schedule(number);
-        self.tally.withheld(self.sessions[self.plan.clones[number].session].steps.len());
+    fn withhold(&self, clone: PlannedClone) {
+        self.schedule(clone);
+        self.tally.withheld(self.sessions[clone.session].steps.len());
     }
 }

@@ -133,12 +133,7 @@ impl Distinct {
 
     /// That the clones were users of their own.
     pub fn gates(&self) -> Gates {
-        let none = |shared: u64, meaning: &str| Gate {
-            value: shared as f64,
-            limit: 0.0,
-            pass: shared == 0,
-            meaning: format!("{meaning}, at most"),
-        };
+        let none = |shared: u64, meaning: &str| Gate::at_most(shared as f64, 0.0, meaning);
         let gates = [
             (
                 "shared_identities",

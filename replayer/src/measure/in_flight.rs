@@ -22,12 +22,8 @@ pub struct InFlight {
 
 impl InFlight {
     pub(super) fn gate(self) -> Gate {
-        Gate {
-            value: self.most as f64,
-            limit: self.max as f64,
-            pass: self.most <= self.max,
-            meaning: "requests in flight at once, at which the run stops, at most".to_owned(),
-        }
+        let meaning = "requests in flight at once, at which the run stops";
+        Gate::at_most(self.most as f64, self.max as f64, meaning)
     }
 
     pub(super) fn caution(self) -> Option<String> {

@@ -58,6 +58,8 @@ pub struct Recorder {
     /// Sends later than [`LATE_NS`].
     pub late: u64,
     pub dependency_delayed: u64,
+    /// The longest that a worker did not get to run.
+    pub stall_ns_max: u64,
     /// Bodies of the right size only.
     pub approximated: u64,
     /// Kept connections that the target had closed and that were opened again.
@@ -126,6 +128,7 @@ impl Recorder {
         self.bindings.unresolved += other.bindings.unresolved;
         self.late += other.late;
         self.dependency_delayed += other.dependency_delayed;
+        self.stall_ns_max = self.stall_ns_max.max(other.stall_ns_max);
         self.approximated += other.approximated;
         self.reconnects += other.reconnects;
         self.attempts.merge(&other.attempts);

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::attempts::Attempts;
 use super::clients::Clients;
 use super::distinct::DistinctReport;
+pub use super::gate::Gate;
 use super::held::HeldCounts;
 use super::in_flight::InFlight;
 use super::raw::SampleCounts;
@@ -63,16 +64,6 @@ pub struct FailureCount {
     /// `null` for what never got as far as a connection.
     pub stage: Option<ClientStage>,
     pub count: u64,
-}
-
-/// One check of the run against what it was meant to be.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Gate {
-    pub value: f64,
-    pub limit: f64,
-    pub pass: bool,
-    /// What the value is and when it passes, in one line.
-    pub meaning: String,
 }
 
 /// Counts and distributions of one route (`POST /api/students/upload-recording`).

@@ -241,7 +241,17 @@ impl Sample {
         let connect_ns = before.connect_ns.or(self.connect_ns);
         let Self { intended_ns, dependency_ns, mut traffic, .. } = *before;
         traffic.add(self.traffic);
-        Self { intended_ns, ready_ns, dependency_ns, connect_ns, sent_ns, resent_ns, traffic, outcome, ..self }
+        Self {
+            intended_ns,
+            ready_ns,
+            dependency_ns,
+            connect_ns,
+            sent_ns,
+            resent_ns,
+            traffic,
+            outcome,
+            ..self
+        }
     }
 
     /// How late the generator was with the connect and the request, nanoseconds; `None` for a request that

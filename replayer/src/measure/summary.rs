@@ -50,7 +50,7 @@ pub fn report(context: &Context<'_>, measured: &Measured) -> RunReport {
     let planned = planned_requests(context.plan, context.sessions);
     let mut valid = validity(recorder, planned);
     valid.insert(in_flight::GATE.to_owned(), measured.in_flight.gate());
-    let like = likeness(context.fidelity, context.plan.mode);
+    let like = likeness(context.fidelity);
     let evidence = Evidence {
         planned,
         failed: total.failed,
@@ -59,11 +59,13 @@ pub fn report(context: &Context<'_>, measured: &Measured) -> RunReport {
         errors: &errors(recorder),
         worse_statuses: total.failed - recorder.failures.values().sum::<u64>(),
         interrupted: is_cut_short(measured),
+        mode: context.plan.mode,
     };
     let distinct = recorder.distinct.report();
     let judgement = judge(&evidence, &valid, &like, context.max_failed_share);
     let missing_samples = context.samples.as_ref().and_then(SampleCounts::caution);
-    let cautions = context.uplink.caution().into_iter().chain(cautions(measured, &total));
+    let of_plan = context.uplink.caution().into_iter().chain(context.fidelity.cautions(context.plan));
+    let cautions = cautions(measured, &total).into_iter().chain(of_plan);
     let cautions = cautions.chain(context.cautions.iter().cloned());
     RunReport {
         kingtide_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -77,7 +79,7 @@ pub fn report(context: &Context<'_>, measured: &Measured) -> RunReport {
         started: OffsetDateTime::from(measured.started).format(&Rfc3339).unwrap_or_default(),
         duration_s: measured.duration.as_secs_f64(),
         sessions_captured: context.sessions.len() as u64,
-        sessions_planned: context.plan.clones.len() as u64,
+        sessions_planned: context.plan.users() as u64,
         identities_distinct: distinct.identities,
         distinct,
         clients: measured.clients.clone(),
@@ -124,8 +126,10 @@ pub fn report(context: &Context<'_>, measured: &Measured) -> RunReport {
     }
 }
 
-fn windows(context: &Context<'_>, value: impl Fn(&DispersionCheck) -> f64) -> BTreeMap<String, f64> {
-    context.fidelity.dispersion.iter().map(|check| (label(check.window_s), value(check))).collect()
+/// Of the windows that have the value.
+fn windows(context: &Context<'_>, value: impl Fn(&DispersionCheck) -> Option<f64>) -> BTreeMap<String, f64> {
+    let checks = context.fidelity.dispersion.iter();
+    checks.filter_map(|check| Some((label(check.window_s), value(check)?))).collect()
 }
 
 /// A stop that came when nothing was left to send or to cut off is none.
@@ -202,7 +206,7 @@ fn routes(context: &Context<'_>, measured: &Measured) -> Vec<RouteReport> {
 
 fn planned_by_route(context: &Context<'_>, measured: &Measured) -> Vec<u64> {
     let mut planned = vec![0; measured.routes.labels().len()];
-    for clone in &context.plan.clones {
+    for clone in context.plan.clones() {
         for step in 0..context.sessions[clone.session].steps.len() {
             planned[measured.routes.route(clone.session, step)] += 1;
         }

@@ -1,14 +1,18 @@
 //! What a run may claim: a pure rule over its counts.
 //!
-//! | the run                                   | verdict |
+//! | the run, first match                      | verdict |
 //! |-------------------------------------------|---------|
-//! | requests hang (timed out or unfinished)   | FAIL, even when the generator was late: a hang is a hang |
 //! | the generator was late or fell short, values had no source, the user stopped it | INVALID |
+//! | requests hang (timed out or unfinished)   | FAIL    |
 //! | more failed than `max_failed_share`       | FAIL    |
 //! | else                                      | PASS    |
+//!
+//! INVALID says nothing about the load; what hung is named first all the same. Nothing that a target does can
+//! fail a validity gate, so that a target cannot hide behind one.
 
 use super::gates::Gates;
 use super::run::Verdict;
+use crate::plan::Mode;
 
 /// The counts that decide.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -25,6 +29,7 @@ pub struct Evidence<'a> {
     pub worse_statuses: u64,
     /// The user's stop kept requests back or cut them off.
     pub interrupted: bool,
+    pub mode: Mode,
 }
 
 /// A verdict and its reasons, in sentences a person can act on.
@@ -44,12 +49,12 @@ pub fn judge(
     let hung = hang_reason(evidence);
     let too_many = failure_reason(evidence, max_failed_share);
     let invalid = invalid_reasons(evidence, validity);
-    let verdict = match (hung.is_some(), invalid.is_empty(), too_many.is_some()) {
-        (true, _, _) | (false, true, true) => Verdict::Fail,
-        (false, false, _) => Verdict::Invalid,
-        (false, true, false) => Verdict::Pass,
+    let verdict = match (invalid.is_empty(), hung.is_some() || too_many.is_some()) {
+        (false, _) => Verdict::Invalid,
+        (true, true) => Verdict::Fail,
+        (true, false) => Verdict::Pass,
     };
-    let unlike = failed_gates(likeness).map(|gate| format!("the plan differs from the capture: {gate}"));
+    let unlike = unlike_reasons(evidence.mode, likeness);
     let reasons = hung.into_iter().chain(too_many).chain(invalid).chain(unlike).collect();
     Judgement { verdict, reasons }
 }
@@ -84,10 +89,24 @@ fn invalid_reasons(evidence: &Evidence<'_>, validity: &Gates) -> Vec<String> {
     interrupted.into_iter().chain(failed_gates(validity)).collect()
 }
 
+/// A mode that changes the rhythm by design says so before its gates do.
+fn unlike_reasons(mode: Mode, likeness: &Gates) -> Vec<String> {
+    let failed: Vec<String> = failed_gates(likeness).collect();
+    let changes = mode.changes().filter(|_| !failed.is_empty());
+    let changed = changes.map(|changes| {
+        format!("{changes}: what the target did is not what it does under N times the captured users")
+    });
+    let unlike = failed.iter().map(|gate| format!("the plan differs from N times the capture: {gate}"));
+    changed.into_iter().chain(unlike).collect()
+}
+
 fn failed_gates(gates: &Gates) -> impl Iterator<Item = String> {
     let failed = gates.iter().filter(|(_, gate)| !gate.pass);
     failed.map(|(name, gate)| {
-        format!("gate {name}: {} ({} {})", round(gate.value), gate.meaning, round(gate.limit))
+        let said = format!("{} {}", gate.meaning, round(gate.limit));
+        let value = gate.value.map(|value| format!("{} ({said})", round(value)));
+        let reason = gate.reason.clone().unwrap_or(said);
+        format!("gate {name}: {}", value.unwrap_or(reason))
     })
 }
 
@@ -105,8 +124,8 @@ mod tests {
     use super::*;
 
     fn gates(pass: bool) -> Gates {
-        let gate = Gate { value: 23.4, limit: 10.0, pass, meaning: "lag in ms, at most".to_owned() };
-        Gates::from([("lag_p99_ms".to_owned(), gate)])
+        let gate = Gate::at_most(23.4, 10.0, "lag in ms");
+        Gates::from([("lag_p99_ms".to_owned(), Gate { pass, ..gate })])
     }
 
     #[test]
@@ -123,10 +142,14 @@ mod tests {
             ("a late generator", quiet, false, Verdict::Invalid),
             ("a late generator may have caused the failures", failing, false, Verdict::Invalid),
             ("one hang is enough", Evidence { hung: 1, failed: 1, ..quiet }, true, Verdict::Fail),
-            ("a hang beats a late generator", hung, false, Verdict::Fail),
+            ("a hang, and a late generator", hung, false, Verdict::Invalid),
             ("stopped by the user", stopped, true, Verdict::Invalid),
-            ("stopped by the user, with hangs", Evidence { interrupted: true, ..hung }, true, Verdict::Fail),
-            ("nothing planned", Evidence::default(), true, Verdict::Pass),
+            (
+                "stopped by the user, with hangs",
+                Evidence { interrupted: true, ..hung },
+                true,
+                Verdict::Invalid,
+            ),
         ];
         for (case, evidence, on_time, verdict) in table {
             assert_eq!(judge(&evidence, &gates(on_time), &gates(false), 0.01).verdict, verdict, "{case}");
@@ -142,7 +165,7 @@ mod tests {
             hung_oldest_s: Some(45.24),
             errors: &[("reset", 3), ("timeout", 37)],
             worse_statuses: 20,
-            interrupted: false,
+            ..Evidence::default()
         };
         let reasons = judge(&evidence, &gates(false), &gates(false), 0.01).reasons;
         assert_eq!(
@@ -151,10 +174,28 @@ mod tests {
                 "37 requests got no answer; the oldest waited 45.2 s",
                 "6.00 % of 1000 requests failed (allowed: 1.00 %): reset 3, timeout 37, 20 answered worse than captured",
                 "gate lag_p99_ms: 23.4 (lag in ms, at most 10)",
-                "the plan differs from the capture: gate lag_p99_ms: 23.4 (lag in ms, at most 10)",
+                "the plan differs from N times the capture: gate lag_p99_ms: 23.4 (lag in ms, at most 10)",
             ]
         );
         let quiet = Evidence { planned: 5, ..Evidence::default() };
         assert!(judge(&quiet, &gates(true), &gates(true), 0.01).reasons.is_empty());
+    }
+
+    #[test]
+    fn a_mode_that_changes_the_rhythm_says_so_and_a_gate_without_a_value_says_why() {
+        let evidence = Evidence { planned: 5, mode: Mode::Tempo, ..Evidence::default() };
+        let gate = Gate::at_most(0.0, 0.15, "deviation").without_value("the plan lasts 12 s");
+        let likeness = Gates::from([("dispersion_60s".to_owned(), Gate { pass: false, ..gate })]);
+        let judgement = judge(&evidence, &gates(true), &likeness, 0.01);
+        assert_eq!(judgement.verdict, Verdict::Pass, "likeness does not change the verdict");
+        assert_eq!(
+            judgement.reasons,
+            [
+                "tempo drains the capture faster, not a capacity test: what the target did is not what it does \
+                 under N times the captured users",
+                "the plan differs from N times the capture: gate dispersion_60s: the plan lasts 12 s",
+            ]
+        );
+        assert!(judge(&evidence, &gates(true), &gates(true), 0.01).reasons.is_empty());
     }
 }

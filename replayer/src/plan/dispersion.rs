@@ -11,57 +11,115 @@
 
 #![allow(clippy::similar_names)] // units end the names: `window_s`, `window_us`
 
-use super::Captured;
+use std::collections::BTreeMap;
+
+use super::starts::Starts;
 use crate::sessions::Session;
 
-/// Windows at which bursts are compared, seconds.
+/// Windows at which bursts are compared, seconds; each a multiple of the first.
 pub const WINDOWS_S: [f64; 4] = [0.1, 1.0, 10.0, 60.0];
 
+/// The finest window.
+const TICK_US: u64 = 100_000;
+
 /// Fewer windows than this say nothing about a variance.
-const WINDOW_COUNT_MIN: usize = 3;
+const WINDOW_COUNT_MIN: u64 = 3;
 
-/// Up to so many windows are counted in an array; a capture that spans years (a clock that was set while it
-/// was recorded) has too many for that.
-const DENSE_WINDOWS_MAX: usize = 1 << 22;
+/// So many of the finest windows are counted in an array, nearly five days; a capture that spans years (a
+/// clock that was set while it was recorded) has too many for that. A multiple of the widest window.
+const DENSE_TICKS_MAX: usize = 600 * 7000;
 
-/// Variance over mean of the counts of `instants_us` in the whole windows within `duration_us`.
+/// How many of a stream of instants lie in each of the finest windows.
 ///
-/// The variance is that of a sample (n − 1). `None` for fewer than three windows, or when all are empty.
-/// The instants may be in any order.
+/// Memory follows the span of the instants, not their number. All sums are of whole numbers, so that an index
+/// is the same on every machine and in any order.
+#[derive(Debug, Clone, Default)]
+pub struct WindowCounts {
+    dense: Vec<u32>,
+    /// Windows beyond the array, by number.
+    far: BTreeMap<u64, u32>,
+    span_us: u64,
+}
+
+impl WindowCounts {
+    pub fn add(&mut self, instant_us: u64) {
+        self.span_us = self.span_us.max(instant_us.saturating_add(1));
+        let tick = instant_us / TICK_US;
+        match usize::try_from(tick) {
+            Ok(tick) if tick < DENSE_TICKS_MAX => {
+                if tick >= self.dense.len() {
+                    self.dense.resize(tick + 1, 0);
+                }
+                self.dense[tick] += 1;
+            }
+            _ => *self.far.entry(tick).or_default() += 1,
+        }
+    }
+
+    /// The requests of a session that starts at `start_us`.
+    pub(super) fn add_session(&mut self, session: &Session, start_us: u64) {
+        requests_us(session, start_us).for_each(|at_us| self.add(at_us));
+    }
+
+    /// From 0 to the last instant.
+    pub fn span_us(&self) -> u64 {
+        self.span_us
+    }
+
+    /// Variance over mean of the counts in the whole windows of [`WINDOWS_S`] within `duration_us`.
+    ///
+    /// The variance is that of a sample (n − 1). `None` for fewer than three windows, or when all are empty.
+    pub fn dispersion(&self, window_s: f64, duration_us: u64) -> Option<f64> {
+        let ticks = window_us(window_s) / TICK_US;
+        let windows = window_count(duration_us, window_s)?;
+        let (mut sum, mut squares) = (0_u128, 0_u128);
+        self.visit(ticks, windows, |count| {
+            sum += u128::from(count);
+            squares += u128::from(count) * u128::from(count);
+        });
+        let windows = u128::from(windows);
+        (sum > 0).then(|| (windows * squares - sum * sum) as f64 / ((windows - 1) * sum) as f64)
+    }
+
+    /// The counts in the first windows of so many ticks; empty ones may be left out.
+    fn visit(&self, ticks: u64, windows: u64, mut see: impl FnMut(u64)) {
+        let (width, whole) = (to_index(ticks), to_index(windows));
+        for counts in self.dense.chunks(width).take(whole) {
+            see(counts.iter().map(|count| u64::from(*count)).sum());
+        }
+        let mut current = (0, 0);
+        for (tick, count) in self.far.range(..ticks.saturating_mul(windows)) {
+            if tick / ticks != current.0 {
+                see(current.1);
+                current = (tick / ticks, 0);
+            }
+            current.1 += u64::from(*count);
+        }
+        see(current.1);
+    }
+}
+
+impl Extend<u64> for WindowCounts {
+    fn extend<T: IntoIterator<Item = u64>>(&mut self, instants_us: T) {
+        instants_us.into_iter().for_each(|instant_us| self.add(instant_us));
+    }
+}
+
+/// See [`WindowCounts::dispersion`]. The instants may be in any order.
 pub fn dispersion(instants_us: &[u64], window_s: f64, duration_us: u64) -> Option<f64> {
-    let window_us = window_us(window_s);
-    let windows = window_count(duration_us, window_us)?;
-    let hit = instants_us.iter().map(|instant_us| window_of(*instant_us, window_us));
-    let hit = hit.filter(|window| *window < windows);
-    let counts = if windows <= DENSE_WINDOWS_MAX { dense_counts(hit, windows) } else { sparse_counts(hit) };
-    variance_over_mean(&counts, windows as f64)
-}
-
-/// Counts of all windows.
-fn dense_counts(hit: impl Iterator<Item = usize>, windows: usize) -> Vec<f64> {
-    let mut counts = vec![0.0; windows];
-    hit.for_each(|window| counts[window] += 1.0);
-    counts
-}
-
-/// Counts of the windows that are not empty.
-fn sparse_counts(hit: impl Iterator<Item = usize>) -> Vec<f64> {
-    let mut hit: Vec<usize> = hit.collect();
-    hit.sort_unstable();
-    runs(hit.into_iter())
-}
-
-/// Of counts in so many windows; those without a count are empty.
-fn variance_over_mean(counts: &[f64], windows: f64) -> Option<f64> {
-    let mean = counts.iter().sum::<f64>() / windows;
-    let empty = (windows - counts.len() as f64) * mean.powi(2);
-    let squares = counts.iter().map(|count| (count - mean).powi(2)).sum::<f64>() + empty;
-    (mean > 0.0).then(|| squares / (windows - 1.0) / mean)
+    let mut counts = WindowCounts::default();
+    counts.extend(instants_us.iter().copied());
+    counts.dispersion(window_s, duration_us)
 }
 
 /// A window's name in reports: `0.1`, `1`, `10`, `60`.
 pub fn label(window_s: f64) -> String {
     window_s.to_string()
+}
+
+/// When a session that starts at `start_us` sends its requests.
+fn requests_us(session: &Session, start_us: u64) -> impl Iterator<Item = u64> {
+    session.steps.iter().map(move |step| start_us.saturating_add(step.offset_us))
 }
 
 /// I(t) of a capture, and what it must be at a multiple.
@@ -78,13 +136,15 @@ pub struct Target {
 
 /// The target at each window that fits three times into the capture.
 pub fn targets(sessions: &[Session], multiple: f64) -> Vec<Target> {
-    let captured = Captured::new(sessions);
-    let instants_us = captured.instants_us();
-    let duration_us = span_us(&instants_us);
+    let starts = Starts::of(sessions);
+    let mut counts = WindowCounts::default();
+    for (session, start_us) in sessions.iter().zip(starts.by_session()) {
+        counts.add_session(session, start_us);
+    }
     let target = |window_s| {
-        let index = dispersion(&instants_us, window_s, duration_us)?;
-        let clumping = clumping(&captured, window_s)?;
-        let factor = chance_factor(window_count(duration_us, window_us(window_s))?);
+        let index = counts.dispersion(window_s, counts.span_us())?;
+        let clumping = clumping(sessions, &starts, window_s)?;
+        let factor = chance_factor(window_count(counts.span_us(), window_s)?);
         let amplified = |index| amplified(index, clumping, multiple);
         let (low, high) = (amplified(index / factor), amplified(index * factor));
         Some(Target { window_s, captured: index, target: amplified(index), low, high })
@@ -93,31 +153,30 @@ pub fn targets(sessions: &[Session], multiple: f64) -> Vec<Target> {
 }
 
 /// C(t): the dispersion that these sessions would have if they started independently of each other.
-fn clumping(captured: &Captured<'_>, window_s: f64) -> Option<f64> {
+fn clumping(sessions: &[Session], starts: &Starts, window_s: f64) -> Option<f64> {
     let window_us = window_us(window_s);
-    let (mut sum, mut squares) = (0.0, 0.0);
-    for (session, start_us) in captured.starts_us.iter().enumerate() {
-        let windows = captured.requests_us(session, *start_us).map(|at_us| window_of(at_us, window_us));
-        for count in runs(windows) {
-            sum += count;
-            squares += count * count;
-        }
+    let (mut sum, mut squares) = (0_u128, 0_u128);
+    for (session, start_us) in sessions.iter().zip(starts.by_session()) {
+        runs(requests_us(session, start_us).map(|at_us| at_us / window_us), |count| {
+            sum += u128::from(count);
+            squares += u128::from(count * count);
+        });
     }
-    (sum > 0.0).then(|| squares / sum)
+    (sum > 0).then(|| squares as f64 / sum as f64)
 }
 
 /// Lengths of the runs of equal neighbours.
-fn runs(values: impl Iterator<Item = usize>) -> Vec<f64> {
-    let mut lengths: Vec<f64> = Vec::new();
-    let mut last = None;
+fn runs(values: impl Iterator<Item = u64>, mut see: impl FnMut(u64)) {
+    let (mut last, mut length) = (None, 0);
     for value in values {
-        match lengths.last_mut() {
-            Some(length) if last == Some(value) => *length += 1.0,
-            _ => lengths.push(1.0),
+        if last.is_some_and(|last| last != value) {
+            see(length);
+            length = 0;
         }
         last = Some(value);
+        length += 1;
     }
-    lengths
+    see(length);
 }
 
 /// Starts more regular than chance (I < C) are no shared clock; adding users leaves their index as it is.
@@ -126,26 +185,22 @@ fn amplified(index: f64, clumping: f64, multiple: f64) -> f64 {
 }
 
 /// By what the index of so many windows may miss the truth, either way, in 95 % of cases.
-fn chance_factor(windows: usize) -> f64 {
+fn chance_factor(windows: u64) -> f64 {
     (1.96 * (2.0 / (windows as f64 - 1.0)).sqrt()).exp()
 }
 
-/// From 0 to the last instant.
-pub(super) fn span_us(instants_us: &[u64]) -> u64 {
-    instants_us.iter().max().map_or(0, |last| last + 1)
-}
-
 fn window_us(window_s: f64) -> u64 {
-    super::rounded_us(window_s * 1e6).max(1)
+    super::rounded_us(window_s * 1e6).max(TICK_US)
 }
 
-fn window_count(duration_us: u64, window_us: u64) -> Option<usize> {
-    let windows = usize::try_from(duration_us / window_us).ok()?;
+/// How many whole windows a span holds, when they are enough.
+fn window_count(duration_us: u64, window_s: f64) -> Option<u64> {
+    let windows = duration_us / window_us(window_s);
     (windows >= WINDOW_COUNT_MIN).then_some(windows)
 }
 
-fn window_of(instant_us: u64, window_us: u64) -> usize {
-    usize::try_from(instant_us / window_us).unwrap_or(usize::MAX)
+fn to_index(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
@@ -168,10 +223,30 @@ mod tests {
         let index = dispersion(&instants_us, 0.1, YEARS_US).unwrap();
         // 2 and 1 in a sea of empty windows: Σk² / Σk.
         assert!((index - 5.0 / 3.0).abs() < 1e-6, "{index}");
-        let windows = [3_usize, 1, 3, 9];
-        let dense = variance_over_mean(&dense_counts(windows.into_iter(), 12), 12.0);
-        let sparse = variance_over_mean(&sparse_counts(windows.into_iter()), 12.0);
-        assert!((dense.unwrap() - sparse.unwrap()).abs() < 1e-12);
+        let mut counts = WindowCounts::default();
+        counts.extend(instants_us);
+        assert!(counts.dense.len() < 10 && counts.far.len() == 1, "no array over years");
+    }
+
+    #[test]
+    fn windows_beyond_the_array_are_counted_like_those_within() {
+        const BEYOND_US: u64 = DENSE_TICKS_MAX as u64 * TICK_US;
+        let instants_us = [0, 500_000, 1_100_000, 1_900_000, 7_000_000, 59_999_999, 60_000_000, 130_000_000];
+        for window_s in WINDOWS_S {
+            let windows = 2_000_000_000 / window_us(window_s);
+            let tally = |by_us: u64| {
+                let mut counts = WindowCounts::default();
+                counts.extend(instants_us.iter().map(|at_us| at_us + by_us));
+                let (mut sum, mut squares) = (0, 0);
+                let windows = windows + by_us / window_us(window_s);
+                counts.visit(window_us(window_s) / TICK_US, windows, |count| {
+                    sum += count;
+                    squares += count * count;
+                });
+                (sum, squares)
+            };
+            assert_eq!(tally(0), tally(BEYOND_US), "{window_s} s");
+        }
     }
 
     #[test]

@@ -1,264 +1,273 @@
-//! How like its capture a plan is: the values and limits that become gates of the report.
+//! How like N times the captured users a plan is: the values and limits that become gates of the report. The
+//! same in every mode: what a mode changes shows as a failed check.
 //!
-//! A small capture is noisy whatever is done with it, so each limit has two parts, the larger counting: what
-//! a faithful plan of a large capture stays under, and what chance alone exceeds in 5 % of cases at this
-//! number of sessions (Kolmogorov–Smirnov, 1.358·√((n + m) / (n·m)) for n captured and m planned sessions;
-//! requests of one session are not independent, so sessions are counted). For dispersion chance has two
-//! sides: a short capture tells its own dispersion only within an interval ([`Target`]), and plans with the
-//! same width and other seeds differ (the range of 20, about a 95 % interval). A dispersion passes when it
-//! is within 15 % of the target, or when these two intervals overlap.
+//! A small capture is noisy whatever is done with it, so each check has two limits. What a faithful plan of a
+//! large capture stays under passes. What chance alone exceeds in 5 % of cases at this number of sessions
+//! fails. Between the two nobody can tell: the check is undecided, and says so.
+//!
+//! Chance, for distributions: a plan that draws sessions takes a sample of the captured ones, so that its
+//! distance from them is that of one sample (Kolmogorov–Smirnov, 1.358 / √m). Requests of one session come
+//! together, so m counts sessions, for values of requests Kish's effective number of them, (Σn)² / Σn² for n
+//! requests each. Modes that draw nothing have no chance to plead. The gaps between starts are no draws but
+//! arise anew: there capture and plan are two samples of one clock, 1.358·√((n + m) / (n·m)).
+//!
+//! For dispersion: [`DispersionCheck`].
+//!
+//! Memory follows the captured sessions and the windows, not the plan.
+
+mod bursts;
 
 use std::collections::BTreeMap;
 
-use kingtide_common::units::Seed;
 use serde::Serialize;
 
-use super::dispersion::{self, Target, dispersion};
-use super::{Captured, Mode, Plan, starts};
+use super::dispersion::WindowCounts;
+use super::ks::Distance;
+use super::starts::Starts;
+use super::{Plan, scaled};
 use crate::sessions::{Session, route};
+pub use bursts::DispersionCheck;
 
-/// Largest share by which a planned dispersion may miss its target.
-pub(crate) const DISPERSION_LIMIT: f64 = 0.15;
 /// Of synthetic captures of 2,400 sessions at 5×, new users of the same law are 0.013–0.025 away, the bootstrap
 /// 0.012–0.037, a steady stream over 0.10.
 const INTER_ARRIVAL_LIMIT: f64 = 0.05;
 const SHAPE_LIMIT: f64 = 0.05;
 const ROUTE_MIX_LIMIT: f64 = 0.02;
-const SURROGATES: u64 = 20;
+const USERS_LIMIT: f64 = 0.01;
 
-/// Comparison of a plan with its capture.
+/// Comparison of a plan with N times its capture's users.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Fidelity {
+    /// One for each of [`super::dispersion::WINDOWS_S`].
     pub dispersion: Vec<DispersionCheck>,
+    #[serde(flatten)]
+    pub shapes: Shapes,
+}
+
+/// What is compared beside dispersion.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Shapes {
+    /// By what share the number of users misses N times the captured one.
+    pub users: Comparison,
     /// KS distance of the gaps between session starts, planned gaps × multiple.
     pub inter_arrival: Comparison,
-    /// KS distance of the bytes of request bodies.
-    pub body_bytes: Comparison,
+    /// KS distance of the gaps between the requests of a session.
+    pub think_time: Comparison,
+    /// KS distance of the time from a session's first request to its last.
+    pub session_duration: Comparison,
     /// KS distance of the requests per session.
     pub session_requests: Comparison,
+    /// KS distance of the bytes of request bodies.
+    pub body_bytes: Comparison,
     /// Total variation distance of the shares of routes.
     pub route_mix: Comparison,
 }
 
-/// The dispersion of planned requests in one window.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct DispersionCheck {
-    pub window_s: f64,
-    pub captured: f64,
-    pub target: f64,
-    pub planned: f64,
-    /// |planned / target − 1|.
-    pub deviation: f64,
-    /// Largest deviation that passes: 15 %, or what the two intervals below put down to chance.
-    pub limit: f64,
-    /// 95 % interval of the target.
-    pub target_low: f64,
-    pub target_high: f64,
-    /// Range of 20 plans with other seeds; of this plan alone where that suffices or no seed plays a part.
-    pub planned_low: f64,
-    pub planned_high: f64,
-    pub pass: bool,
-}
-
-/// A distance between two distributions, 0 to 1.
+/// A distance between two distributions, 0 to 1; `None` without values to compare.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Comparison {
-    pub value: f64,
+    pub value: Option<f64>,
+    /// Largest value that does not fail.
     pub limit: f64,
     pub pass: bool,
+    /// False when the sessions are too few to tell; it then passes.
+    pub decided: bool,
+}
+
+impl Comparison {
+    /// See the module: below `limit` it passes, beyond `chance` too it fails.
+    fn judged(value: Option<f64>, limit: f64, chance: f64) -> Self {
+        let limit_with_chance = limit.max(chance);
+        let pass = value.is_none_or(|value| value <= limit_with_chance);
+        let decided = value.is_some_and(|value| value <= limit || value > limit_with_chance);
+        Self { value, limit: limit_with_chance, pass, decided }
+    }
 }
 
 /// Compares a plan with the sessions it was made from.
 pub fn fidelity(plan: &Plan, sessions: &[Session]) -> Fidelity {
-    let chance = chance_limit(sessions.len(), plan.clones.len());
-    let compare = |value: f64, limit: f64| {
-        let limit = limit.max(chance);
-        Comparison { value, limit, pass: value <= limit }
+    let planned = Planned::of(plan, sessions);
+    let shapes = Shapes {
+        users: users(plan),
+        inter_arrival: planned.inter_arrival,
+        think_time: planned.compare(plan, sessions, think_times_us),
+        session_duration: planned.compare(plan, sessions, duration_us),
+        session_requests: planned.compare(plan, sessions, request_count),
+        body_bytes: planned.compare(plan, sessions, body_bytes),
+        route_mix: planned.route_mix(plan, sessions),
     };
-    Fidelity {
-        dispersion: dispersion_checks(plan, sessions),
-        inter_arrival: compare(inter_arrival_distance(plan, sessions), INTER_ARRIVAL_LIMIT),
-        body_bytes: compare(ks_of(plan, sessions, body_bytes), SHAPE_LIMIT),
-        session_requests: compare(ks_of(plan, sessions, request_count), SHAPE_LIMIT),
-        route_mix: compare(route_mix_distance(plan, sessions), ROUTE_MIX_LIMIT),
-    }
+    Fidelity { dispersion: bursts::checks(plan, sessions, &planned.counts), shapes }
 }
 
 impl Fidelity {
-    /// The comparisons of distributions, by name.
-    pub fn shapes(&self) -> [(&'static str, Comparison); 4] {
+    /// Whether no comparison fails.
+    pub fn passes(&self) -> bool {
+        self.dispersion.iter().all(|check| check.pass)
+            && self.shapes.by_name().iter().all(|(_, shape)| shape.pass)
+    }
+
+    /// What a reader of results must know of the plan beside its gates, as sentences.
+    pub fn cautions(&self, plan: &Plan) -> Vec<String> {
+        let is_fitted = self.dispersion.iter().any(|check| check.target.is_some());
+        let unfitted = (plan.is_shifted() && !is_fitted).then(|| {
+            format!(
+                "the capture is too short to show its bursts: starts are shifted by {} s, fitted to nothing",
+                plan.shift_s
+            )
+        });
+        unfitted.into_iter().collect()
+    }
+}
+
+impl Shapes {
+    /// By name, with what the value is.
+    pub fn by_name(&self) -> [(&'static str, Comparison); 7] {
         [
+            ("users", self.users),
             ("inter_arrival", self.inter_arrival),
-            ("body_bytes", self.body_bytes),
+            ("think_time", self.think_time),
+            ("session_duration", self.session_duration),
             ("session_requests", self.session_requests),
+            ("body_bytes", self.body_bytes),
             ("route_mix", self.route_mix),
         ]
     }
+}
 
-    /// Whether every comparison passes.
-    pub fn passes(&self) -> bool {
-        self.dispersion.iter().all(|check| check.pass) && self.shapes().iter().all(|(_, shape)| shape.pass)
+/// What one pass over the clones of a plan leaves.
+struct Planned {
+    counts: WindowCounts,
+    /// How often each session is cloned.
+    copies: Vec<u64>,
+    inter_arrival: Comparison,
+}
+
+impl Planned {
+    fn of(plan: &Plan, sessions: &[Session]) -> Self {
+        let mut counts = WindowCounts::default();
+        let mut copies = vec![0; sessions.len()];
+        let mut gaps = Distance::from(captured_gaps_us(sessions));
+        let mut last_us = None;
+        for clone in plan.clones() {
+            let steps = sessions[clone.session].steps.iter();
+            counts.extend(steps.map(|step| plan.intended_us(clone, step.offset_us)));
+            copies[clone.session] += 1;
+            if let Some(last_us) = last_us.replace(clone.start_us) {
+                gaps.add((clone.start_us - last_us) as f64 * plan.multiple.get(), 1);
+            }
+        }
+        let (captured, planned) = (sessions.len().max(1) as f64, plan.users().max(1) as f64);
+        let chance = chance(captured * planned / (captured + planned));
+        Self { counts, copies, inter_arrival: Comparison::judged(gaps.value(), INTER_ARRIVAL_LIMIT, chance) }
+    }
+
+    /// The values that each session has at a speed, captured and planned.
+    fn compare(
+        &self,
+        plan: &Plan,
+        sessions: &[Session],
+        values: fn(&Session, f64) -> Vec<f64>,
+    ) -> Comparison {
+        let mut distance = Distance::from(sessions.iter().flat_map(|session| values(session, 1.0)));
+        let mut effective = Effective::default();
+        for (session, copies) in sessions.iter().zip(&self.copies).filter(|(_, copies)| **copies > 0) {
+            let values = values(session, plan.speed());
+            effective.add(values.len(), *copies);
+            for value in values {
+                distance.add(value, *copies);
+            }
+        }
+        Comparison::judged(distance.value(), SHAPE_LIMIT, drawn_chance(plan, &effective))
+    }
+
+    fn route_mix(&self, plan: &Plan, sessions: &[Session]) -> Comparison {
+        let mut routes: BTreeMap<String, [u64; 2]> = BTreeMap::new();
+        let mut effective = Effective::default();
+        for (session, copies) in sessions.iter().zip(&self.copies) {
+            effective.add(session.steps.len(), *copies);
+            for step in &session.steps {
+                let template = route::template(&step.exchange.method, &step.exchange.target);
+                let [captured, planned] = routes.entry(template).or_default();
+                *captured += 1;
+                *planned += copies;
+            }
+        }
+        let chance = if plan.is_drawn() { mix_chance(routes.len(), effective.number()) } else { 0.0 };
+        Comparison::judged(total_variation(&routes.values().copied()), ROUTE_MIX_LIMIT, chance)
     }
 }
 
-/// Largest difference of two empirical distribution functions (two-sample Kolmogorov–Smirnov D).
-///
-/// 0 when either sample is empty.
-pub fn ks_distance(one: &[f64], other: &[f64]) -> f64 {
-    let (one, other) = (sorted(one), sorted(other));
-    if one.is_empty() || other.is_empty() {
-        return 0.0;
+/// Kish's effective number of sessions of unequal length.
+#[derive(Debug, Default)]
+struct Effective {
+    sum: f64,
+    squares: f64,
+}
+
+impl Effective {
+    fn add(&mut self, values: usize, copies: u64) {
+        let (values, copies) = (values as f64, copies as f64);
+        self.sum += values * copies;
+        self.squares += values * values * copies;
     }
-    let share = |sample: &[f64], value: f64| {
-        sample.partition_point(|element| *element <= value) as f64 / sample.len() as f64
-    };
-    let values = one.iter().chain(&other);
-    values.map(|value| (share(&one, *value) - share(&other, *value)).abs()).fold(0.0, f64::max)
+
+    fn number(&self) -> f64 {
+        if self.squares > 0.0 { self.sum * self.sum / self.squares } else { 1.0 }
+    }
+}
+
+/// What the KS distance of a sample of so many exceeds in 5 % of cases.
+fn chance(number: f64) -> f64 {
+    1.358 / number.sqrt()
+}
+
+fn drawn_chance(plan: &Plan, effective: &Effective) -> f64 {
+    if plan.is_drawn() { chance(effective.number()) } else { 0.0 }
+}
+
+/// What the total variation of so many kinds in a sample exceeds in at most 5 % of cases: a bound of its mean
+/// (Cauchy–Schwarz), ½√((k − 1) / m), and McDiarmid's inequality for the rest, √(ln 20 / 2m).
+fn mix_chance(kinds: usize, number: f64) -> f64 {
+    const LN_20: f64 = 2.995_732;
+    0.5 * (kinds.saturating_sub(1) as f64 / number).sqrt() + (LN_20 / (2.0 * number)).sqrt()
 }
 
 /// Half the sum of the differences of the shares of each kind.
-pub fn total_variation(one: &BTreeMap<String, u64>, other: &BTreeMap<String, u64>) -> f64 {
-    let total = |counts: &BTreeMap<String, u64>| counts.values().sum::<u64>().max(1) as f64;
-    let (one_total, other_total) = (total(one), total(other));
-    let share = |counts: &BTreeMap<String, u64>, kind: &String, total: f64| {
-        counts.get(kind).copied().unwrap_or_default() as f64 / total
-    };
-    let only_other = other.keys().filter(|kind| !one.contains_key(*kind));
-    let kinds = one.keys().chain(only_other);
-    let differences = kinds.map(|kind| (share(one, kind, one_total) - share(other, kind, other_total)).abs());
-    differences.sum::<f64>() / 2.0
+fn total_variation(counts: &(impl Iterator<Item = [u64; 2]> + Clone)) -> Option<f64> {
+    let total = |side: usize| counts.clone().map(|counts| counts[side]).sum::<u64>();
+    let (one, other) = (total(0), total(1));
+    let apart = |counts: [u64; 2]| (counts[0] as f64 / one as f64 - counts[1] as f64 / other as f64).abs();
+    (one > 0 && other > 0).then(|| counts.clone().map(apart).sum::<f64>() / 2.0)
 }
 
-fn sorted(sample: &[f64]) -> Vec<f64> {
-    let mut sample = sample.to_vec();
-    sample.sort_by(f64::total_cmp);
-    sample
+fn users(plan: &Plan) -> Comparison {
+    let wanted = plan.multiple.get() * plan.starts.len() as f64;
+    let value = (wanted > 0.0).then(|| (plan.users() as f64 / wanted - 1.0).abs());
+    // Half a user more or less is rounding.
+    Comparison::judged(value, USERS_LIMIT.max(0.5 / wanted.max(1.0)), 0.0)
 }
 
-/// What chance exceeds in 5 % of cases.
-fn chance_limit(captured: usize, planned: usize) -> f64 {
-    let (captured, planned) = (captured.max(1) as f64, planned.max(1) as f64);
-    1.358 * ((captured + planned) / (captured * planned)).sqrt()
-}
-
-fn dispersion_checks(plan: &Plan, sessions: &[Session]) -> Vec<DispersionCheck> {
-    let instants_us = plan.instants_us(sessions);
-    let duration_us = dispersion::span_us(&instants_us);
-    let targets = dispersion::targets(sessions, plan.multiple.get());
-    let mut checks: Vec<DispersionCheck> = targets
-        .into_iter()
-        .filter_map(|target| Some(check(target, dispersion(&instants_us, target.window_s, duration_us)?)))
-        .collect();
-    if plan.mode == Mode::Crowd && checks.iter().any(|check| !check.pass) {
-        allow_for_chance(plan, sessions, &mut checks);
-    }
-    checks
-}
-
-fn check(target: Target, planned: f64) -> DispersionCheck {
-    let deviation = (planned - target.target).abs() / unit(target.target);
-    let check = DispersionCheck {
-        window_s: target.window_s,
-        captured: target.captured,
-        target: target.target,
-        planned,
-        deviation,
-        limit: DISPERSION_LIMIT,
-        target_low: target.low,
-        target_high: target.high,
-        planned_low: planned,
-        planned_high: planned,
-        pass: false,
-    };
-    check.judged()
-}
-
-/// What deviations are measured in: the target, or 1 where there is none.
-fn unit(target: f64) -> f64 {
-    if target > 0.0 { target } else { 1.0 }
-}
-
-impl DispersionCheck {
-    /// With the limit that decides. A plan as far from its target as the limit has its interval just touch
-    /// that of the target: nearer than that, chance explains the distance.
-    fn judged(self) -> Self {
-        let room = if self.planned < self.target {
-            self.planned_high - self.target_low
-        } else {
-            self.target_high - self.planned_low
-        };
-        let limit = DISPERSION_LIMIT.max(self.deviation + room / unit(self.target));
-        Self { limit, pass: self.deviation <= limit, ..self }
-    }
-}
-
-fn allow_for_chance(plan: &Plan, sessions: &[Session], checks: &mut [DispersionCheck]) {
-    let surrogates: Vec<Vec<u64>> = (1..=SURROGATES).map(|other| surrogate(plan, sessions, other)).collect();
-    for check in checks {
-        let values = surrogates.iter().filter_map(|instants_us| {
-            dispersion(instants_us, check.window_s, dispersion::span_us(instants_us))
-        });
-        for value in values {
-            check.planned_low = check.planned_low.min(value);
-            check.planned_high = check.planned_high.max(value);
-        }
-        *check = check.judged();
-    }
-}
-
-/// Instants of the same plan with another seed.
-fn surrogate(plan: &Plan, sessions: &[Session], other: u64) -> Vec<u64> {
-    let seed = Seed(plan.seed.0.wrapping_add(other.wrapping_mul(0x9E37_79B9_7F4A_7C15)));
-    let clones = starts::crowd_with_shift(&Captured::new(sessions), plan.multiple, seed, plan.shift_s);
-    Plan { seed, clones, ..plan.clone() }.instants_us(sessions)
-}
-
-fn inter_arrival_distance(plan: &Plan, sessions: &[Session]) -> f64 {
-    let captured = gaps(Captured::new(sessions).starts_us, 1.0);
-    let starts_us = plan.clones.iter().map(|clone| clone.start_us).collect();
-    ks_distance(&captured, &gaps(starts_us, plan.multiple.get()))
-}
-
-fn gaps(mut starts_us: Vec<u64>, times: f64) -> Vec<f64> {
+fn captured_gaps_us(sessions: &[Session]) -> Vec<f64> {
+    let mut starts_us: Vec<u64> = Starts::of(sessions).by_session().collect();
     starts_us.sort_unstable();
-    starts_us.windows(2).map(|pair| (pair[1] - pair[0]) as f64 * times).collect()
+    starts_us.windows(2).map(|pair| (pair[1] - pair[0]) as f64).collect()
 }
 
-/// KS distance of the values that each session has, captured and planned.
-fn ks_of(plan: &Plan, sessions: &[Session], values: fn(&Session) -> Vec<f64>) -> f64 {
-    let captured: Vec<f64> = sessions.iter().flat_map(values).collect();
-    let planned: Vec<f64> = plan.clones.iter().flat_map(|clone| values(&sessions[clone.session])).collect();
-    ks_distance(&captured, &planned)
+fn think_times_us(session: &Session, speed: f64) -> Vec<f64> {
+    let gaps = session.steps.windows(2).map(|pair| pair[1].offset_us.saturating_sub(pair[0].offset_us));
+    gaps.map(|gap_us| scaled(gap_us, speed) as f64).collect()
 }
 
-fn body_bytes(session: &Session) -> Vec<f64> {
-    session.steps.iter().map(|step| step.exchange.request_body_bytes as f64).collect()
+fn duration_us(session: &Session, speed: f64) -> Vec<f64> {
+    session.steps.last().map(|last| scaled(last.offset_us, speed) as f64).into_iter().collect()
 }
 
-fn request_count(session: &Session) -> Vec<f64> {
+fn request_count(session: &Session, _: f64) -> Vec<f64> {
     vec![session.steps.len() as f64]
 }
 
-fn route_mix_distance(plan: &Plan, sessions: &[Session]) -> f64 {
-    let per_session: Vec<BTreeMap<String, u64>> = sessions.iter().map(routes).collect();
-    let planned = plan.clones.iter().map(|clone| &per_session[clone.session]);
-    total_variation(&added(per_session.iter()), &added(planned))
-}
-
-fn routes(session: &Session) -> BTreeMap<String, u64> {
-    let mut counts = BTreeMap::new();
-    for step in &session.steps {
-        *counts.entry(route::template(&step.exchange.method, &step.exchange.target)).or_default() += 1;
-    }
-    counts
-}
-
-fn added<'a>(maps: impl Iterator<Item = &'a BTreeMap<String, u64>>) -> BTreeMap<String, u64> {
-    let mut sum = BTreeMap::new();
-    for (kind, count) in maps.flatten() {
-        *sum.entry(kind.clone()).or_default() += count;
-    }
-    sum
+fn body_bytes(session: &Session, _: f64) -> Vec<f64> {
+    session.steps.iter().map(|step| step.exchange.request_body_bytes as f64).collect()
 }
 
 #[cfg(test)]
@@ -266,44 +275,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ks_distance_is_the_largest_step_between_two_samples() {
-        // F1 jumps at 1, 2, 3, 4; F2 at 3, 4, 5, 6: furthest apart just below 3 (0.5 against 0).
-        let distance = ks_distance(&[4.0, 2.0, 1.0, 3.0], &[3.0, 4.0, 5.0, 6.0]);
-        assert!((distance - 0.5).abs() < 1e-12);
-        assert!((ks_distance(&[1.0, 1.0, 2.0], &[1.0]) - 1.0 / 3.0).abs() < 1e-12);
-        assert!(ks_distance(&[1.0, 2.0], &[1.0, 2.0, 1.0, 2.0]).abs() < 1e-12);
-        assert!((ks_distance(&[1.0], &[2.0]) - 1.0).abs() < 1e-12);
-    }
-
-    fn judged(planned: [f64; 3], target: [f64; 3]) -> DispersionCheck {
-        let ([planned_low, planned, planned_high], [low, target, high]) = (planned, target);
-        let target = Target { window_s: 1.0, captured: 1.0, target, low, high };
-        DispersionCheck { planned_low, planned_high, ..check(target, planned) }.judged()
-    }
-
-    #[test]
-    fn the_limit_of_a_dispersion_is_the_one_that_decided() {
-        let cases = [
-            ("near enough for any capture", [1.1, 1.1, 1.1], [1.0, 1.0, 1.0], 0.15, true),
-            ("within what a short capture knows", [1.35, 1.35, 1.35], [0.7, 1.0, 1.4], 0.40, true),
-            ("where other seeds reach the target", [1.2, 1.6, 1.9], [0.7, 1.0, 1.4], 0.80, true),
-            ("below it", [0.5, 0.6, 0.8], [0.7, 1.0, 1.4], 0.50, true),
-            ("out of reach", [1.5, 1.6, 1.9], [0.7, 1.0, 1.4], 0.50, false),
-            ("no target", [0.1, 0.2, 0.3], [0.0, 0.0, 0.0], 0.15, false),
-        ];
-        for (case, planned, target, limit, pass) in cases {
-            let check = judged(planned, target);
-            assert!((check.limit - limit).abs() < 1e-12, "{case}: {check:?}");
-            assert_eq!((check.pass, check.deviation <= check.limit), (pass, pass), "{case}");
-        }
-    }
-
-    #[test]
     fn total_variation_is_half_the_sum_of_differences() {
-        let counts = |pairs: &[(&str, u64)]| pairs.iter().map(|(k, n)| ((*k).to_owned(), *n)).collect();
-        let (one, other) = (counts(&[("a", 1), ("b", 1)]), counts(&[("a", 3), ("c", 1)]));
         // Shares ½, ½, 0 against ¾, 0, ¼: differences ¼ + ½ + ¼.
-        assert!((total_variation(&one, &other) - 0.5).abs() < 1e-12);
-        assert!(total_variation(&one, &counts(&[("a", 7), ("b", 7)])).abs() < 1e-12);
+        let distance = total_variation(&[[1, 3], [1, 0], [0, 1]].into_iter());
+        assert!((distance.unwrap() - 0.5).abs() < 1e-12);
+        assert!(total_variation(&[[1, 7], [1, 7]].into_iter()).unwrap().abs() < 1e-12);
+        assert_eq!(total_variation(&[[1, 0]].into_iter()), None);
+    }
+
+    #[test]
+    fn long_sessions_count_as_few() {
+        let number = |lengths: &[usize]| {
+            let mut effective = Effective::default();
+            for length in lengths {
+                effective.add(*length, 1);
+            }
+            effective.number()
+        };
+        assert!((number(&[3, 3, 3, 3]) - 4.0).abs() < 1e-12);
+        assert!(number(&[100, 1, 1, 1]) < 1.1);
     }
 }

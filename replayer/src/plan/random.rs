@@ -7,6 +7,9 @@ use kingtide_common::units::Seed;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
+/// No normal draw lies further from 0.
+pub(super) const NORMAL_MAX: f64 = 6.0;
+
 /// A sequence of draws.
 #[derive(Debug)]
 pub(super) struct Draws(ChaCha8Rng);
@@ -18,6 +21,20 @@ impl Draws {
         bytes[..8].copy_from_slice(&seed.0.to_le_bytes());
         bytes[8..16].copy_from_slice(&purpose.to_le_bytes());
         Self(ChaCha8Rng::from_seed(bytes))
+    }
+
+    /// The sequence of one block of draws; independent of those of other blocks and of [`Self::new`].
+    pub(super) fn of_block(seed: Seed, purpose: u64, block: usize) -> Self {
+        let mut bytes = [0; 32];
+        for (bytes, word) in bytes.chunks_exact_mut(8).zip([seed.0, purpose, block as u64, 1]) {
+            bytes.copy_from_slice(&word.to_le_bytes());
+        }
+        Self(ChaCha8Rng::from_seed(bytes))
+    }
+
+    /// 64 random bits.
+    pub(super) fn bits(&mut self) -> u64 {
+        self.0.next_u64()
     }
 
     /// Uniform in [0, 1), 53 bits.
@@ -34,7 +51,7 @@ impl Draws {
     /// Standard normal to within what a shift of starts needs: the sum of 12 uniforms less 6 (Irwin–Hall),
     /// exact in mean and variance, cut at ±6.
     pub(super) fn normal(&mut self) -> f64 {
-        (0..12).map(|_| self.unit()).sum::<f64>() - 6.0
+        (0..12).map(|_| self.unit()).sum::<f64>() - NORMAL_MAX
     }
 }
 

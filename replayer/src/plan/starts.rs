@@ -1,167 +1,97 @@
-//! When the clones of each mode start.
-//!
-//! `crowd` is the local session bootstrap: sessions drawn with replacement, each start moved by
-//! Normal(0, h) and reflected at the capture's ends, so that the clock that users share survives and the
-//! instants of single users do not. h is the width whose plan comes nearest to the dispersion that N times
-//! the users have ([`super::dispersion`]).
+//! When the captured sessions started, and when the clones of the modes that do not shift them start.
 
-use kingtide_common::units::{Multiple, Seed};
+use kingtide_common::units::Seed;
 
-use super::dispersion::{self, Target, dispersion};
+use super::blocks::{Batch, Blocks, InOrder};
 use super::random::Draws;
-use super::{Captured, PlannedClone, rounded_us, scaled};
+use super::{Plan, PlannedClone, scaled};
+use crate::sessions::Session;
 
-/// Widths to choose from, seconds; none wider than the capture.
-const SHIFTS_S: [f64; 15] =
-    [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0];
-
-/// Below this a dispersion is as good as none; keeps logarithms finite.
-const DISPERSION_MIN: f64 = 0.01;
-
-const PURPOSE_CROWD: u64 = 1;
 const PURPOSE_STEADY: u64 = 2;
 const PURPOSE_VOLLEY: u64 = 3;
 
-/// Every session once, time divided by `speed`.
-pub(super) fn each_once(captured: &Captured<'_>, speed: f64) -> Vec<PlannedClone> {
-    let starts = captured.starts_us.iter().enumerate();
-    ordered(starts.map(|(session, start_us)| PlannedClone { session, start_us: scaled(*start_us, speed) }))
+/// Starts of the captured sessions, microseconds from the first of them.
+#[derive(Debug, PartialEq)]
+pub(super) struct Starts {
+    /// By session.
+    us: Vec<u64>,
+    /// Sessions in order of start.
+    order: Vec<usize>,
+    /// The last start.
+    pub(super) span_us: u64,
 }
 
-/// The bootstrap with the best width: width in seconds, and the clones.
-pub(super) fn crowd(captured: &Captured<'_>, multiple: Multiple, seed: Seed) -> (f64, Vec<PlannedClone>) {
-    let draws = draw(captured, multiple, seed);
-    let targets = dispersion::targets(captured.sessions, multiple.get());
-    let span_s = captured.span_us as f64 / 1e6;
-    let mut best = (f64::INFINITY, SHIFTS_S[0]);
-    for shift_s in SHIFTS_S.into_iter().filter(|shift_s| *shift_s <= span_s) {
-        let distance = distance(&instants_us(captured, &draws, shift_s), &targets);
-        if distance < best.0 {
-            best = (distance, shift_s);
-        }
+impl Starts {
+    pub(super) fn of(sessions: &[Session]) -> Self {
+        let first_ns = sessions.iter().map(|session| session.start_ns).min().unwrap_or_default();
+        let us: Vec<u64> =
+            sessions.iter().map(|session| session.start_ns.abs_diff(first_ns) / 1000).collect();
+        let mut order: Vec<usize> = (0..us.len()).collect();
+        order.sort_by_key(|session| us[*session]);
+        let span_us = us.iter().copied().max().unwrap_or_default();
+        Self { us, order, span_us }
     }
-    (best.1, shifted(captured, &draws, best.1))
-}
 
-/// The bootstrap with a given width.
-pub(super) fn crowd_with_shift(
-    captured: &Captured<'_>,
-    multiple: Multiple,
-    seed: Seed,
-    shift_s: f64,
-) -> Vec<PlannedClone> {
-    shifted(captured, &draw(captured, multiple, seed), shift_s)
+    pub(super) fn len(&self) -> usize {
+        self.us.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.us.is_empty()
+    }
+
+    pub(super) fn by_session(&self) -> impl Iterator<Item = u64> {
+        self.us.iter().copied()
+    }
+
+    pub(super) fn of_session(&self, session: usize) -> u64 {
+        self.us[session]
+    }
+
+    /// The session at a place in the order of starts.
+    pub(super) fn at(&self, place: u64) -> usize {
+        self.order[usize::try_from(place).expect("a place is below the number of sessions")]
+    }
+
+    /// Every session once, time divided by `speed`.
+    pub(super) fn each_once(&self, speed: f64) -> impl Iterator<Item = PlannedClone> {
+        self.order
+            .iter()
+            .map(move |&session| PlannedClone { start_us: scaled(self.us[session], speed), session })
+    }
 }
 
 /// Starts spread uniformly over the capture's span: a Poisson process of the mean rate × N, given its count.
-pub(super) fn steady(captured: &Captured<'_>, multiple: Multiple, seed: Seed) -> Vec<PlannedClone> {
-    let mut draws = Draws::new(seed, PURPOSE_STEADY);
-    let clones = (0..clone_count(captured, multiple)).map(|_| PlannedClone {
-        session: draws.index(captured.sessions.len()),
-        start_us: rounded_us(draws.unit() * captured.span_us as f64),
-    });
-    ordered(clones)
+pub(super) fn steady(plan: &Plan) -> impl Iterator<Item = PlannedClone> {
+    let starts = &plan.starts;
+    let blocks = Blocks::new(plan.users(), plan.seed, PURPOSE_STEADY);
+    InOrder::new(blocks.numbers().map(move |block| {
+        let mut draws = blocks.sequence(block);
+        let clone = |_| {
+            let start_us = blocks.place(block, starts.span_us.saturating_add(1), &mut draws);
+            PlannedClone { start_us, session: draws.index(starts.len()) }
+        };
+        let clones = (0..blocks.draws(block)).map(clone).collect();
+        Batch { clones, later_us: blocks.first_place(block + 1, starts.span_us.saturating_add(1)) }
+    }))
 }
 
 /// Every session ⌊N⌋ times at its own instant, and a random choice of them once more for the fraction.
-pub(super) fn volley(captured: &Captured<'_>, multiple: Multiple, seed: Seed) -> Vec<PlannedClone> {
-    let mut draws = Draws::new(seed, PURPOSE_VOLLEY);
-    let sessions = captured.sessions.len();
-    let whole = count(multiple.get().floor());
-    let mut extra = clone_count(captured, multiple).saturating_sub(whole * sessions);
-    let mut clones = Vec::new();
-    for (session, start_us) in captured.starts_us.iter().enumerate() {
-        let is_chosen = draws.index(sessions - session) < extra;
+pub(super) fn volley(plan: &Plan) -> impl Iterator<Item = PlannedClone> {
+    let starts = &plan.starts;
+    let mut left = starts.len();
+    let whole = plan.users() / left;
+    let mut extra = plan.users() % left;
+    let mut draws = Draws::new(plan.seed, PURPOSE_VOLLEY);
+    starts.each_once(1.0).flat_map(move |clone| {
+        let is_chosen = draws.index(left) < extra;
+        left -= 1;
         extra -= usize::from(is_chosen);
-        let copies = whole + usize::from(is_chosen);
-        clones.extend(std::iter::repeat_n(PlannedClone { session, start_us: *start_us }, copies));
-    }
-    ordered(clones.into_iter())
+        std::iter::repeat_n(clone, whole + usize::from(is_chosen))
+    })
 }
 
-/// A drawn session and its shift in units of h.
-type Draw = (usize, f64);
-
-/// The same draws serve every width, so that widths are compared on equal luck.
-fn draw(captured: &Captured<'_>, multiple: Multiple, seed: Seed) -> Vec<Draw> {
-    let mut draws = Draws::new(seed, PURPOSE_CROWD);
-    let count = clone_count(captured, multiple);
-    (0..count).map(|_| (draws.index(captured.sessions.len()), draws.normal())).collect()
-}
-
-fn shifted(captured: &Captured<'_>, draws: &[Draw], shift_s: f64) -> Vec<PlannedClone> {
-    let clones = draws.iter().map(|&(session, normal)| PlannedClone {
-        session,
-        start_us: shift(captured.starts_us[session], normal * shift_s, captured.span_us),
-    });
-    ordered(clones)
-}
-
-fn instants_us(captured: &Captured<'_>, draws: &[Draw], shift_s: f64) -> Vec<u64> {
-    let starts = draws.iter().map(|&(session, normal)| {
-        (session, shift(captured.starts_us[session], normal * shift_s, captured.span_us))
-    });
-    starts.flat_map(|(session, start_us)| captured.requests_us(session, start_us)).collect()
-}
-
-/// Moves a start by `by_s` and reflects it at 0 and `span_us`.
-fn shift(start_us: u64, by_s: f64, span_us: u64) -> u64 {
-    let span = span_us as f64;
-    let moved = (start_us as f64 + by_s * 1e6).rem_euclid(2.0 * span.max(1.0));
-    let reflected = if moved > span { 2.0 * span - moved } else { moved };
-    rounded_us(reflected).min(span_us)
-}
-
-/// Sum over the windows of the squared logarithm of planned over target.
-fn distance(instants_us: &[u64], targets: &[Target]) -> f64 {
-    let duration_us = dispersion::span_us(instants_us);
-    let ratios = targets.iter().filter_map(|target| {
-        let planned = dispersion(instants_us, target.window_s, duration_us)?;
-        Some(planned.max(DISPERSION_MIN) / target.target.max(DISPERSION_MIN))
-    });
-    ratios.map(|ratio| ratio.ln().powi(2)).sum()
-}
-
-fn clone_count(captured: &Captured<'_>, multiple: Multiple) -> usize {
-    count((multiple.get() * captured.sessions.len() as f64).round()).max(1)
-}
-
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a multiple is positive and ≤ 1000
-fn count(number: f64) -> usize {
-    number as usize
-}
-
-fn ordered(clones: impl Iterator<Item = PlannedClone>) -> Vec<PlannedClone> {
-    let mut clones: Vec<PlannedClone> = clones.collect();
-    clones.sort_by_key(|clone| (clone.start_us, clone.session));
-    clones
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn starts_are_reflected_at_both_ends() {
-        let shifts = [
-            (2_000_000, 1.0, 3_000_000),
-            (2_000_000, -3.0, 1_000_000),
-            (9_000_000, 2.0, 9_000_000),
-            (9_000_000, 25.0, 6_000_000),
-            (0, 10.0, 10_000_000),
-        ];
-        for (start_us, by_s, expected_us) in shifts {
-            assert_eq!(shift(start_us, by_s, 10_000_000), expected_us, "{start_us} by {by_s}");
-        }
-        assert_eq!(shift(0, 5.0, 0), 0);
-    }
-
-    proptest! {
-        #[test]
-        fn a_shifted_start_stays_within(start in 0..=1_000_000_u64, by_s in -100.0..100.0_f64) {
-            prop_assert!(shift(start, by_s, 1_000_000) <= 1_000_000);
-        }
-    }
+/// Another seed for the same plan.
+pub(super) fn other_seed(seed: Seed, other: u64) -> Seed {
+    Seed(seed.0.wrapping_add(other.wrapping_mul(0x9E37_79B9_7F4A_7C15)))
 }

@@ -1,5 +1,7 @@
 //! Properties of plans: identity at 1×, determinism, counts, and the law of bursts.
 
+mod likeness;
+
 use kingtide_common::exchange::Exchange;
 use proptest::prelude::*;
 
@@ -72,6 +74,15 @@ fn at_5x(sessions: &[Session], mode: Mode) -> Plan {
     amplify(sessions, multiple(5.0), mode, Seed(1))
 }
 
+/// When the captured requests went out, from the first of them.
+fn captured_us(sessions: &[Session]) -> Vec<u64> {
+    amplify(sessions, multiple(1.0), Mode::Crowd, Seed(0)).instants_us(sessions).collect()
+}
+
+fn clones(plan: &Plan) -> Vec<PlannedClone> {
+    plan.clones().collect()
+}
+
 fn release_list(plan: &Plan, sessions: &[Session]) -> Vec<Release> {
     releases(plan, sessions).collect()
 }
@@ -81,55 +92,15 @@ fn once_is_the_capture_itself() {
     let sessions = [session(5_000_000, &[0, 7]), session(6_500_000, &[0])];
     for mode in [Mode::Crowd, Mode::Volley, Mode::Tempo] {
         let plan = amplify(&sessions, multiple(1.0), mode, Seed(3));
-        let clone = |session, start_us| PlannedClone { session, start_us };
-        assert_eq!(plan.clones, [clone(0, 0), clone(1, 1_500_000)], "{mode}");
-        assert_eq!(plan.instants_us(&sessions), [0, 7, 1_500_000]);
-    }
-}
-
-#[test]
-fn a_crowd_at_5x_has_the_bursts_of_5x_the_users() {
-    let sessions = school(1.0, 1.0, 1);
-    assert!(sessions.len() > 2000, "{}", sessions.len());
-    let plan = at_5x(&sessions, Mode::Crowd);
-    let fidelity = fidelity(&plan, &sessions);
-    assert_eq!(fidelity.dispersion.iter().map(|check| check.window_s).collect::<Vec<_>>(), WINDOWS_S);
-    for check in &fidelity.dispersion {
-        assert!(check.deviation <= fidelity::DISPERSION_LIMIT, "h = {}: {check:?}", plan.shift_s);
-    }
-    assert!(fidelity.passes(), "{fidelity:?}");
-}
-
-#[test]
-fn time_compression_fails_the_gate_that_a_crowd_passes() {
-    let sessions = school(1.0, 1.0, 1);
-    let fidelity = fidelity(&at_5x(&sessions, Mode::Tempo), &sessions);
-    assert!(fidelity.dispersion.iter().any(|check| !check.pass), "{fidelity:?}");
-    assert!(fidelity.inter_arrival.pass, "gaps alone do not tell: {fidelity:?}");
-}
-
-#[test]
-fn aligned_copies_fail_the_gate_too() {
-    let sessions = school(1.0, 1.0, 1);
-    let fidelity = fidelity(&at_5x(&sessions, Mode::Volley), &sessions);
-    assert!(!fidelity.dispersion[0].pass && !fidelity.inter_arrival.pass, "{fidelity:?}");
-}
-
-#[test]
-fn a_small_captures_own_noise_fails_no_plan() {
-    for seed in 1..9 {
-        let mut sessions = school(1.0, 0.025, seed);
-        sessions.truncate(45);
-        let plan = at_5x(&sessions, Mode::Crowd);
-        let fidelity = fidelity(&plan, &sessions);
-        assert!(fidelity.passes(), "capture {seed}, h = {}: {fidelity:?}", plan.shift_s);
+        let clone = |session, start_us| PlannedClone { start_us, session };
+        assert_eq!(clones(&plan), [clone(0, 0), clone(1, 1_500_000)], "{mode}");
+        assert_eq!(plan.instants_us(&sessions).collect::<Vec<_>>(), [0, 7, 1_500_000]);
     }
 }
 
 #[test]
 fn the_target_is_what_five_times_the_users_do() {
-    let truth: Vec<Vec<u64>> =
-        (10..14).map(|seed| Captured::new(&school(5.0, 1.0, seed)).instants_us()).collect();
+    let truth: Vec<Vec<u64>> = (10..14).map(|seed| captured_us(&school(5.0, 1.0, seed))).collect();
     let targets: Vec<_> = (1..5).map(|seed| dispersion::targets(&school(1.0, 1.0, seed), 5.0)).collect();
     for (at, window_s) in WINDOWS_S.into_iter().enumerate() {
         let true_mean =
@@ -162,10 +133,10 @@ fn tempo_divides_starts_and_gaps() {
 fn a_volley_copies_each_session_at_its_instant() {
     let sessions = [session(0, &[0]), session(1000, &[0]), session(2000, &[0]), session(3000, &[0])];
     let plan = amplify(&sessions, multiple(2.5), Mode::Volley, Seed(0));
-    assert_eq!(plan.clones.len(), 10);
+    let clones = clones(&plan);
+    assert_eq!(clones.len(), 10);
     for (at, start_us) in [0, 1000, 2000, 3000].into_iter().enumerate() {
-        let copies =
-            plan.clones.iter().filter(|clone| clone.session == at && clone.start_us == start_us).count();
+        let copies = clones.iter().filter(|clone| clone.session == at && clone.start_us == start_us).count();
         assert!((2..=3).contains(&copies), "{copies}");
     }
 }
@@ -176,15 +147,90 @@ fn steady_has_no_bursts() {
     let single: Vec<Session> =
         sessions.iter().map(|one| Session { steps: one.steps[..1].to_vec(), ..one.clone() }).collect();
     let plan = at_5x(&single, Mode::Steady);
-    let index = dispersion(&plan.instants_us(&single), 10.0, 3_600_000_000).unwrap();
+    let index = dispersion(&plan.instants_us(&single).collect::<Vec<_>>(), 10.0, 3_600_000_000).unwrap();
     assert!((0.7..1.3).contains(&index), "{index}");
+}
+
+/// Made with whole numbers only, so that it is the same on every machine.
+fn pinned_capture() -> Vec<Session> {
+    let start_us = |at: u64| at * at * 7_919 % 600_000_000 + at % 7 * 1_000;
+    let offsets_us = |at: u64| (0..=at % 5).map(|step| step * (400_000 + at * 37)).collect::<Vec<_>>();
+    (0..2_000).map(|at| session(start_us(at), &offsets_us(at))).collect()
+}
+
+/// FNV-1a of all clones.
+fn hash(plan: &Plan) -> u64 {
+    let words = plan.clones().flat_map(|clone| [clone.start_us, clone.session as u64]);
+    let bytes = words.flat_map(u64::to_le_bytes);
+    bytes.fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3))
+}
+
+#[test]
+fn plans_are_pinned() {
+    let sessions = pinned_capture();
+    let modes = [
+        (Mode::Crowd, 1.0),
+        (Mode::Crowd, 7.5),
+        (Mode::Steady, 7.5),
+        (Mode::Volley, 7.5),
+        (Mode::Tempo, 7.5),
+    ];
+    let plans = modes.map(|(mode, times)| amplify(&sessions, multiple(times), mode, Seed(1)));
+    assert_eq!(plans.each_ref().map(|plan| plan.shift_s.to_string()), ["0", "120", "0", "0", "0"]);
+    let pinned = [
+        10_698_291_903_795_615_227,
+        1_057_172_084_644_569_295,
+        13_176_828_101_564_132_868,
+        3_293_192_288_014_540_587,
+        15_877_517_550_234_063_488,
+    ];
+    assert_eq!(plans.each_ref().map(hash), pinned);
+}
+
+#[test]
+fn a_plan_of_many_blocks_draws_every_session_alike_and_comes_in_order() {
+    let sessions: Vec<Session> = (0..500).map(|at| session(at * 1_000_000, &[0])).collect();
+    for mode in [Mode::Crowd, Mode::Steady] {
+        let plan = amplify(&sessions, multiple(200.0), mode, Seed(1));
+        let mut copies = [0_u32; 500];
+        plan.clones().for_each(|clone| copies[clone.session] += 1);
+        assert_eq!(copies.iter().sum::<u32>(), 100_000);
+        let squares = copies.iter().map(|copies| (f64::from(*copies) - 200.0) * (f64::from(*copies) - 200.0));
+        let dispersion = squares.sum::<f64>() / 200.0 / 499.0;
+        assert!((0.8..1.2).contains(&dispersion), "{mode}: as often as independent draws: {dispersion}");
+        assert!(plan.clones().is_sorted(), "{mode}");
+    }
+}
+
+/// What the clones of a large plan cost; for people, never asserted.
+#[test]
+#[ignore = "a measurement, not a check"]
+fn memory_of_ten_million_clones() {
+    let peak_kib = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
+    };
+    let mut draws = Draws::new(Seed(1), 96);
+    // A lesson's worth of users every ten minutes, for a day.
+    let start_us = |draws: &mut Draws| draws.index(144) as u64 * 600_000_000 + draws.index(60_000_000) as u64;
+    let sessions: Vec<Session> = (0..100_000).map(|_| session(start_us(&mut draws), &[0])).collect();
+    let before = peak_kib();
+    let plan = amplify(&sessions, multiple(100.0), Mode::Crowd, Seed(1));
+    let made = peak_kib();
+    let clones = plan.clones().count();
+    eprintln!("{clones} clones, h = {} s: fitted in {} KiB", plan.shift_s, made - before);
+    eprintln!("played in {} KiB more", peak_kib() - made);
+    let walked = peak_kib();
+    let passes = fidelity(&plan, &sessions).passes();
+    eprintln!("compared in {} KiB more, passes: {passes}", peak_kib() - walked);
 }
 
 #[test]
 fn an_empty_capture_has_an_empty_plan() {
     for mode in [Mode::Crowd, Mode::Steady, Mode::Volley, Mode::Tempo] {
         let plan = at_5x(&[], mode);
-        assert_eq!(plan.clones, []);
+        assert_eq!(clones(&plan), []);
         assert_eq!(release_list(&plan, &[]), []);
         assert!(fidelity(&plan, &[]).passes());
     }
@@ -216,11 +262,12 @@ proptest! {
         let plan = amplify(&sessions, multiple(times), mode, Seed(seed));
         prop_assert_eq!(&plan, &amplify(&sessions, multiple(times), mode, Seed(seed)));
         let sessions_wanted = if mode == Mode::Tempo { sessions.len() as f64 } else { times * sessions.len() as f64 };
-        prop_assert!((plan.clones.len() as f64 - sessions_wanted).abs() <= 1.0);
-        prop_assert!(plan.clones.is_sorted_by_key(|clone| clone.start_us));
+        prop_assert!((plan.users() as f64 - sessions_wanted).abs() <= 1.0);
+        prop_assert_eq!(plan.clones().count(), plan.users());
+        prop_assert!(plan.clones().is_sorted());
 
         let list = release_list(&plan, &sessions);
-        let mut expected = plan.instants_us(&sessions);
+        let mut expected: Vec<u64> = plan.instants_us(&sessions).collect();
         expected.sort_unstable();
         prop_assert_eq!(list.iter().map(|release| release.intended_us).collect::<Vec<_>>(), expected);
         prop_assert!(list.is_sorted());
@@ -228,8 +275,8 @@ proptest! {
 
     #[test]
     fn starts_stay_within_the_capture(sessions in any_sessions(), times in 1.1..6.0_f64, seed in any::<u64>()) {
-        let span_us = Captured::new(&sessions).span_us;
+        let span_us = Starts::of(&sessions).span_us;
         let plan = amplify(&sessions, multiple(times), Mode::Crowd, Seed(seed));
-        prop_assert!(plan.clones.iter().all(|clone| clone.start_us <= span_us));
+        prop_assert!(plan.clones().all(|clone| clone.start_us <= span_us));
     }
 }

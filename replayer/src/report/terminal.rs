@@ -1,5 +1,6 @@
 //! The runs as a table in the terminal: one row per run, then what they mean.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::Report;
@@ -7,7 +8,7 @@ use super::format::{count, ms, number};
 use super::table::{Align, Table};
 use super::words;
 use crate::measure::ClientStage;
-use crate::measure::run::{RouteReport, RunReport};
+use crate::measure::run::{Gate, RouteReport, RunReport};
 
 const TITLES: [&str; 13] = [
     "run",
@@ -40,7 +41,26 @@ pub fn render(report: &Report) -> String {
         table.row(cells(name, run));
     }
     let _ = writeln!(text, "{}\n\n{}", words::headline(&report.runs), table.render(0));
-    text + &explanations(&report.runs) + &slowest_routes(&report.runs)
+    text + &explanations(&report.runs) + &slowest_routes(&report.runs) + "\n" + &gates(&report.runs)
+}
+
+/// Every gate of every run: value, limit, and what that says.
+fn gates(runs: &[RunReport]) -> String {
+    let titles = std::iter::once("gate: value / limit".to_owned()).chain(words::run_names(runs));
+    let titles: Vec<String> = titles.collect();
+    let mut table = Table::of_numbers(titles.iter().map(String::as_str));
+    let names: BTreeSet<&String> = runs.iter().flat_map(|run| run.fidelity.keys()).collect();
+    for name in names {
+        let cells = runs.iter().map(|run| gate_cell(run.fidelity.get(name)));
+        table.row(std::iter::once(words::spoken(name)).chain(cells));
+    }
+    table.render(0)
+}
+
+fn gate_cell(gate: Option<&Gate>) -> String {
+    let cell =
+        |gate: &Gate| format!("{} / {}  {}", number(gate.value), number(Some(gate.limit)), gate.standing());
+    gate.map(cell).unwrap_or_default()
 }
 
 /// Damage of the capture that the runs rest on.

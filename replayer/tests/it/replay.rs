@@ -119,13 +119,17 @@ fn at_one_times_the_capture_itself_is_sent() {
 }
 
 #[test]
-fn a_hang_is_named_and_exits_non_zero() {
+fn a_hang_is_named_first_and_exits_non_zero() {
     let server = Server::http(|_| std::future::pending());
     let scene = Scene::new(vec![(1, 0, get("/hangs").exchange), (2, 5, get("/hangs").exchange)]);
-    let output = scene.run(&server.origin, &["--drain", "300ms"]);
-    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    let out = scene.path("out");
+    let output = scene.run(&server.origin, &["--drain", "300ms", "--out", out.to_str().unwrap()]);
+    let run = read_run(&out).unwrap();
+    assert_ne!(run.verdict, Verdict::Pass);
+    assert_exit_says(run.verdict, &output);
     let table = text(&output.stdout);
-    assert!(table.contains("2 requests got no answer; the oldest waited 0."), "{table}");
+    assert!(run.reasons[0].starts_with("2 requests got no answer; the oldest waited 0."), "{table}");
+    assert!(table.contains("sent share") && table.contains("1 / 0.99  ok"), "{table}");
     assert!(table.contains("errors: unfinished 2"), "{table}");
 }
 

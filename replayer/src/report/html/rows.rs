@@ -228,9 +228,15 @@ pub(super) fn fidelity(runs: &[RunReport]) -> Grid {
 
 fn gate_cell(gate: Option<&Gate>) -> Cell {
     let Some(gate) = gate else { return Cell::from(UNKNOWN.to_owned()) };
-    let (mark, tone) = if gate.pass { ("✓", "pass") } else { ("✗", "fail") };
-    let note = format!("limit {}", number(Some(gate.limit)));
-    Cell { text: format!("{} {mark}", number(Some(gate.value))), note, tone }
+    let (mark, tone) = match (gate.pass, gate.decided) {
+        (false, _) => ("✗", "fail"),
+        (true, true) => ("✓", "pass"),
+        (true, false) => ("?", ""),
+    };
+    let limit = format!("limit {}", number(Some(gate.limit)));
+    let said = if gate.decided { None } else { Some(gate.standing()) };
+    let note = gate.reason.as_deref().or(said).map_or(limit.clone(), |said| format!("{limit}; {said}"));
+    Cell { text: format!("{} {mark}", number(gate.value)), note, tone }
 }
 
 /// All names that occur in any run, in order of the first run that has them, then of the alphabet.

@@ -1,0 +1,52 @@
+//! A gate: a value, what it is held against, and what that says.
+
+use serde::{Deserialize, Serialize};
+
+/// One check of the run against what it was meant to be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Gate {
+    /// `null` when there was nothing to measure it on.
+    pub value: Option<f64>,
+    pub limit: f64,
+    pub pass: bool,
+    /// False when what there is does not suffice to tell; it then passes, and proves nothing.
+    #[serde(default = "is_decided")]
+    pub decided: bool,
+    /// What the value is and when it passes, in one line.
+    pub meaning: String,
+    /// Why there is no value, or why nobody can tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Older reports knew no other.
+fn is_decided() -> bool {
+    true
+}
+
+impl Gate {
+    pub(super) fn at_most(value: f64, limit: f64, meaning: &str) -> Self {
+        let meaning = format!("{meaning}, at most");
+        Self { value: Some(value), limit, pass: value <= limit, decided: true, meaning, reason: None }
+    }
+
+    pub(super) fn at_least(value: f64, limit: f64, meaning: &str) -> Self {
+        let meaning = format!("{meaning}, at least");
+        Self { value: Some(value), limit, pass: value >= limit, decided: true, meaning, reason: None }
+    }
+
+    /// Without a value: it neither passed nor failed.
+    pub(super) fn without_value(self, reason: &str) -> Self {
+        Self { value: None, pass: true, decided: false, reason: Some(reason.to_owned()), ..self }
+    }
+
+    /// In a word or two.
+    pub fn standing(&self) -> &'static str {
+        match (self.pass, self.decided, self.value) {
+            (false, ..) => "FAILS",
+            (true, true, _) => "ok",
+            (true, false, Some(_)) => "too short to tell",
+            (true, false, None) => "cannot tell",
+        }
+    }
+}
