@@ -2,7 +2,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz lint bench bench-slow full-disk deny setup clean-demo
+.PHONY: help demo test fuzz lint bench bench-slow bench-replay full-disk deny setup clean-demo
 MAKEFLAGS += --no-print-directory
 
 # Where rustup puts cargo, for shells that have not been started anew since.
@@ -58,6 +58,10 @@ bench: ## Micro benches, then the proxy beside nginx and on a classroom's traffi
 bench-slow: ## 1,000 uploads of 2 MB at 20 KB/s through nginx and the proxy (release; 12 minutes after the build)
 	$(call stage,build,nice -n 10 cargo build --release --locked --workspace --bins --example sink --example slow_uploads)
 	$(call stage,slow uploads,bash bench/slow.sh)
+
+bench-replay: ## The replayer beside oha and wrk2: lag, CPU per upload, 10,000 uploads in flight, ten minutes (release; 17 minutes after the build)
+	$(call stage,build,nice -n 10 cargo build --release --locked --package kingtide --package classroom --bins --example sink)
+	$(call stage,replayer,bash bench/replay.sh)
 
 full-disk: ## A disk that is full, read-only, or may not be used further under load, and is usable again (release; root)
 	$(call stage,build,nice -n 10 cargo build --release --locked --workspace --bins --example sink)
