@@ -85,7 +85,7 @@ row() { printf '%8s  %6s  %-9s %9s  %23s  %23s  %9s  %7s  %s\n' "$@"; }
 # kingtide at one multiple: a row.
 kingtide_row() { # CAPTURE MULTIPLE BYTES
   replay "$1" "$2"
-  local cpu peak
+  local cpu peak rate lag latency verdict
   read -r cpu peak <"$WORK/used"
   jq -r --arg cpu "$cpu" --arg peak "$peak" '
     def three(d): [d.p50, d.p99, d.p999] | map((. // 0) * 100 | round / 100 | tostring) | join(" / ");
@@ -100,7 +100,7 @@ kingtide_row() { # CAPTURE MULTIPLE BYTES
 oha_row() { # BYTES RATE CONNECTIONS
   measured oha --no-tui --output-format json -m POST -D "$WORK/body-$1" -T 'multipart/form-data; boundary=----KingtideBench' \
     -z "${SECONDS_PER_RUN}s" -q "$2" -c "$3" --latency-correction "$SINK$UPLOAD_PATH"
-  local cpu peak
+  local cpu peak rate lag latency verdict
   read -r cpu peak <"$WORK/used"
   jq -r --arg cpu "$cpu" --arg peak "$peak" '
     def ms: . * 1e5 | round / 100 | tostring;

@@ -23,7 +23,7 @@ BEGIN {
       printf "\"request_method\":\"%s\",\"request_uri\":\"/api/students/upload-recording\",\"request_length\":\"%d\",", method, bytes + 400
       if (bytes > 0) printf "\"content_type\":\"multipart/form-data; boundary=----KingtideBench0123456789\",\"content_length\":\"%d\",", bytes
       printf "\"status\":\"200\",\"body_bytes_sent\":\"64\",\"request_time\":\"%.3f\",\"upstream_response_time\":\"0.000\",", took
-      printf "\"http_authorization\":\"Bearer token-of-client-%d\",\"sent_http_content_type\":\"application/json\"}\n", client
+      printf "\"sent_http_content_type\":\"application/json\"}\n"
       at += -log(uniform()) / (per_s > 0 ? per_s : 1)
     }
   }
