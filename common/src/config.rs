@@ -4,10 +4,15 @@
 //! nearest known one as a suggestion. Configuration structs use `deny_unknown_fields`.
 
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
 
 use miette::{Diagnostic, NamedSource, SourceSpan};
 use serde::de::DeserializeOwned;
+pub use toml::Spanned;
+
+/// What a [`Spanned`] value adds to the path of a key within it.
+const SPANNED: &str = ".$__serde_spanned_private_value";
 
 /// A configuration file that cannot be used. Shown through miette, with the lines concerned.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -65,7 +70,7 @@ pub fn load<T: DeserializeOwned>(path: &Path) -> Result<(T, String), ConfigError
 pub fn parse<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, ConfigError> {
     let deserializer = toml::Deserializer::parse(text).map_err(|error| at_span(name, text, &error, ""))?;
     serde_path_to_error::deserialize(deserializer).map_err(|error| {
-        let key = error.path().to_string();
+        let key = error.path().to_string().replace(SPANNED, "");
         at_span(name, text, error.inner(), &key)
     })
 }
@@ -74,6 +79,12 @@ pub fn parse<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, ConfigErr
 pub fn wrong(name: &str, text: &str, key: &str, message: &str) -> ConfigError {
     let (text, at) = (source(name, text), span_of_key(text, key));
     ConfigError::Wrong(Box::new(WrongConfig { message: format!("{key}: {message}"), text, at, help: None }))
+}
+
+/// The same where the place is known, as a [`Spanned`] value knows it: its byte range in the text.
+pub fn wrong_at(name: &str, text: &str, at: Range<usize>, message: String) -> ConfigError {
+    let (text, at) = (source(name, text), Some(SourceSpan::from(at)));
+    ConfigError::Wrong(Box::new(WrongConfig { message, text, at, help: None }))
 }
 
 fn at_span(name: &str, text: &str, error: &toml::de::Error, key: &str) -> ConfigError {
@@ -174,6 +185,20 @@ mod tests {
         assert!(shown.contains("timeouts.connect"), "{shown}");
         assert!(shown.contains("write 500ms, 30s, 5m or 1h"), "{shown}");
         assert!(shown.contains("line 3"), "{shown}");
+    }
+
+    #[test]
+    fn a_value_that_knows_its_place_is_named_by_its_key_alone() {
+        #[derive(Debug, Deserialize)]
+        #[allow(dead_code, reason = "only its errors are looked at")]
+        struct Places {
+            places: Vec<Spanned<Timeouts>>,
+        }
+        let text = "places = [{ connect = \"1s\" }, { connect = \"soon\" }]";
+        let error = parse::<Places>("a.toml", text).unwrap_err().in_one_line();
+        assert!(error.starts_with("a.toml:1: places[1].connect: `soon`"), "{error}");
+        let wrong = wrong_at("a.toml", "\n\nx = 1", 2..3, "x: why".to_owned());
+        assert_eq!(wrong.in_one_line(), "a.toml:3: x: why");
     }
 
     #[test]

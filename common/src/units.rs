@@ -139,16 +139,17 @@ impl fmt::Display for Span {
 }
 
 /// A TOML value that may be a plain number or a text with a unit.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum NumberOrText {
+pub enum NumberOrText {
     Whole(u64),
     Fraction(f64),
     Text(String),
 }
 
 impl NumberOrText {
-    fn into_text(self) -> String {
+    /// As it stands in the file, without quotes.
+    pub fn into_text(self) -> String {
         match self {
             Self::Whole(number) => number.to_string(),
             Self::Fraction(number) => number.to_string(),
