@@ -18,11 +18,13 @@ pub mod export;
 pub mod import;
 pub mod inspect;
 mod interrupt;
+mod model;
 pub mod plan;
 pub mod replay;
 pub mod report;
 mod selection;
 mod share;
+mod source;
 pub mod synth;
 
 /// What the exit status says.
@@ -44,6 +46,7 @@ Examples:
   kingtide import har session.har --out captures/s    a capture of what a browser recorded
   kingtide plan captures/monday -x 5 --seed 7         what a replay at 5× would send, without sending
   kingtide replay captures/monday --target http://127.0.0.1:8080 -x 5 --out runs/5x
+  kingtide replay --model configs/models/students.toml --users 20 --target http://127.0.0.1:8080
   kingtide report --capture captures/monday runs/1x runs/5x --html report.html
   kingtide edit captures/monday --from +10m --to +20m --out captures/rush
   kingtide export parquet captures/monday --out monday.parquet

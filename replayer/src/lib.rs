@@ -3,7 +3,7 @@
 //! A module per arrow: [`sessions`] groups a capture into users and finds what must be bound,
 //! [`plan`] amplifies them into intended instants, [`drive`] sends on time, [`measure`] keeps the four
 //! instants of every sample, [`report`] says what they mean. [`import`] makes captures of other programs'
-//! recordings. `sessions`, `plan` and the statistics are
+//! recordings, [`model`] makes sessions without a capture. `sessions`, `plan`, `model` and the statistics are
 //! pure: no clock, no socket, no randomness but the seed.
 
 pub mod audit;
@@ -17,6 +17,7 @@ pub mod identities;
 pub mod import;
 pub mod inspect;
 pub mod measure;
+pub mod model;
 pub mod plan;
 pub mod report;
 pub mod rows;

@@ -10,7 +10,7 @@ mod crowd;
 pub mod dispersion;
 pub mod fidelity;
 mod ks;
-mod random;
+pub(crate) mod random;
 mod releases;
 mod starts;
 

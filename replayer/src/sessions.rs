@@ -35,6 +35,7 @@ pub use idle::IdleGap;
 pub use map::{BindingMap, BoundValue, By, map};
 pub use names::is_drives;
 pub(crate) use names::{PASSWORD, is_credential_header, is_session_cookie, normal};
+pub(crate) use place::response_place;
 pub use repair::Repairs;
 pub use rules::{Given, Rules};
 pub use timestamp::{TimeFormat, Zone};

@@ -1,4 +1,4 @@
-//! The capture that a command was given, as sessions, and what it lacks.
+//! The capture that a command was given, as sessions, and what it lacks; or what a model gives in its place.
 
 use std::path::{Path, PathBuf};
 
@@ -11,17 +11,19 @@ use kingtide_common::units::Span;
 
 use crate::inspect::synthesised;
 use crate::report::format::counted;
-use crate::sessions::{self, Rules, Sessions};
+use crate::sessions::{self, Rules, Session, Sessions};
 
-/// A capture, read whole.
+/// A capture, read whole, or the sessions of a model.
 pub(super) struct Recorded {
-    /// Its directory, as the user wrote it.
+    /// Its directory (of a model, the file), as the user wrote it.
     pub(super) name: String,
     pub(super) sessions: Sessions,
     /// `None` when the manifest is lost.
     pub(super) ledger: Option<Ledger>,
     pub(super) gaps: Vec<Gap>,
     pub(super) damage: Vec<Damage>,
+    /// Nothing was recorded.
+    pub(super) is_model: bool,
 }
 
 impl Recorded {
@@ -34,7 +36,19 @@ impl Recorded {
             ledger: capture.manifest().map(Manifest::ledger),
             gaps: reading.gaps,
             damage: reading.damage,
+            is_model: false,
         })
+    }
+
+    pub(super) fn of_model(path: &Path, sessions: Vec<Session>) -> Self {
+        Self {
+            name: path.display().to_string(),
+            sessions: Sessions { sessions, ..Sessions::default() },
+            ledger: None,
+            gaps: Vec::new(),
+            damage: Vec::new(),
+            is_model: true,
+        }
     }
 
     /// For a command that needs traffic: says on stderr what is missing, refuses a capture without any.
@@ -65,7 +79,7 @@ impl Recorded {
         self.sessions.sessions.iter().flat_map(|session| &session.steps).map(|step| &step.exchange)
     }
 
-    /// Damage, losses, orphans and what an import made up, as sentences.
+    /// Damage, losses, orphans and what an import or a model made up, as sentences.
     pub(super) fn cautions(&self) -> Vec<String> {
         let damage = self.damage.iter().map(|damage| format!("the capture is damaged: {damage}"));
         let in_gaps: u64 = self.gaps.iter().map(|gap| gap.count).sum();
@@ -77,7 +91,13 @@ impl Recorded {
         let synthesised = synthesised::count(self.exchanges());
         let imported =
             synthesised.map(|synthesised| format!("the capture was imported: {}", synthesised.sentence()));
-        damage.chain(gaps).chain(self.sessions.cautions()).chain(imported).collect()
+        let model = self.is_model.then(|| {
+            format!(
+                "the sessions are those of the model {}: rhythm, mix and sizes are its own, not recorded",
+                self.name
+            )
+        });
+        damage.chain(gaps).chain(self.sessions.cautions()).chain(imported).chain(model).collect()
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
 use clap::Args;
 use kingtide_common::units::{ByteSize, Multiple, Seed};
 use serde::Serialize;
 
-use super::capture::{Recorded, RulesArgs};
+use super::capture::Recorded;
+use super::source::SourceArgs;
 use super::{Exit, print_result};
 use crate::measure::gates::likeness;
 use crate::measure::run::Gate;
@@ -16,24 +16,25 @@ use crate::plan::{self, Fidelity, Mode, Plan, dispersion};
 use crate::report::format::{number, seconds};
 use crate::report::table::{Align, Table};
 use crate::report::words::spoken;
-use crate::sessions::{self, BindingMap, IdleGap, Session, Sessions};
+use crate::sessions::{self, BindingMap, IdleGap, Session};
 
 const EXAMPLES: &str = "\
 Examples:
   kingtide plan captures/monday -x 5                     sessions, requests and burstiness of a replay at 5×
   kingtide plan captures/monday -x 1 --show-bindings     where each value of a request comes from
   kingtide plan captures/monday --show-bindings --rules bindings.toml    the same, with rules of yours
-  kingtide plan captures/monday -x 10 --mode volley --seed 7 --json";
+  kingtide plan captures/monday -x 10 --mode volley --seed 7 --json
+  kingtide plan --model configs/models/students.toml --users 50 --spawn-per-s 5    without a capture";
 
 /// Below this width starts follow something outside that users obey at once.
 const VOLLEY_SHIFT_S: f64 = 1.0;
 
-/// Show what a replay of a capture would send, without sending.
+/// Show what a replay of a capture or a model would send, without sending.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct PlanArgs {
-    /// The capture's directory.
-    capture: PathBuf,
+    #[command(flatten)]
+    source: SourceArgs,
     /// How many times the captured users, 0.1 to 1000.
     #[arg(short = 'x', long, value_name = "N", default_value = "1")]
     multiple: Multiple,
@@ -43,8 +44,6 @@ pub struct PlanArgs {
     /// How the users are multiplied.
     #[arg(long, value_enum, default_value_t)]
     mode: Mode,
-    #[command(flatten)]
-    rules: RulesArgs,
     /// Print where each value of a request comes from, by route: what is unresolved (!) first, what is ambiguous (?) with
     /// the other places that hold the value.
     #[arg(long)]
@@ -54,11 +53,11 @@ pub struct PlanArgs {
     json: bool,
 }
 
-/// Reads the capture, plans, and prints the plan to stdout. What the capture lacks goes to stderr.
+/// Reads the capture or model, plans, and prints the plan to stdout. What the capture lacks goes to stderr.
 pub fn run(args: &PlanArgs) -> anyhow::Result<Exit> {
-    let sessions = Recorded::read_traffic(&args.capture, &args.rules)?.sessions;
-    let plan = plan::amplify(&sessions.sessions, args.multiple, args.mode, Seed(args.seed));
-    let report = PlanReport::new(&plan, &sessions, args.show_bindings);
+    let recorded = args.source.read(args.seed)?;
+    let plan = plan::amplify(&recorded.sessions.sessions, args.multiple, args.mode, Seed(args.seed));
+    let report = PlanReport::new(&plan, &recorded, args.show_bindings);
     let text =
         if args.json { serde_json::to_string_pretty(&report)? + "\n" } else { report.to_text(columns())? };
     print_result(&text)?;
@@ -73,8 +72,9 @@ pub struct PlanReport {
     seed: u64,
     sessions_captured: usize,
     sessions_planned: usize,
-    /// Silence of a user that begins a new session.
-    idle_gap: IdleGap,
+    /// Silence of a user that begins a new session; a model's sessions are not told apart by one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    idle_gap: Option<IdleGap>,
     /// Captured sessions whose login is not in the capture.
     sessions_orphan: usize,
     /// Orphans that a rule gave a login, and those that it left out.
@@ -100,7 +100,8 @@ pub struct PlanReport {
 }
 
 impl PlanReport {
-    fn new(plan: &Plan, sessions: &Sessions, show_bindings: bool) -> Self {
+    fn new(plan: &Plan, recorded: &Recorded, show_bindings: bool) -> Self {
+        let sessions = &recorded.sessions;
         let captured = &sessions.sessions;
         let fidelity = plan::fidelity(plan, captured);
         let column = |value: fn(&plan::DispersionCheck) -> Option<f64>| {
@@ -115,7 +116,7 @@ impl PlanReport {
             seed: plan.seed.0,
             sessions_captured: captured.len(),
             sessions_planned: plan.users(),
-            idle_gap: sessions.idle_gap,
+            idle_gap: (!recorded.is_model).then_some(sessions.idle_gap),
             sessions_orphan: captured.iter().filter(|session| session.orphan).count(),
             sessions_repaired: sessions.repairs.repaired,
             sessions_dropped: sessions.repairs.dropped,
@@ -139,8 +140,9 @@ impl PlanReport {
         let Self { multiple, mode, seed, duration_s, .. } = self;
         writeln!(text, "plan       {multiple}× {mode}, seed {seed}, {duration_s:.1} s")?;
         writeln!(text, "sessions   {} planned, {} captured", self.sessions_planned, self.sessions_captured)?;
-        let IdleGap { gap, basis } = &self.idle_gap;
-        writeln!(text, "idle gap   {} ({basis})", seconds(Some(gap.as_secs_f64())))?;
+        if let Some(IdleGap { gap, basis }) = &self.idle_gap {
+            writeln!(text, "idle gap   {} ({basis})", seconds(Some(gap.as_secs_f64())))?;
+        }
         writeln!(text, "requests   {} planned, {} captured", self.requests_planned, self.requests_captured)?;
         writeln!(text, "uploads    {}", ByteSize(self.upload_bytes_planned))?;
         writeln!(
@@ -204,9 +206,19 @@ fn upload_bytes(session: &Session) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use clap::{CommandFactory, FromArgMatches, Parser};
+
     use super::*;
     use crate::sessions::Rules;
     use crate::sessions::scene::{capture, post};
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: PlanArgs,
+    }
 
     fn report(show_bindings: bool) -> PlanReport {
         let upload =
@@ -214,7 +226,9 @@ mod tests {
         let scenes = vec![upload(0.0, 1).bearer("t"), upload(4.0, 2)];
         let sessions = sessions::group(capture(scenes), &Rules::default());
         let plan = plan::amplify(&sessions.sessions, Multiple::new(1.0).unwrap(), Mode::Crowd, Seed(1));
-        PlanReport::new(&plan, &sessions, show_bindings)
+        let recorded =
+            Recorded { is_model: false, sessions, ..Recorded::of_model(Path::new("c"), Vec::new()) };
+        PlanReport::new(&plan, &recorded, show_bindings)
     }
 
     #[test]
@@ -237,15 +251,8 @@ mod tests {
     #[test]
     fn what_is_no_capture_is_named() {
         let directory = tempfile::tempdir().unwrap();
-        let args = PlanArgs {
-            capture: directory.path().to_owned(),
-            multiple: Multiple::new(2.0).unwrap(),
-            seed: 1,
-            mode: Mode::Crowd,
-            rules: RulesArgs::default(),
-            show_bindings: false,
-            json: false,
-        };
+        let words = ["plan", directory.path().to_str().unwrap(), "-x", "2"];
+        let Line { args } = Line::from_arg_matches(&Line::command().get_matches_from(words)).unwrap();
         let error = format!("{:#}", run(&args).unwrap_err());
         assert!(error.contains(&directory.path().display().to_string()), "{error}");
         assert!(error.contains("not a capture"), "{error}");

@@ -1,4 +1,4 @@
-//! `kingtide replay`: sends a capture's sessions at a multiple, and reports what came of it.
+//! `kingtide replay`: sends the sessions of a capture or a model at a multiple, and reports what came of it.
 //!
 //! Everything that can be wrong with the input is found before the first request goes out.
 
@@ -23,8 +23,9 @@ use self::progress::Display;
 use self::samples::SamplesArgs;
 use self::uplink::UplinkArgs;
 use self::users::UsersArgs;
-use super::capture::{Recorded, RulesArgs};
+use super::capture::Recorded;
 use super::share::Share;
+use super::source::SourceArgs;
 use super::{Exit, print_result};
 use crate::drive::{self, Clock, DriveConfig, Late, Target};
 use crate::measure::live::Live;
@@ -47,6 +48,8 @@ Examples:
   kingtide replay captures/monday --target http://10.0.0.7 -x 10 --json | jq .verdict
   kingtide replay captures/monday --target http://10.0.0.7 -x 5 --uplink 3g     every upload at 750 kbit/s
   kingtide replay captures/monday --target http://10.0.0.7 -x 10 --samples requests.csv.gz --samples-max 1g
+  kingtide replay --model configs/models/students.toml --users 50 --spawn-per-s 5 --duration 10m \
+      --target http://10.0.0.7 --identities accounts.csv                        without a capture
 
 Every user of the replay logs in with an account of its own: --identities is a CSV file whose first line
 names the columns (email,password), with at least as many lines as the plan has users who log in. Or say
@@ -64,13 +67,13 @@ Exit status:
   0  the target held         2  bad input: arguments, files, a target that does not answer
   1  the target missed       3  the run is invalid: generator late, stopped, values without a source";
 
-/// Replay a capture's sessions at any multiple, as new users with the recorded rhythm.
+/// Replay the sessions of a capture, or of a model, at any multiple, as new users with their rhythm.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct ReplayArgs {
-    /// Directory of the capture.
-    capture: PathBuf,
-    /// Where to send: http://HOST:PORT or https://HOST. Paths come from the capture.
+    #[command(flatten)]
+    source: SourceArgs,
+    /// Where to send: http://HOST:PORT or https://HOST. Paths come from the capture or model.
     #[arg(long, value_name = "URL")]
     target: String,
     /// PEM file with the certificate of the CA (or of the server itself) that an https target's TLS rests
@@ -88,11 +91,9 @@ pub struct ReplayArgs {
     seed: u64,
     #[command(flatten)]
     users: UsersArgs,
-    #[command(flatten)]
-    rules: RulesArgs,
-    /// Where requests within a session take their instants from.
-    #[arg(long, value_enum, default_value_t)]
-    clock: Clock,
+    /// Where requests within a session take their instants from [default: offsets; with --model think].
+    #[arg(long, value_enum)]
+    clock: Option<Clock>,
     /// What happens to a request that this machine is over 10 ms late for.
     #[arg(long, value_enum, default_value_t)]
     late: Late,
@@ -127,7 +128,7 @@ pub struct ReplayArgs {
 }
 
 pub fn run(args: &ReplayArgs) -> anyhow::Result<Exit> {
-    let recorded = Recorded::read_traffic(&args.capture, &args.rules)?;
+    let recorded = args.source.read(args.seed)?;
     let target = args.allowed_target()?;
     let plan = plan::amplify(&recorded.sessions.sessions, args.multiple, args.mode, Seed(args.seed));
     let config = args.drive_config(target)?;
@@ -194,6 +195,11 @@ impl ReplayArgs {
         Ok(target.reached(REACH_TIMEOUT)?)
     }
 
+    /// How long answers took is recorded in a capture; a model only supposes it, so its users wait for them.
+    fn clock(&self) -> Clock {
+        self.clock.unwrap_or(if self.source.is_model() { Clock::Think } else { Clock::Offsets })
+    }
+
     fn drive_config(&self, target: Target) -> anyhow::Result<DriveConfig> {
         let timeout = self.timeout.0;
         ensure!(!timeout.is_zero(), "--timeout 0s: no answer comes in no time; write 60s");
@@ -202,7 +208,7 @@ impl ReplayArgs {
         }
         let mut config = DriveConfig::new(target, timeout, stop::on_signals()?);
         self.users.apply(&mut config)?;
-        config.clock = self.clock;
+        config.clock = self.clock();
         config.late = self.late;
         config.uplink = self.uplink.uplink;
         config.drain = self.drain.map_or(config.drain, |drain| drain.0);
@@ -272,9 +278,29 @@ mod tests {
     #[test]
     fn defaults_are_those_of_the_help() {
         let args = parsed("capture --target http://127.0.0.1:1").unwrap();
-        assert_eq!((args.mode, args.clock, args.seed), (Mode::Crowd, Clock::Offsets, 1));
+        assert_eq!((args.mode, args.clock(), args.seed), (Mode::Crowd, Clock::Offsets, 1));
         assert_eq!((args.timeout.0, args.drain), (Duration::from_mins(1), None));
         assert!((args.max_failures.get() - 0.01).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn users_of_a_model_think_unless_told_otherwise() {
+        let clock =
+            |words| parsed(&format!("--model m.toml --target http://127.0.0.1:1 {words}")).unwrap().clock();
+        assert_eq!([clock(""), clock("--clock offsets --users 3")], [Clock::Think, Clock::Offsets]);
+    }
+
+    #[test]
+    fn sessions_come_from_a_capture_or_a_model() {
+        for (words, part) in [
+            ("", "<CAPTURE|--model <FILE>>"),
+            ("capture --model m.toml", "cannot be used with"),
+            ("capture --users 3", "cannot be used with"),
+            ("--model m.toml --rules r.toml", "cannot be used with"),
+        ] {
+            let refused = parsed(&format!("{words} --target http://127.0.0.1:1")).unwrap_err().to_string();
+            assert!(refused.contains(part), "{words}: {refused}");
+        }
     }
 
     #[test]

@@ -54,13 +54,17 @@ fn synthesise(file: &FilePart, variation: u64) -> AudioBody {
 /// Browsers end a body in a line break, some libraries do not. Where the sizes do not tell (a field was
 /// replaced by a value of another length), browsers win.
 fn ends_in_line_break(multipart: &Multipart, recorded_bytes: u64) -> bool {
+    body_bytes(multipart) != recorded_bytes
+}
+
+/// Size of a captured body up to its last boundary.
+pub(crate) fn body_bytes(multipart: &Multipart) -> u64 {
     let boundary_bytes = u64::from(multipart.boundary_bytes);
     let part_bytes = |part: &Part| {
         let framing = "--\r\n".len() as u64 + boundary_bytes + "\r\n".len() as u64 + "\r\n".len() as u64;
         framing + lines(&part.head).len() as u64 + content_bytes(&part.content)
     };
-    let bytes = multipart.parts.iter().map(part_bytes).sum::<u64>() + boundary_bytes + "----".len() as u64;
-    bytes != recorded_bytes
+    multipart.parts.iter().map(part_bytes).sum::<u64>() + boundary_bytes + "----".len() as u64
 }
 
 fn content_bytes(content: &PartContent) -> u64 {

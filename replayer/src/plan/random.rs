@@ -12,11 +12,11 @@ pub(super) const NORMAL_MAX: f64 = 6.0;
 
 /// A sequence of draws.
 #[derive(Debug)]
-pub(super) struct Draws(ChaCha8Rng);
+pub(crate) struct Draws(ChaCha8Rng);
 
 impl Draws {
     /// Sequences of one seed with different purposes are independent.
-    pub(super) fn new(seed: Seed, purpose: u64) -> Self {
+    pub(crate) fn new(seed: Seed, purpose: u64) -> Self {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.0.to_le_bytes());
         bytes[8..16].copy_from_slice(&purpose.to_le_bytes());
@@ -38,12 +38,12 @@ impl Draws {
     }
 
     /// Uniform in [0, 1), 53 bits.
-    pub(super) fn unit(&mut self) -> f64 {
+    pub(crate) fn unit(&mut self) -> f64 {
         (self.0.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     /// Uniform in 0..count; the bias is below 2⁻³² for any count that fits in memory.
-    pub(super) fn index(&mut self, count: usize) -> usize {
+    pub(crate) fn index(&mut self, count: usize) -> usize {
         let product = u128::from(self.0.next_u64()) * count as u128;
         usize::try_from(product >> 64).expect("the product's upper half is below count")
     }

@@ -71,6 +71,15 @@ impl ValuePattern {
     }
 }
 
+/// One place of a response, by its notation.
+pub(crate) fn response_place(text: &str) -> Result<ResponsePlace, String> {
+    let ValuePattern(place) = ValuePattern::try_from(text.to_owned())?;
+    if text.split(['/', ',']).any(|key| key == "*") {
+        return Err(format!("`{text}` may be many values; write a number for `*`, as in `/0/id`"));
+    }
+    Ok(place)
+}
+
 impl TryFrom<String> for RoutePattern {
     type Error = String;
 

@@ -47,7 +47,7 @@ pub(super) fn parse(text: &str) -> Option<(TimeFormat, i64)> {
 
 impl TimeFormat {
     /// By the names that rules use; `None` for another name.
-    pub(super) fn named(name: &str) -> Option<Self> {
+    pub(crate) fn named(name: &str) -> Option<Self> {
         let epoch = |per_second| Self::Epoch { per_second, digits: 0 };
         match name {
             "epoch_s" => Some(epoch(1)),

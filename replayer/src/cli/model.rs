@@ -1,0 +1,40 @@
+//! `--model FILE` and how many users do what it says: sessions without a capture.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use anyhow::{anyhow, ensure};
+use clap::Args;
+use kingtide_common::units::{Seed, Span};
+
+use super::capture::Recorded;
+use crate::model::{Arrivals, Model};
+
+/// How many users, and when.
+#[derive(Debug, Args)]
+pub(super) struct ArrivalsArgs {
+    /// With --model: users.
+    #[arg(long, value_name = "COUNT", default_value = "20", conflicts_with = "capture")]
+    users: NonZeroUsize,
+    /// With --model: new users a second until all are there.
+    #[arg(long, value_name = "RATE", default_value_t = 2.0, conflicts_with = "capture")]
+    spawn_per_s: f64,
+    /// With --model: how long users make requests, from the first one's first.
+    #[arg(long, value_name = "TIME", default_value = "5m", conflicts_with = "capture")]
+    duration: Span,
+}
+
+impl ArrivalsArgs {
+    /// The sessions of a model's users.
+    pub(super) fn sessions(&self, model: &Path, seed: Seed) -> anyhow::Result<Recorded> {
+        let spawn_per_s = self.spawn_per_s;
+        ensure!(
+            spawn_per_s.is_finite() && spawn_per_s > 0.0,
+            "--spawn-per-s {spawn_per_s}: users must come; write 2, or 0.5 for one in two seconds"
+        );
+        ensure!(!self.duration.0.is_zero(), "--duration 0s: no request fits into it; write 5m");
+        let arrivals = Arrivals { users: self.users, spawn_per_s, duration: self.duration.0 };
+        let read = Model::read(model).map_err(|error| anyhow!("--model: {}", error.in_one_line()))?;
+        Ok(Recorded::of_model(model, read.sessions(&arrivals, seed)?))
+    }
+}
