@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -30,7 +31,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// An HTTP/1.1 connection. Dropping it closes the socket, whatever is in flight.
 #[derive(Debug)]
 pub(super) struct Connection {
-    pub(super) sender: SendRequest<ReplayBody>,
+    pub(super) sender: SendRequest<Pin<Box<ReplayBody>>>,
     pub(super) wire: Rc<Wire>,
     /// When it would have been open had its connect begun when it was due.
     pub(super) openable: Instant,
@@ -59,7 +60,8 @@ impl Connection {
     ) -> Result<Self, ErrorClass> {
         let began = Instant::now();
         let wire = Rc::new(Wire::new(Rc::clone(tally)));
-        let opening = opened(client, address, &wire, is_title_case);
+        // On the heap, as it is gone when the connection is open: clones by the thousand wait for their answers.
+        let opening = Box::pin(opened(client, address, &wire, is_title_case));
         let within = tokio::time::timeout(CONNECT_TIMEOUT.min(timeout), opening);
         let (sender, task) = within.await.map_err(|_| ErrorClass::ConnectTimeout)??;
         let opened = Instant::now();
@@ -81,7 +83,8 @@ fn prepare(tcp: &TcpStream) -> io::Result<Endpoints> {
     Ok(Endpoints { local: tcp.local_addr()?, peer: tcp.peer_addr()? })
 }
 
-type Opened = (SendRequest<ReplayBody>, JoinHandle<()>);
+/// hyper keeps room for 32 requests a connection: with the bodies on the heap that is a third less.
+type Opened = (SendRequest<Pin<Box<ReplayBody>>>, JoinHandle<()>);
 
 async fn opened(
     client: &Client,

@@ -6,6 +6,7 @@
 //! was compressed goes out plain, as the capture holds it, and an answer whose JSON is needed is asked for
 //! uncompressed.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -43,8 +44,8 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    pub(super) fn request(&self, timer: &PreciseTimer) -> Request<ReplayBody> {
-        let mut request = Request::new(self.body.body(timer));
+    pub(super) fn request(&self, timer: &PreciseTimer) -> Request<Pin<Box<ReplayBody>>> {
+        let mut request = Request::new(Box::pin(self.body.body(timer)));
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = self.headers.clone();

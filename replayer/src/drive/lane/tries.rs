@@ -161,7 +161,7 @@ impl Lane<'_> {
         let Some(_turn) = again.turn().await else { return false };
         let has_older = again.renewals() == sending.renewals;
         if let Some(login) = self.user.script.logins[step].filter(|_| has_older)
-            && !self.log_in(login, link).await
+            && !Box::pin(self.log_in(login, link)).await
         {
             return false;
         }
