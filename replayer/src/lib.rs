@@ -18,6 +18,7 @@ pub mod import;
 pub mod inspect;
 pub mod measure;
 pub mod plan;
+pub mod preflight;
 pub mod report;
 pub mod rows;
 pub mod selection;

@@ -32,6 +32,7 @@ use crate::measure::raw::SampleWriter;
 use crate::measure::run::{RunReport, Verdict};
 use crate::measure::summary::{self, Context};
 use crate::plan::{self, Mode, Plan};
+use crate::preflight::{self, Preflight};
 use crate::report::format::{count, counted, multiple};
 use crate::report::{self, RUN_FILE, Report, terminal};
 
@@ -58,10 +59,14 @@ see configs/bindings.toml, and kingtide plan --show-bindings for what it found.
 
 A damaged capture is replayed as far as it reads; the report says what is missing.
 
+Before the first request the machine is looked at: descriptors and local ports for the plan's connections, cores and
+load, clock and timer, the way to the target. What is tight is said and kept in run.json (preflight); a plan that
+cannot work from here is refused.
+
 Ctrl-C releases nothing more, waits for what is in flight and reports; a second one ends at once.
 
 Exit status:
-  0  the target held         2  bad input: arguments, files, a target that does not answer
+  0  the target held         2  bad input: arguments, files, a silent target, too few descriptors or ports
   1  the target missed       3  the run is invalid: generator late, stopped, values without a source";
 
 /// Replay a capture's sessions at any multiple, as new users with the recorded rhythm.
@@ -131,11 +136,13 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<Exit> {
     let target = args.allowed_target()?;
     let plan = plan::amplify(&recorded.sessions.sessions, args.multiple, args.mode, Seed(args.seed));
     let config = args.drive_config(target)?;
+    let preflight = preflight::check(&plan, &recorded.sessions.sessions, &config)?;
     args.out.as_deref().map_or(Ok(()), prepare_directory)?;
     let samples = args.samples.start(args.out.as_deref(), &recorded.sessions.sessions)?;
     announce(&recorded, &plan, &config);
+    announce_tight(&preflight);
     let config = DriveConfig { samples: samples.as_ref().map(SampleWriter::sink), ..config };
-    let run = drive(args, &recorded, &plan, &config, samples)?;
+    let run = drive(args, &recorded, &plan, &config, &preflight, samples)?;
     let exit = exit_of(run.verdict);
     let json = serde_json::to_string_pretty(&run)? + "\n";
     let kept = args.out.as_deref().map(|directory| report::write_whole(&directory.join(RUN_FILE), &json));
@@ -150,6 +157,7 @@ fn drive(
     recorded: &Recorded,
     plan: &Plan,
     config: &DriveConfig,
+    preflight: &Preflight,
     samples: Option<SampleWriter>,
 ) -> anyhow::Result<RunReport> {
     let sessions = &recorded.sessions.sessions;
@@ -169,6 +177,7 @@ fn drive(
         sessions,
         max_failed_share: args.max_failures.get(),
         fidelity: &fidelity,
+        preflight,
         cautions: &recorded.cautions(),
         samples: samples.map(SampleWriter::finish),
     };
@@ -234,6 +243,12 @@ fn announce(recorded: &Recorded, plan: &Plan, config: &DriveConfig) {
         counted(requests, "request"),
         config.target.origin(),
     );
+}
+
+fn announce_tight(preflight: &Preflight) {
+    for warning in preflight.warnings() {
+        eprintln!("preflight: {warning}");
+    }
 }
 
 fn table(run: RunReport) -> String {
