@@ -13,6 +13,7 @@ pub mod destination;
 pub mod drive;
 pub mod edit;
 pub mod export;
+pub mod headroom;
 pub mod identities;
 pub mod import;
 pub mod inspect;

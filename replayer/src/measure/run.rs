@@ -16,6 +16,7 @@ use super::in_flight::InFlight;
 use super::raw::SampleCounts;
 use super::{ClientStage, ErrorClass};
 use crate::drive::Uplink;
+use crate::headroom::Headroom;
 use crate::preflight::Preflight;
 
 /// What a run may claim.
@@ -142,6 +143,9 @@ pub struct RunReport {
     /// What this machine had against what the plan needs, before the first request.
     #[serde(default)]
     pub preflight: Preflight,
+    /// `null` when it was not asked for.
+    #[serde(default)]
+    pub headroom: Option<Headroom>,
     pub duration_s: f64,
     pub sessions_captured: u64,
     pub sessions_planned: u64,

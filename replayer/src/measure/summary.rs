@@ -16,6 +16,7 @@ use super::series::SECONDS_MAX;
 use super::verdict::{Evidence, judge};
 use super::{ClientStage, ErrorClass, in_flight};
 use crate::drive::{Clock, Measured, Uplink, planned_requests};
+use crate::headroom::Headroom;
 use crate::plan::Plan;
 use crate::plan::dispersion::label;
 use crate::plan::fidelity::{DispersionCheck, Fidelity};
@@ -39,6 +40,8 @@ pub struct Context<'a> {
     /// How like the capture the plan is.
     pub fidelity: &'a Fidelity,
     pub preflight: &'a Preflight,
+    /// When it was asked for.
+    pub headroom: Option<&'a Headroom>,
     /// What else a reader must know: damage and gaps of the capture, as sentences.
     pub cautions: &'a [String],
     /// The file of raw samples.
@@ -69,6 +72,7 @@ pub fn report(context: &Context<'_>, measured: &Measured) -> RunReport {
     let of_plan = context.uplink.caution().into_iter().chain(context.fidelity.cautions(context.plan));
     let cautions = cautions(measured, &total).into_iter().chain(of_plan);
     let tight = context.preflight.warnings().map(|warning| format!("before the run: {warning}"));
+    let tight = tight.chain(context.headroom.and_then(Headroom::caution));
     let cautions = cautions.chain(tight).chain(context.cautions.iter().cloned());
     RunReport {
         kingtide_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -81,6 +85,7 @@ pub fn report(context: &Context<'_>, measured: &Measured) -> RunReport {
         seed: context.plan.seed.0,
         started: OffsetDateTime::from(measured.started).format(&Rfc3339).unwrap_or_default(),
         preflight: context.preflight.clone(),
+        headroom: context.headroom.cloned(),
         duration_s: measured.duration.as_secs_f64(),
         sessions_captured: context.sessions.len() as u64,
         sessions_planned: context.plan.users() as u64,

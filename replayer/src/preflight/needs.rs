@@ -165,7 +165,7 @@ mod tests {
         let beside = session(2_000, &[(0, 0, 10)]);
         let far = session(90_000, &[(0, 0, 10)]);
         let two_connections = session(0, &[(0, 0, 500), (1, 100, 100)]);
-        let cases: [(&str, Vec<Session>, f64, Duration, [u64; 3]); 6] = [
+        let cases = [
             ("one", vec![idle.clone()], 1.0, none, [1, 1, 1]),
             ("beside an idle one", vec![idle.clone(), beside.clone()], 1.0, none, [2, 1, 2]),
             ("a minute later", vec![idle.clone(), beside, far.clone()], 1.0, minute, [2, 1, 2]),

@@ -33,6 +33,7 @@ pub(crate) fn run(multiple: f64, slowness: f64) -> RunReport {
         seed: 7,
         started: "2026-11-23T18:53:44.12Z".to_owned(),
         preflight: Preflight::default(),
+        headroom: None,
         duration_s: 40.0,
         sessions_captured: 20,
         sessions_planned: whole(multiple * 20.0),

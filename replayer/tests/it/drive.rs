@@ -65,6 +65,7 @@ fn drive_plan(config: &DriveConfig, sessions: &[Session], plan: &Plan) -> (Measu
         max_failed_share: 0.01,
         fidelity: &kingtide::plan::fidelity(plan, sessions),
         preflight: &Preflight::default(),
+        headroom: None,
         cautions: &[],
         samples: None,
     };

@@ -188,6 +188,30 @@ fn a_plan_that_this_machine_cannot_hold_is_refused_before_anything_is_sent() {
 }
 
 #[test]
+fn headroom_is_tried_against_a_server_of_our_own_and_reported() {
+    let server = Server::http(|_| async { answer(201, "{}") });
+    let exchanges = (0..4_u64).map(|user| (user, 100, upload(20_000 + user, &[]).exchange)).collect();
+    let scene = Scene::new(exchanges);
+    let out = scene.path("out");
+    let output = scene.run(&server.origin, &["--headroom", "--out", out.to_str().unwrap()]);
+    let run = read_run(&out).unwrap();
+    assert_exit_says(run.verdict, &output);
+    assert_eq!(
+        (run.planned, run.done, server.received().len()),
+        (4, 4, 4),
+        "nothing of it goes to the target"
+    );
+    let headroom = run.headroom.unwrap();
+    assert!((headroom.rate_peak_per_s - 4.0 / 3.0).abs() < 1e-9, "{headroom:?}");
+    // How often it holds is the machine's affair; that it was tried in turn is ours.
+    let times: Vec<u32> = headroom.trials.iter().map(|trial| trial.times).collect();
+    assert_eq!(times, [1, 2, 4, 8][..times.len()]);
+    assert!(headroom.trials.iter().all(|trial| trial.lag_ms_p99.is_some()), "{headroom:?}");
+    assert!(text(&output.stderr).contains("headroom: "), "{}", text(&output.stderr));
+    assert_fits_schema(&out.join("run.json"));
+}
+
+#[test]
 fn a_full_disk_costs_the_file_and_not_the_result() {
     let server = Server::http(|_| async { answer(200, "{}") });
     let scene = Scene::new(vec![(1, 0, get("/").exchange)]);
