@@ -16,7 +16,7 @@ mod diag;
 mod due;
 mod ending;
 mod exchange;
-mod in_flight;
+pub(crate) mod in_flight;
 mod lane;
 mod link;
 pub(crate) mod multipart;
@@ -44,6 +44,7 @@ use clap::ValueEnum;
 use tokio::sync::watch;
 
 pub use addresses::{AddressError, AddressRange};
+pub(crate) use due::CONNECT_LEAD;
 pub use ending::Stop;
 pub use retry::{Cause, Retry};
 pub use target::{Target, TargetError};
@@ -59,7 +60,7 @@ use crate::measure::raw::SampleSink;
 use crate::measure::route::Routes;
 use crate::plan::Plan;
 use crate::sessions::{Session, Step};
-use in_flight::{Flights, raised_max};
+use in_flight::Flights;
 use script::Script;
 use worker::Shared;
 
@@ -222,7 +223,6 @@ fn prepare<'a>(
     config: &'a DriveConfig,
     live: &Arc<Live>,
 ) -> Result<Shared<'a>, IdentityError> {
-    let descriptors = raised_max();
     let salt = rand::random();
     let scripts = sessions.iter().zip(credentials::of(sessions));
     Ok(Shared {
@@ -233,7 +233,7 @@ fn prepare<'a>(
         routes: Routes::of(sessions),
         config,
         live: Arc::clone(live),
-        flights: Flights::at_most(descriptors.min(config.in_flight_max.unwrap_or(u64::MAX))),
+        flights: Flights::at_most(in_flight::cap(config.in_flight_max)),
         planned_end: Duration::from_micros(planned_end_us(plan, sessions, config.uplink)),
         salt,
     })

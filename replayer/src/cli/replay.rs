@@ -3,6 +3,7 @@
 //! Everything that can be wrong with the input is found before the first request goes out.
 
 mod answers;
+mod machine;
 mod progress;
 mod samples;
 mod stop;
@@ -19,6 +20,7 @@ use clap::Args;
 use kingtide_common::units::{Multiple, Seed, Span};
 
 use self::answers::AnswersArgs;
+use self::machine::{Machine, MachineArgs};
 use self::progress::Display;
 use self::samples::SamplesArgs;
 use self::uplink::UplinkArgs;
@@ -61,10 +63,14 @@ see configs/bindings.toml, and kingtide plan --show-bindings for what it found.
 
 A damaged capture is replayed as far as it reads; the report says what is missing.
 
+Before the first request the machine is looked at: descriptors and local ports for the plan's connections, cores and
+load, clock and timer, the way to the target. What is tight is said and kept in run.json (preflight); a plan that
+cannot work from here is refused. --headroom also tries how many times the plan's busiest seconds it can send on time.
+
 Ctrl-C releases nothing more, waits for what is in flight and reports; a second one ends at once.
 
 Exit status:
-  0  the target held         2  bad input: arguments, files, a target that does not answer
+  0  the target held         2  bad input: arguments, files, a silent target, too few descriptors or ports
   1  the target missed       3  the run is invalid: generator late, stopped, values without a source";
 
 /// Replay the sessions of a capture, or of a model, at any multiple, as new users with their rhythm.
@@ -108,6 +114,8 @@ pub struct ReplayArgs {
     drain: Option<Span>,
     #[command(flatten)]
     answers: AnswersArgs,
+    #[command(flatten)]
+    machine: MachineArgs,
     /// Share of the planned requests that may fail before the target has missed.
     #[arg(long, value_name = "SHARE", default_value = "1%")]
     max_failures: Share,
@@ -132,11 +140,12 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<Exit> {
     let target = args.allowed_target()?;
     let plan = plan::amplify(&recorded.sessions.sessions, args.multiple, args.mode, Seed(args.seed));
     let config = args.drive_config(target)?;
+    announce(&recorded, &plan, &config);
+    let machine = args.machine.look(&plan, &recorded.sessions.sessions, &config)?;
     args.out.as_deref().map_or(Ok(()), prepare_directory)?;
     let samples = args.samples.start(args.out.as_deref(), &recorded.sessions.sessions)?;
-    announce(&recorded, &plan, &config);
     let config = DriveConfig { samples: samples.as_ref().map(SampleWriter::sink), ..config };
-    let run = drive(args, &recorded, &plan, &config, samples)?;
+    let run = drive(args, &recorded, &plan, &config, &machine, samples)?;
     let exit = exit_of(run.verdict);
     let json = serde_json::to_string_pretty(&run)? + "\n";
     let kept = args.out.as_deref().map(|directory| report::write_whole(&directory.join(RUN_FILE), &json));
@@ -151,6 +160,7 @@ fn drive(
     recorded: &Recorded,
     plan: &Plan,
     config: &DriveConfig,
+    machine: &Machine,
     samples: Option<SampleWriter>,
 ) -> anyhow::Result<RunReport> {
     let sessions = &recorded.sessions.sessions;
@@ -170,6 +180,8 @@ fn drive(
         sessions,
         max_failed_share: args.max_failures.get(),
         fidelity: &fidelity,
+        preflight: &machine.preflight,
+        headroom: machine.headroom.as_ref(),
         cautions: &recorded.cautions(),
         samples: samples.map(SampleWriter::finish),
     };

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 /// How long before its instant a request's connection is opened.
-pub(super) const CONNECT_LEAD: Duration = Duration::from_millis(100);
+pub(crate) const CONNECT_LEAD: Duration = Duration::from_millis(100);
 
 /// When a request is due, and since when it could have gone out.
 #[derive(Debug, Clone, Copy)]

@@ -57,14 +57,19 @@ impl Drop for Flight<'_> {
     }
 }
 
-/// As many as there are descriptors for. Raises their soft limit first: 1,024 is for programs that `select`.
-pub(super) fn raised_max() -> u64 {
+/// The cap of a run: as many as the user says, and no more than there are descriptors for.
+pub(crate) fn cap(in_flight_max: Option<u64>) -> u64 {
+    let descriptors = raised_descriptors().saturating_sub(DESCRIPTORS_RESERVED).max(1);
+    descriptors.min(in_flight_max.unwrap_or(u64::MAX))
+}
+
+/// How many descriptors this process may have. Raises their soft limit first: 1,024 is for programs that `select`.
+pub(crate) fn raised_descriptors() -> u64 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
-    // Where it cannot be raised, the cap is lower.
+    // Where it cannot be raised, there are fewer.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
-    let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    descriptors.saturating_sub(DESCRIPTORS_RESERVED).max(1)
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -147,7 +147,7 @@ impl Target {
         self.addresses.iter().all(|address| is_private(address.ip()))
     }
 
-    pub(super) fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         *self.addresses.first().expect("a resolved target has an address")
     }
 

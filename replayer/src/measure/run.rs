@@ -16,6 +16,8 @@ use super::in_flight::InFlight;
 use super::raw::SampleCounts;
 use super::{ClientStage, ErrorClass};
 use crate::drive::Uplink;
+use crate::headroom::Headroom;
+use crate::preflight::Preflight;
 
 /// What a run may claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,6 +140,12 @@ pub struct RunReport {
     pub seed: u64,
     /// Start of the run, RFC 3339 UTC.
     pub started: String,
+    /// What this machine had against what the plan needs, before the first request.
+    #[serde(default)]
+    pub preflight: Preflight,
+    /// `null` when it was not asked for.
+    #[serde(default)]
+    pub headroom: Option<Headroom>,
     pub duration_s: f64,
     pub sessions_captured: u64,
     pub sessions_planned: u64,

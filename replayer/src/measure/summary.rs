@@ -16,9 +16,11 @@ use super::series::SECONDS_MAX;
 use super::verdict::{Evidence, judge};
 use super::{ClientStage, ErrorClass, in_flight};
 use crate::drive::{Clock, Measured, Uplink, planned_requests};
+use crate::headroom::Headroom;
 use crate::plan::Plan;
 use crate::plan::dispersion::label;
 use crate::plan::fidelity::{DispersionCheck, Fidelity};
+use crate::preflight::Preflight;
 use crate::report::format::counted;
 use crate::sessions::Session;
 
@@ -37,6 +39,9 @@ pub struct Context<'a> {
     pub max_failed_share: f64,
     /// How like the capture the plan is.
     pub fidelity: &'a Fidelity,
+    pub preflight: &'a Preflight,
+    /// When it was asked for.
+    pub headroom: Option<&'a Headroom>,
     /// What else a reader must know: damage and gaps of the capture, as sentences.
     pub cautions: &'a [String],
     /// The file of raw samples.
@@ -66,7 +71,9 @@ pub fn report(context: &Context<'_>, measured: &Measured) -> RunReport {
     let missing_samples = context.samples.as_ref().and_then(SampleCounts::caution);
     let of_plan = context.uplink.caution().into_iter().chain(context.fidelity.cautions(context.plan));
     let cautions = cautions(measured, &total).into_iter().chain(of_plan);
-    let cautions = cautions.chain(context.cautions.iter().cloned());
+    let tight = context.preflight.warnings().map(|warning| format!("before the run: {warning}"));
+    let tight = tight.chain(context.headroom.and_then(Headroom::caution));
+    let cautions = cautions.chain(tight).chain(context.cautions.iter().cloned());
     RunReport {
         kingtide_version: env!("CARGO_PKG_VERSION").to_owned(),
         capture: context.capture.to_owned(),
@@ -77,6 +84,8 @@ pub fn report(context: &Context<'_>, measured: &Measured) -> RunReport {
         uplink: context.uplink.to_string(),
         seed: context.plan.seed.0,
         started: OffsetDateTime::from(measured.started).format(&Rfc3339).unwrap_or_default(),
+        preflight: context.preflight.clone(),
+        headroom: context.headroom.cloned(),
         duration_s: measured.duration.as_secs_f64(),
         sessions_captured: context.sessions.len() as u64,
         sessions_planned: context.plan.users() as u64,

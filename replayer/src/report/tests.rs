@@ -14,6 +14,7 @@ use crate::measure::run::{
     BindingCounts, CurvePoint, FailureCount, Gate, LagPartsReport, Percentiles, RouteReport, Second, Verdict,
 };
 use crate::measure::{ClientStage, ErrorClass};
+use crate::preflight::Preflight;
 
 const UPLOAD: &str = "POST /api/students/upload-recording";
 
@@ -31,6 +32,8 @@ pub(crate) fn run(multiple: f64, slowness: f64) -> RunReport {
         uplink: "recorded".to_owned(),
         seed: 7,
         started: "2026-11-23T18:53:44.12Z".to_owned(),
+        preflight: Preflight::default(),
+        headroom: None,
         duration_s: 40.0,
         sessions_captured: 20,
         sessions_planned: whole(multiple * 20.0),

@@ -11,6 +11,7 @@ use kingtide::measure::run::{RouteReport, RunReport, Second, Verdict};
 use kingtide::measure::summary::{self, Context};
 use kingtide::measure::{ClientStage, ErrorClass};
 use kingtide::plan::{Mode, Plan, amplify};
+use kingtide::preflight::Preflight;
 use kingtide::sessions::{Choice, Escape, Fresh, Hole, Place, Session, Source};
 use kingtide_common::exchange::{Body, PacingPoint};
 use kingtide_common::pacing::due_us;
@@ -63,6 +64,8 @@ fn drive_plan(config: &DriveConfig, sessions: &[Session], plan: &Plan) -> (Measu
         sessions,
         max_failed_share: 0.01,
         fidelity: &kingtide::plan::fidelity(plan, sessions),
+        preflight: &Preflight::default(),
+        headroom: None,
         cautions: &[],
         samples: None,
     };

@@ -65,6 +65,13 @@ impl Scene {
     }
 }
 
+/// Runs a command in a shell that has set limits.
+fn limited(command: &Command, limits: &str) -> Output {
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(format!("{limits}; exec \"$0\" \"$@\""));
+    shell.arg(command.get_program()).args(command.get_args()).output().unwrap()
+}
+
 pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
@@ -159,16 +166,59 @@ fn bad_input_is_found_before_anything_is_sent() {
 }
 
 #[test]
+fn a_plan_that_this_machine_cannot_hold_is_refused_before_anything_is_sent() {
+    let server = Server::http(|_| async { answer(200, "{}") });
+    // All of them stay open between their two requests.
+    let users = |ms: i64| (0..40).map(move |user| (user, ms, get("/page").exchange));
+    let scene = Scene::new(users(0).chain(users(400)).collect());
+    let too_few = limited(&scene.replay(&server.origin, &["--workers", "1"]), "ulimit -n 50");
+    assert_eq!(too_few.status.code(), Some(2), "{}", text(&too_few.stdout));
+    let said = text(&too_few.stderr);
+    assert!(said.contains("holds 40 connections at once") && said.contains("50 descriptors"), "{said}");
+    assert!(said.contains("raise the hard limit") && server.received().is_empty(), "{said}");
+
+    let tight = limited(&scene.replay(&server.origin, &["--workers", "1", "--json"]), "ulimit -n 90");
+    let run: RunReport = serde_json::from_slice(&tight.stdout).unwrap();
+    let said = text(&tight.stderr);
+    let warning = "90 descriptors (ulimit -Hn) suffice for the 40 connections";
+    assert!(said.contains("preflight: ") && said.contains(warning), "{said}");
+    assert!(run.reasons.iter().any(|reason| reason.contains(warning)), "{:?}", run.reasons);
+    assert!(!run.preflight.check("descriptors").unwrap().pass);
+    assert!(!server.received().is_empty(), "tight is no reason not to run");
+}
+
+#[test]
+fn headroom_is_tried_against_a_server_of_our_own_and_reported() {
+    let server = Server::http(|_| async { answer(201, "{}") });
+    let exchanges = (0..4_u64).map(|user| (user, 100, upload(20_000 + user, &[]).exchange)).collect();
+    let scene = Scene::new(exchanges);
+    let out = scene.path("out");
+    let output = scene.run(&server.origin, &["--headroom", "--out", out.to_str().unwrap()]);
+    let run = read_run(&out).unwrap();
+    assert_exit_says(run.verdict, &output);
+    assert_eq!(
+        (run.planned, run.done, server.received().len()),
+        (4, 4, 4),
+        "nothing of it goes to the target"
+    );
+    let headroom = run.headroom.unwrap();
+    assert!((headroom.rate_peak_per_s - 4.0 / 3.0).abs() < 1e-9, "{headroom:?}");
+    // How often it holds is the machine's affair; that it was tried in turn is ours.
+    let times: Vec<u32> = headroom.trials.iter().map(|trial| trial.times).collect();
+    assert_eq!(times, [1, 2, 4, 8][..times.len()]);
+    assert!(headroom.trials.iter().all(|trial| trial.lag_ms_p99.is_some()), "{headroom:?}");
+    assert!(text(&output.stderr).contains("headroom: "), "{}", text(&output.stderr));
+    assert_fits_schema(&out.join("run.json"));
+}
+
+#[test]
 fn a_full_disk_costs_the_file_and_not_the_result() {
     let server = Server::http(|_| async { answer(200, "{}") });
     let scene = Scene::new(vec![(1, 0, get("/").exchange)]);
     let out = scene.path("out");
     // Files may have one block, which the report does not fit in.
     let replay = scene.replay(&server.origin, &["--json", "--out", out.to_str().unwrap()]);
-    let script = "trap '' XFSZ; ulimit -f 1; exec \"$0\" \"$@\"";
-    let mut limited = Command::new("sh");
-    limited.arg("-c").arg(script).arg(replay.get_program()).args(replay.get_args());
-    let output = limited.output().unwrap();
+    let output = limited(&replay, "trap '' XFSZ; ulimit -f 1");
     let run: RunReport = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((run.done, output.status.code()), (1, Some(2)), "{}", text(&output.stderr));
     assert!(text(&output.stderr).contains("run.json"), "{}", text(&output.stderr));
