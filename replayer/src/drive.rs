@@ -46,6 +46,7 @@ use tokio::sync::watch;
 pub use addresses::{AddressError, AddressRange};
 pub use ending::Stop;
 pub use retry::{Cause, Retry};
+pub(crate) use script::{anchors, end_us};
 pub use target::{Target, TargetError};
 pub use timer::{PreciseTimer, Sleep};
 pub use uplink::Uplink;
