@@ -7,6 +7,10 @@
 //!
 //! A longer duration is kept as 1 h and counted in [`LatencyRecorder::clamped`], so that no sample is lost.
 
+mod distance;
+
+pub use distance::Slack;
+
 const HIGHEST_NS: u64 = 3_600 * 1_000_000_000;
 /// log2 of the width of the narrowest bucket: 512 ns.
 const UNIT_LOG2: u32 = 9;

@@ -47,6 +47,7 @@ pub use addresses::{AddressError, AddressRange};
 pub(crate) use due::CONNECT_LEAD;
 pub use ending::Stop;
 pub use retry::{Cause, Retry};
+pub(crate) use script::{anchors, end_us};
 pub use target::{Target, TargetError};
 pub use timer::{PreciseTimer, Sleep};
 pub use uplink::Uplink;

@@ -5,6 +5,7 @@
 //! thing that grows with the run's length is one row per second. [`summary`] turns the result into the
 //! report's contract ([`run`]), [`verdict`] says what it means.
 
+pub mod achieved;
 pub mod attempts;
 pub mod clients;
 pub mod distinct;

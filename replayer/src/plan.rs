@@ -25,6 +25,7 @@ use crate::sessions::Session;
 use starts::Starts;
 
 pub use dispersion::dispersion;
+pub(crate) use fidelity::total_variation;
 pub use fidelity::{Comparison, DispersionCheck, Fidelity, Shapes, fidelity};
 pub use releases::releases;
 

@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::inspect::Summary;
 use crate::measure::run::RunReport;
 
+mod achieved;
 pub mod format;
 pub mod html;
 pub mod table;

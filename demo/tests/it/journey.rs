@@ -27,6 +27,7 @@ pub(crate) struct Recorded {
     pub(crate) directory: TempDir,
     report: Report,
     pub(crate) kept: Uploads,
+    students: u64,
 }
 
 impl Recorded {
@@ -41,7 +42,7 @@ impl Recorded {
     /// The accounts of new users, none of whom the capture has seen.
     fn identities(&self, count: u64) -> PathBuf {
         let path = self.directory.path().join(format!("{count}-identities.csv"));
-        write_csv(std::fs::File::create(&path).unwrap(), SEED, STUDENTS, count).unwrap();
+        write_csv(std::fs::File::create(&path).unwrap(), SEED, self.students, count).unwrap();
         path
     }
 }
@@ -59,21 +60,26 @@ async fn recorded(server: &RunningServer) -> Recorded {
 
 /// Together with what `more` sends to the proxy's URL meanwhile.
 pub(crate) async fn recorded_with(server: &RunningServer, more: fn(&str)) -> Recorded {
+    recorded_of(server, STUDENTS, more).await
+}
+
+/// So many students.
+pub(crate) async fn recorded_of(server: &RunningServer, students: u64, more: fn(&str)) -> Recorded {
     let directory = tempfile::tempdir().unwrap();
     let proxy = Proxy::start(&server.base_url(), &directory.path().join("capture"));
     let url = proxy.url.clone();
     let more = tokio::task::spawn_blocking(move || more(&url));
-    let report = run(&visit(&proxy.url)).await.unwrap();
+    let report = run(&visit(&proxy.url, students)).await.unwrap();
     more.await.unwrap();
     tokio::task::spawn_blocking(|| proxy.stop()).await.unwrap();
-    Recorded { directory, report, kept: health(server).await.uploads }
+    Recorded { directory, report, kept: health(server).await.uploads, students }
 }
 
-fn visit(url: &str) -> StudentsConfig {
+fn visit(url: &str, students: u64) -> StudentsConfig {
     StudentsConfig {
         target: url.parse().unwrap(),
         plan: PlanConfig {
-            count: STUDENTS,
+            count: students,
             seed: SEED,
             duration: Duration::from_secs(3),
             think: (Duration::from_millis(50), Duration::from_millis(300)),
@@ -96,7 +102,7 @@ pub(crate) async fn kingtide(arguments: &[&str]) -> Output {
 
 /// Replays and reads the run's report, whatever the verdict.
 async fn replayed(recorded: &Recorded, server: &RunningServer, more: &[&str]) -> (Option<i32>, Value) {
-    replayed_from(recorded, &recorded.capture(), server, more).await
+    replayed_from(recorded, &recorded.capture(), &server.base_url(), more).await
 }
 
 /// Replays another capture of the same students at 1x.
@@ -105,18 +111,17 @@ pub(crate) async fn replayed_capture(
     capture: &Path,
     server: &RunningServer,
 ) -> (Option<i32>, Value) {
-    replayed_from(recorded, capture, server, &["-x", "1"]).await
+    replayed_from(recorded, capture, &server.base_url(), &["-x", "1"]).await
 }
 
-async fn replayed_from(
+pub(crate) async fn replayed_from(
     recorded: &Recorded,
     capture: &Path,
-    server: &RunningServer,
+    target: &str,
     more: &[&str],
 ) -> (Option<i32>, Value) {
     let identities = recorded.identities(5 * STUDENTS);
-    let target = server.base_url();
-    let fixed = ["replay", text(capture), "--target", &target, "--identities", text(&identities), "--json"];
+    let fixed = ["replay", text(capture), "--target", target, "--identities", text(&identities), "--json"];
     let output = kingtide(&[&fixed, more].concat()).await;
     let run = serde_json::from_slice(&output.stdout);
     let run = run.unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));

@@ -12,6 +12,7 @@ mod faults;
 mod har;
 mod import;
 mod journey;
+mod likeness;
 mod model;
 mod privacy;
 mod programs;

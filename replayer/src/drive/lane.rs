@@ -18,6 +18,7 @@ use super::ending::Stop;
 use super::link::Link;
 use super::request::{Prepared, prepare};
 use super::user::{FAILED_STATUS_MIN, User};
+use crate::measure::achieved::Stretch;
 use crate::measure::{ErrorClass, Sample};
 
 /// See the module.
@@ -31,6 +32,7 @@ pub(super) struct Lane<'a> {
     under_way: RefCell<Option<UnderWay>>,
     /// What stands if the request under way is not tried again, or not to the end.
     tried: Cell<Option<Sample>>,
+    used: Cell<Stretch>,
 }
 
 /// A request that is due.
@@ -44,7 +46,19 @@ struct Ready {
 
 impl<'a> Lane<'a> {
     pub(super) fn new(user: &'a User<'a>, steps: &'a [usize]) -> Self {
-        Self { user, steps, position: Cell::new(0), under_way: RefCell::default(), tried: Cell::default() }
+        Self {
+            user,
+            steps,
+            position: Cell::new(0),
+            under_way: RefCell::default(),
+            tried: Cell::default(),
+            used: Cell::default(),
+        }
+    }
+
+    /// From its first request to the end of its last answer.
+    pub(super) fn used(&self) -> Stretch {
+        self.used.get()
     }
 
     /// Sends all its requests, or accounts for those that the end of the run overtook.
@@ -76,8 +90,8 @@ impl<'a> Lane<'a> {
     }
 
     fn settle(&self, step: usize, ended: Ended) {
-        let User { worker, values, again, .. } = self.user;
-        worker.tally.ended(&ended.sample);
+        let User { values, again, .. } = self.user;
+        self.take_down(&ended.sample);
         again.settle(step, ended.how.is_ok_and(|status| status < FAILED_STATUS_MIN));
         values.answers.settle(step, ended.at, ended.found, ended.sample.outcome);
     }
@@ -155,7 +169,7 @@ impl<'a> Lane<'a> {
         if let Some((&step, later)) = rest.split_first()
             && let Some(sample) = self.overtaken(step, stop)
         {
-            self.user.worker.tally.ended(&sample);
+            self.take_down(&sample);
             rest = later;
         }
         if stop > Stop::Run {
@@ -164,7 +178,7 @@ impl<'a> Lane<'a> {
         for &step in rest {
             let due = Due { intended: self.user.planned(step), freed: None };
             let ended = self.not_sent(step, due, ErrorClass::NotSent, None);
-            self.user.worker.tally.ended(&ended.sample);
+            self.take_down(&ended.sample);
         }
     }
 
@@ -176,6 +190,23 @@ impl<'a> Lane<'a> {
         let class = if stop == Stop::Now { ErrorClass::CutOff } else { ErrorClass::Unfinished };
         let unfinished = self.unfinished(step, &under_way, class);
         Some(tried.map_or(unfinished, |tried| unfinished.after(&tried)))
+    }
+
+    /// Counts a request that ended, and what it says of the connection and of the person.
+    fn take_down(&self, sample: &Sample) {
+        self.user.worker.tally.ended(sample);
+        let mut used = self.used.get();
+        used.join(Stretch::of(sample));
+        self.used.set(used);
+        self.thought(sample).into_iter().for_each(|think| self.user.worker.tally.thought(think));
+    }
+
+    /// How long after the answer that a person had seen last it went out.
+    fn thought(&self, sample: &Sample) -> Option<Duration> {
+        let User { worker, script, values, .. } = self.user;
+        let sent = worker.tally.clock.at_us(sample.sent_ns? / 1_000);
+        let answered = values.answers.ended_at(script.anchors[sample.step]?);
+        Some(answered.map_or(Duration::ZERO, |answered| sent.saturating_duration_since(answered)))
     }
 
     fn withhold_rest(&self) {

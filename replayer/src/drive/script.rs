@@ -114,8 +114,8 @@ fn unique(mut steps: Vec<usize>) -> Vec<usize> {
     steps
 }
 
-/// Steps begin in order, so what had ended before one of them had ended before all later ones.
-fn anchors(session: &Session) -> Vec<Option<usize>> {
+/// For each step, the last one that had ended before it began. Steps begin in order, so what had ended before one of them had ended before all later ones.
+pub(crate) fn anchors(session: &Session) -> Vec<Option<usize>> {
     let mut under_way = BinaryHeap::new();
     let mut last_ended = None;
     let anchor = |(step, began_us): (usize, u64)| {
@@ -132,7 +132,7 @@ fn anchors(session: &Session) -> Vec<Option<usize>> {
 }
 
 /// When a step's answer was complete, microseconds from the session's start.
-pub(super) fn end_us(session: &Session, step: usize) -> u64 {
+pub(crate) fn end_us(session: &Session, step: usize) -> u64 {
     let step = &session.steps[step];
     step.offset_us.saturating_add(step.exchange.instants.done_us.unwrap_or(0))
 }

@@ -8,6 +8,7 @@ use rustls::HandshakeKind;
 
 use super::diag::{Endpoints, SocketDiag};
 use super::worker::Shared;
+use crate::measure::achieved::Stretch;
 use crate::measure::attempts::Attempts;
 use crate::measure::distinct::Distinct;
 use crate::measure::live::Live;
@@ -63,8 +64,9 @@ impl Tally {
     }
 
     /// A request that the plan wants sent then, whatever becomes of it.
-    pub(super) fn scheduled(&self, at_us: u64) {
-        self.recorder.borrow_mut().scheduled(at_us.saturating_mul(1_000));
+    pub(super) fn scheduled(&self, at_us: u64, upload_us: u64) {
+        let [at_ns, upload_ns] = [at_us, upload_us].map(|us| us.saturating_mul(1_000));
+        self.recorder.borrow_mut().scheduled(at_ns, upload_ns);
     }
 
     /// The first byte of a request went out `at`, that could have from `ready` on.
@@ -101,6 +103,17 @@ impl Tally {
         let end = self.recorder.borrow_mut().ended(sample);
         self.live.ended(&end);
         self.samples.iter().for_each(|batch| batch.borrow_mut().add(*sample));
+    }
+
+    /// A person sent a request so long after the answer that they had seen last.
+    pub(super) fn thought(&self, think: Duration) {
+        let think_ns = u64::try_from(think.as_nanos()).unwrap_or(u64::MAX);
+        self.recorder.borrow_mut().sends.think.record_ns(think_ns);
+    }
+
+    /// A clone is done with its connections.
+    pub(super) fn visited(&self, connections: impl IntoIterator<Item = Stretch>) {
+        self.recorder.borrow_mut().sends.visited(connections);
     }
 
     pub(super) fn withheld(&self, requests: usize) {

@@ -70,6 +70,7 @@ impl<'a> User<'a> {
             [lane] => lane.run().await,
             lanes => drop(join_all(lanes.iter().map(Lane::run)).await),
         }
+        self.worker.tally.visited(lanes.iter().map(Lane::used));
         self.worker.tally.distinct(|distinct| self.counts_itself(distinct));
     }
 

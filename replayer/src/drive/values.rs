@@ -44,12 +44,16 @@ impl Answers {
         self.changed.notify_waiters();
     }
 
+    /// When a step ended, if it has.
+    pub(super) fn ended_at(&self, step: usize) -> Option<Instant> {
+        self.settled.borrow()[step].as_ref().map(|settled| settled.at)
+    }
+
     /// When a step ended; waits until it has.
     pub(super) async fn ended(&self, step: usize) -> Instant {
         loop {
             let changed = self.changed.notified();
-            let at = self.settled.borrow()[step].as_ref().map(|settled| settled.at);
-            match at {
+            match self.ended_at(step) {
                 Some(at) => return at,
                 None => changed.await,
             }

@@ -159,7 +159,10 @@ impl Worker<'_> {
     /// Counts its requests where the plan has them, ahead of their instants.
     fn schedule(&self, clone: PlannedClone) {
         let steps = self.sessions[clone.session].steps.iter();
-        steps.for_each(|step| self.tally.scheduled(self.plan.intended_us(clone, step.offset_us)));
+        steps.for_each(|step| {
+            let upload_us = self.config.uplink.span_us(&step.exchange);
+            self.tally.scheduled(self.plan.intended_us(clone, step.offset_us), upload_us);
+        });
     }
 
     /// A clone that a stop kept from starting.

@@ -40,6 +40,20 @@ impl Gate {
         Self { value: None, pass: true, decided: false, reason: Some(reason.to_owned()), ..self }
     }
 
+    /// What fails, for the reasons of a verdict.
+    pub(super) fn failure(&self, name: &str) -> String {
+        let said = format!("{} {}", self.meaning, round(self.limit));
+        let value = self.value.map(|value| format!("{} ({said})", round(value)));
+        let reason = self.reason.clone().unwrap_or(said);
+        format!("gate {name}: {}", value.unwrap_or(reason))
+    }
+
+    /// The same without what it means, for lists.
+    pub(super) fn beyond(&self, name: &str) -> String {
+        let value = self.value.map_or_else(|| "no value".to_owned(), |value| round(value).to_string());
+        format!("{name} {value}, beyond {}", round(self.limit))
+    }
+
     /// In a word or two.
     pub fn standing(&self) -> &'static str {
         match (self.pass, self.decided, self.value) {
@@ -49,4 +63,8 @@ impl Gate {
             (true, false, None) => "cannot tell",
         }
     }
+}
+
+fn round(value: f64) -> f64 {
+    (value * 10_000.0).round() / 10_000.0
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use kingtide_common::latency::LatencyRecorder;
 
+use super::achieved::Sends;
 use super::attempts::Attempts;
 use super::clients::Handshakes;
 use super::distinct::Distinct;
@@ -52,6 +53,7 @@ pub struct Recorder {
     pub routes: Vec<RouteCounts>,
     pub lag: LagRecorders,
     pub held: HeldCounts,
+    pub sends: Sends,
     pub failures: BTreeMap<Failure, u64>,
     pub series: Series,
     pub bindings: BindingCounts,
@@ -92,9 +94,10 @@ impl Recorder {
         self.approximated += u64::from(preparation.is_approximated);
     }
 
-    /// The plan wants a request sent then.
-    pub fn scheduled(&mut self, at_ns: u64) {
+    /// The plan wants a request sent then, with a body that takes so long by its pacing.
+    pub fn scheduled(&mut self, at_ns: u64, upload_ns: u64) {
         self.series.planned(at_ns);
+        self.sends.scheduled(at_ns, upload_ns);
     }
 
     /// A planned request that the user's stop kept back.
@@ -108,6 +111,7 @@ impl Recorder {
         self.series.ended(&end);
         self.count_schedule(sample);
         self.held.add(sample);
+        self.sends.ended(sample);
         if let Outcome::Failed(failure) = sample.outcome {
             self.count_failure(failure, sample.latency_ns());
         }
@@ -122,6 +126,7 @@ impl Recorder {
         self.routes.iter_mut().zip(&other.routes).for_each(|(route, more)| route.merge(more));
         self.lag.merge(&other.lag);
         self.held.merge(other.held);
+        self.sends.merge(&other.sends);
         other.failures.iter().for_each(|(failure, more)| *self.failures.entry(*failure).or_default() += more);
         self.series.merge(&other.series);
         self.bindings.resolved += other.bindings.resolved;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::achieved::Achieved;
 use super::attempts::Attempts;
 use super::clients::Clients;
 use super::distinct::DistinctReport;
@@ -215,6 +216,9 @@ pub struct RunReport {
     /// What that should be: the captured one at this multiple (`plan::dispersion::targets`).
     #[serde(default)]
     pub dispersion_target: BTreeMap<String, f64>,
+    /// What was sent, beside what was captured and planned.
+    #[serde(default)]
+    pub achieved: Achieved,
     pub fidelity: BTreeMap<String, Gate>,
     pub routes: Vec<RouteReport>,
     pub series: Vec<Second>,

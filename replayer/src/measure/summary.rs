@@ -7,8 +7,9 @@ use time::format_description::well_known::Rfc3339;
 
 use kingtide_common::latency::LatencyRecorder;
 
+use super::achieved::{self, Achieved, Sides};
 use super::distributions::{LagRecorders, StageRecorders};
-use super::gates::{likeness, share, validity};
+use super::gates::{Gates, likeness, share, validity};
 use super::raw::SampleCounts;
 use super::recorder::{Recorder, RouteCounts};
 use super::run::{CurvePoint, FailureCount, LagPartsReport, Percentiles, RouteReport, RunReport};
@@ -56,6 +57,9 @@ pub fn report(context: &Context<'_>, measured: &Measured) -> RunReport {
     let mut valid = validity(recorder, planned);
     valid.insert(in_flight::GATE.to_owned(), measured.in_flight.gate());
     let like = likeness(context.fidelity);
+    let achieved = achieved(context, measured);
+    let (paced, sent_like) = achieved_gates(context, &achieved, total.sent);
+    let valid = valid.into_iter().chain(paced).collect();
     let evidence = Evidence {
         planned,
         failed: total.failed,
@@ -74,6 +78,8 @@ pub fn report(context: &Context<'_>, measured: &Measured) -> RunReport {
     let tight = context.preflight.warnings().map(|warning| format!("before the run: {warning}"));
     let tight = tight.chain(context.headroom.and_then(Headroom::caution));
     let cautions = cautions.chain(tight).chain(context.cautions.iter().cloned());
+    let dependency_delayed_share = share(recorder.dependency_delayed, total.sent);
+    let unlike = achieved::cautions(&sent_like, dependency_delayed_share);
     RunReport {
         kingtide_version: env!("CARGO_PKG_VERSION").to_owned(),
         capture: context.capture.to_owned(),
@@ -116,14 +122,15 @@ pub fn report(context: &Context<'_>, measured: &Measured) -> RunReport {
         service_ms: percentiles(&total.service),
         lag_ms: percentiles(&recorder.lag.pacer),
         lag_parts_ms: lag_parts(&recorder.lag),
-        dependency_delayed_share: share(recorder.dependency_delayed, total.sent),
+        dependency_delayed_share,
         stages_ms: stages(&total.stages),
         held_at_send_end: recorder.held,
         bindings: recorder.bindings,
         dispersion_captured: windows(context, |check| check.captured),
         dispersion_target: windows(context, |check| check.target),
         dispersion_planned: windows(context, |check| check.planned),
-        fidelity: valid.into_iter().chain(like).collect(),
+        achieved,
+        fidelity: valid.into_iter().chain(like).chain(sent_like).collect(),
         routes: routes(context, measured),
         series: recorder.series.seconds(),
         latency_curve: curve(&total.latency),
@@ -131,8 +138,25 @@ pub fn report(context: &Context<'_>, measured: &Measured) -> RunReport {
         samples: context.samples.clone(),
         interrupted: evidence.interrupted,
         verdict: judgement.verdict,
-        reasons: judgement.reasons.into_iter().chain(cautions).chain(missing_samples).collect(),
+        reasons: judgement.reasons.into_iter().chain(unlike).chain(cautions).chain(missing_samples).collect(),
     }
+}
+
+fn achieved(context: &Context<'_>, measured: &Measured) -> Achieved {
+    achieved::compare(&Sides {
+        plan: context.plan,
+        sessions: context.sessions,
+        fidelity: context.fidelity,
+        routes: &measured.routes,
+        recorder: &measured.recorder,
+    })
+}
+
+/// At 1× a drawn plan is not the capture again either.
+fn achieved_gates(context: &Context<'_>, achieved: &Achieved, sent: u64) -> (Gates, Gates) {
+    let is_once = (context.plan.multiple.get() - 1.0).abs() < f64::EPSILON;
+    let are_stages_judged = is_once && !context.plan.is_drawn();
+    (achieved::validity(achieved, sent), achieved::likeness(achieved, sent, are_stages_judged))
 }
 
 /// Of the windows that have the value.

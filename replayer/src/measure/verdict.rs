@@ -102,20 +102,11 @@ fn unlike_reasons(mode: Mode, likeness: &Gates) -> Vec<String> {
 
 fn failed_gates(gates: &Gates) -> impl Iterator<Item = String> {
     let failed = gates.iter().filter(|(_, gate)| !gate.pass);
-    failed.map(|(name, gate)| {
-        let said = format!("{} {}", gate.meaning, round(gate.limit));
-        let value = gate.value.map(|value| format!("{} ({said})", round(value)));
-        let reason = gate.reason.clone().unwrap_or(said);
-        format!("gate {name}: {}", value.unwrap_or(reason))
-    })
+    failed.map(|(name, gate)| gate.failure(name))
 }
 
 fn requests(count: u64) -> String {
     if count == 1 { "1 request".to_owned() } else { format!("{count} requests") }
-}
-
-fn round(value: f64) -> f64 {
-    (value * 10_000.0).round() / 10_000.0
 }
 
 #[cfg(test)]

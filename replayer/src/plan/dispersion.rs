@@ -56,6 +56,14 @@ impl WindowCounts {
         }
     }
 
+    /// Adds everything of other counts, exactly.
+    pub fn merge(&mut self, other: &Self) {
+        self.dense.resize(self.dense.len().max(other.dense.len()), 0);
+        self.dense.iter_mut().zip(&other.dense).for_each(|(count, more)| *count += more);
+        other.far.iter().for_each(|(tick, more)| *self.far.entry(*tick).or_default() += more);
+        self.span_us = self.span_us.max(other.span_us);
+    }
+
     /// The requests of a session that starts at `start_us`.
     pub(super) fn add_session(&mut self, session: &Session, start_us: u64) {
         requests_us(session, start_us).for_each(|at_us| self.add(at_us));

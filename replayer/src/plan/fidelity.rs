@@ -76,7 +76,7 @@ pub struct Comparison {
 
 impl Comparison {
     /// See the module: below `limit` it passes, beyond `chance` too it fails.
-    fn judged(value: Option<f64>, limit: f64, chance: f64) -> Self {
+    pub(crate) fn judged(value: Option<f64>, limit: f64, chance: f64) -> Self {
         let limit_with_chance = limit.max(chance);
         let pass = value.is_none_or(|value| value <= limit_with_chance);
         let decided = value.is_some_and(|value| value <= limit || value > limit_with_chance);
@@ -233,7 +233,7 @@ fn mix_chance(kinds: usize, number: f64) -> f64 {
 }
 
 /// Half the sum of the differences of the shares of each kind.
-fn total_variation(counts: &(impl Iterator<Item = [u64; 2]> + Clone)) -> Option<f64> {
+pub(crate) fn total_variation(counts: &(impl Iterator<Item = [u64; 2]> + Clone)) -> Option<f64> {
     let total = |side: usize| counts.clone().map(|counts| counts[side]).sum::<u64>();
     let (one, other) = (total(0), total(1));
     let apart = |counts: [u64; 2]| (counts[0] as f64 / one as f64 - counts[1] as f64 / other as f64).abs();

@@ -11,6 +11,7 @@ use super::{Report, ReportError, words};
 use crate::inspect::Summary;
 use crate::measure::run::{RunReport, Verdict};
 
+mod achieved;
 mod bars;
 mod charts;
 mod grid;
@@ -40,7 +41,8 @@ struct Page<'a> {
     routes: Grid,
     failures: Grid,
     statuses: Grid,
-    dispersion: Grid,
+    sent: Grid,
+    captured_stages: Grid,
     fidelity: Grid,
     capture: Option<CaptureView<'a>>,
     chart_data: String,
@@ -79,7 +81,8 @@ pub fn page(report: &Report) -> Result<String, ReportError> {
         routes: rows::routes(runs, report.capture.as_ref()),
         failures: rows::failures(runs),
         statuses: rows::statuses(runs),
-        dispersion: rows::dispersion(runs),
+        sent: achieved::sent(runs),
+        captured_stages: achieved::stages(runs),
         fidelity: rows::fidelity(runs),
         capture: report.capture.as_ref().map(capture_view),
         chart_data: charts::json(runs)?,

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use super::Report;
 use super::format::{count, ms, number};
 use super::table::{Align, Table};
 use super::words;
+use super::{Report, achieved};
 use crate::measure::ClientStage;
 use crate::measure::run::{Gate, RouteReport, RunReport};
 
@@ -41,7 +41,11 @@ pub fn render(report: &Report) -> String {
         table.row(cells(name, run));
     }
     let _ = writeln!(text, "{}\n\n{}", words::headline(&report.runs), table.render(0));
-    text + &explanations(&report.runs) + &slowest_routes(&report.runs) + "\n" + &gates(&report.runs)
+    text + &explanations(&report.runs)
+        + &slowest_routes(&report.runs)
+        + &achieved::render(&report.runs)
+        + "\n"
+        + &gates(&report.runs)
 }
 
 /// Every gate of every run: value, limit, and what that says.

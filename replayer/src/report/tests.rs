@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::inspect::tests::classroom_summary;
+use crate::measure::achieved::{Achieved, Durations, Level, Rhythm, RouteStages};
 use crate::measure::attempts::Attempts;
 use crate::measure::clients::Clients;
 use crate::measure::distinct::DistinctReport;
@@ -75,6 +76,7 @@ pub(crate) fn run(multiple: f64, slowness: f64) -> RunReport {
         dispersion_captured: windows([1.05, 1.42, 3.1]),
         dispersion_planned: windows([1.0 + multiple * 0.05, 1.0 + multiple * 0.40, 1.0 + multiple * 2.15]),
         dispersion_target: windows([1.0 + multiple * 0.05, 1.0 + multiple * 0.42, 1.0 + multiple * 2.1]),
+        achieved: achieved(planned, multiple, slowness),
         fidelity: gates(),
         routes: routes(planned, slowness),
         series: (0..40).map(|at_s| second(at_s, multiple, slowness)).collect(),
@@ -144,6 +146,49 @@ fn windows(values: [f64; 3]) -> BTreeMap<String, f64> {
 fn stages(count: u64, slowness: f64) -> BTreeMap<String, Percentiles> {
     let stages = [("connect", 0.4), ("send", 88.0), ("wait", 2_200.0 * slowness), ("receive", 0.2)];
     stages.map(|(name, p50)| (name.to_owned(), times(count, p50))).into()
+}
+
+/// Of a target that takes `slowness` times as long as the captured one.
+fn achieved(planned: u64, multiple: f64, slowness: f64) -> Achieved {
+    let level = |captured: f64, achieved| {
+        let expected = captured * multiple;
+        Level { captured, expected, planned: Some(expected * 1.02), achieved, limit: 0.15 }
+    };
+    let durations = |p50: f64, slowness: f64| Durations {
+        count_captured: 40,
+        count_achieved: planned,
+        p50_captured: Some(p50),
+        p50_achieved: Some(p50 * slowness),
+        p95_captured: Some(p50 * 1.6),
+        p95_achieved: Some(p50 * 1.6 * slowness),
+        ks: Some(0.08 * slowness),
+        apart: Some(0.2 * (slowness - 1.0)),
+        limit: 0.22,
+        pass: slowness < 2.0,
+        decided: true,
+    };
+    let stages = [
+        ("send", 88.0, 1.0),
+        ("wait", 2_200.0, slowness),
+        ("receive", 0.2, 1.0),
+        ("total", 2_290.0, slowness),
+    ];
+    let stages: BTreeMap<_, _> =
+        stages.map(|(name, p50, slowness)| (name.to_owned(), durations(p50, slowness))).into();
+    let rhythm =
+        |index: f64| Rhythm { planned: Some(index), ready: Some(index * 1.02), sent: Some(index * 1.03) };
+    let planned = windows([1.0 + multiple * 0.05, 1.0 + multiple * 0.40, 1.0 + multiple * 2.15]);
+    Achieved {
+        dispersion: planned.into_iter().map(|(window, index)| (window, rhythm(index))).collect(),
+        uploads_in_flight: level(0.08, 0.08 * multiple * 1.04),
+        connections_open: level(1.9, 1.9 * multiple * slowness.sqrt()),
+        session_duration_ms: durations(9_400.0, slowness.sqrt()),
+        think_time_ms: durations(1_800.0, 1.0),
+        route_mix: Some(0.01),
+        route_mix_limit: 0.06,
+        stages: stages.clone(),
+        route_stages: vec![RouteStages { route: UPLOAD.to_owned(), stages }],
+    }
 }
 
 fn gates() -> BTreeMap<String, Gate> {

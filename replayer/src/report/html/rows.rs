@@ -8,7 +8,6 @@ use super::grid::{Cell, Grid};
 use crate::inspect::Summary;
 use crate::measure::ClientStage;
 use crate::measure::run::{FailureCount, Gate, Percentiles, RouteReport, RunReport};
-use crate::plan::dispersion::{WINDOWS_S, label};
 
 /// Routes whose stages the page shows; the JSON has all.
 const ROUTES_IN_STAGES: usize = 5;
@@ -195,26 +194,6 @@ pub(super) fn statuses(runs: &[RunReport]) -> Grid {
     grid
 }
 
-/// Burstiness as planned, beside what the capture wants at that multiple.
-pub(super) fn dispersion(runs: &[RunReport]) -> Grid {
-    let mut grid = Grid::of("Window", runs);
-    for window in WINDOWS_S.map(label) {
-        let captured = runs.iter().find_map(|run| run.dispersion_captured.get(&window)).copied();
-        if captured.is_none() && runs.iter().all(|run| !run.dispersion_planned.contains_key(&window)) {
-            continue;
-        }
-        let cells = runs.iter().map(|run| dispersion_cell(run, &window));
-        grid.row(&format!("{window} s"), &format!("captured {}", number(captured)), cells);
-    }
-    grid
-}
-
-fn dispersion_cell(run: &RunReport, window: &str) -> Cell {
-    let target = run.dispersion_target.get(window).copied();
-    let note = target.map(|target| format!("target {}", number(Some(target)))).unwrap_or_default();
-    Cell::with_note(number(run.dispersion_planned.get(window).copied()), note)
-}
-
 /// Fidelity gates: value, limit and whether it passed.
 pub(super) fn fidelity(runs: &[RunReport]) -> Grid {
     let mut grid = Grid::of("Gate", runs);
@@ -240,7 +219,10 @@ fn gate_cell(gate: Option<&Gate>) -> Cell {
 }
 
 /// All names that occur in any run, in order of the first run that has them, then of the alphabet.
-fn names<'a>(runs: &'a [RunReport], of: impl Fn(&'a RunReport) -> Vec<&'a String>) -> Vec<&'a str> {
+pub(super) fn names<'a>(
+    runs: &'a [RunReport],
+    of: impl Fn(&'a RunReport) -> Vec<&'a String>,
+) -> Vec<&'a str> {
     let mut seen = BTreeSet::new();
     let all = runs.iter().flat_map(of).map(String::as_str);
     all.filter(|name| seen.insert(*name)).collect()

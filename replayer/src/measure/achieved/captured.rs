@@ -1,0 +1,139 @@
+//! The captured side of it: the same quantities from the recorded exchanges.
+
+use kingtide_common::exchange::Exchange;
+use kingtide_common::latency::LatencyRecorder;
+
+use super::stages::SeenStage;
+use crate::drive::{anchors, end_us};
+use crate::measure::route::Routes;
+use crate::plan::Plan;
+use crate::sessions::Session;
+
+/// See the module; times are those of the plan's speed.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Captured {
+    /// From the first request to the last.
+    pub(super) span_s: f64,
+    pub(super) uploads: PerSession,
+    pub(super) connections: PerSession,
+    pub(super) sessions: LatencyRecorder,
+    pub(super) think: LatencyRecorder,
+    /// By route, numbered as those of the run.
+    pub(super) routes: Vec<RouteSeen>,
+}
+
+/// Of one route.
+#[derive(Debug, Clone, Default)]
+pub(super) struct RouteSeen {
+    pub(super) requests: u64,
+    /// One for each of [`SeenStage::ALL`].
+    pub(super) stages: [LatencyRecorder; SeenStage::ALL.len()],
+}
+
+/// What sessions add to a sum of seconds, and how unequally.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct PerSession {
+    pub(super) sum_s: f64,
+    squares: f64,
+    sessions: f64,
+}
+
+impl PerSession {
+    fn add(&mut self, us: u64) {
+        let seconds = us as f64 / 1e6;
+        self.sum_s += seconds;
+        self.squares += seconds * seconds;
+        self.sessions += 1.0;
+    }
+
+    /// By what share the sum over so many sessions, drawn at random, misses the expected one in at most 5 % of cases.
+    pub(super) fn chance(&self, drawn: f64) -> f64 {
+        let mean = self.sum_s / self.sessions.max(1.0);
+        let variance = (self.squares / self.sessions.max(1.0) - mean * mean).max(0.0);
+        if mean > 0.0 && drawn > 0.0 { 1.96 * variance.sqrt() / (mean * drawn.sqrt()) } else { 0.0 }
+    }
+}
+
+impl Captured {
+    pub(super) fn of(sessions: &[Session], plan: &Plan, routes: &Routes) -> Self {
+        let labels = routes.labels().len();
+        let mut captured = Self { routes: vec![RouteSeen::default(); labels], ..Self::default() };
+        let first_ns = sessions.iter().map(|session| session.start_ns).min().unwrap_or_default();
+        for (number, session) in sessions.iter().enumerate() {
+            captured.count_session(session, plan);
+            captured.count_routes(number, session, routes);
+            let start_us = session.start_ns.abs_diff(first_ns) / 1_000;
+            let last_us = session.steps.last().map_or(0, |step| start_us.saturating_add(step.offset_us));
+            captured.span_s = captured.span_s.max(plan.scaled_us(last_us) as f64 / 1e6);
+        }
+        captured
+    }
+
+    fn count_session(&mut self, session: &Session, plan: &Plan) {
+        let stretches_us = stretches_us(session, plan);
+        let whole = stretches_us.iter().flatten().copied().reduce(joined);
+        self.sessions.record_ns(1_000 * whole.map_or(0, length));
+        self.connections.add(stretches_us.iter().flatten().copied().map(length).sum());
+        self.uploads.add(session.steps.iter().map(|step| upload_us(&step.exchange)).sum());
+        for (step, anchor) in session.steps.iter().zip(anchors(session)) {
+            let thought_us = anchor.map(|anchor| step.offset_us.saturating_sub(end_us(session, anchor)));
+            if let Some(us) = thought_us {
+                self.think.record_ns(1_000 * plan.scaled_us(us));
+            }
+        }
+    }
+
+    fn count_routes(&mut self, number: usize, session: &Session, routes: &Routes) {
+        for (at, step) in session.steps.iter().enumerate() {
+            let route = &mut self.routes[routes.route(number, at)];
+            route.requests += 1;
+            for (stage, recorder) in SeenStage::ALL.into_iter().zip(&mut route.stages) {
+                stage.captured_us(&step.exchange).into_iter().for_each(|us| recorder.record_ns(1_000 * us));
+            }
+        }
+    }
+}
+
+/// When each connection of a session was in use, as [`super::Stretch`] has it.
+fn stretches_us(session: &Session, plan: &Plan) -> Vec<Option<(u64, u64)>> {
+    let mut stretches = Vec::new();
+    for step in &session.steps {
+        let from_us = plan.scaled_us(step.offset_us);
+        let stretch = (from_us, from_us.saturating_add(step.exchange.instants.done_us.unwrap_or(0)));
+        if stretches.len() <= step.connection {
+            stretches.resize(step.connection + 1, None);
+        }
+        let known: &mut Option<(u64, u64)> = &mut stretches[step.connection];
+        *known = Some(known.map_or(stretch, |known| joined(known, stretch)));
+    }
+    stretches
+}
+
+fn joined(one: (u64, u64), other: (u64, u64)) -> (u64, u64) {
+    (one.0.min(other.0), one.1.max(other.1))
+}
+
+fn length((from, to): (u64, u64)) -> u64 {
+    to - from
+}
+
+/// How long a body was on its way.
+fn upload_us(exchange: &Exchange) -> u64 {
+    let span_us = SeenStage::Send.captured_us(exchange).filter(|_| exchange.request_body_bytes > 0);
+    span_us.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_of_few_unequal_sessions_are_left_to_chance() {
+        let mut uploads = PerSession::default();
+        uploads.add(1_000_000);
+        uploads.add(3_000_000);
+        // Mean 2 s, standard deviation 1 s: of 100 draws the sum has one of 5 %.
+        assert!((uploads.chance(100.0) - 0.098).abs() < 1e-12);
+        assert!(PerSession::default().chance(100.0).abs() < 1e-12);
+    }
+}
