@@ -20,6 +20,9 @@ use crate::school::{faulty, health, quick, school};
 pub(crate) const STUDENTS: u64 = 12;
 const SEED: u64 = 1;
 const MISSED: Option<i32> = Some(1);
+const INVALID: Option<i32> = Some(3);
+/// Whether the generator was on time.
+const GENERATOR_GATES: [&str; 4] = ["lag_p99_ms", "late_share", "pacer_dispersion", "stall_ms_max"];
 const BAD_INPUT: Option<i32> = Some(2);
 
 /// What is left of a visit of students through a recording proxy.
@@ -231,12 +234,15 @@ async fn requests_that_a_hung_service_never_answers_are_failures_and_the_replay_
     let hung = school(ServeConfig { students: 200, drain: Duration::ZERO, ..faulty("hang-after:5") }).await;
     let (status, run) = replayed(&recorded, &hung, &["-x", "1", "--timeout", "3s", "--drain", "3s"]).await;
 
-    assert_eq!((status, &run["verdict"]), (MISSED, &"FAIL".into()), "{run:#}");
+    // On a busy machine the generator may be late, which the run must then say.
+    let is_late = GENERATOR_GATES.iter().any(|gate| run["fidelity"][gate]["pass"] == false);
+    let (exit, verdict) = if is_late { (INVALID, "INVALID") } else { (MISSED, "FAIL") };
+    assert_eq!((status, &run["verdict"]), (exit, &verdict.into()), "{run:#}");
     assert_eq!(run["statuses"]["201"], 5);
     let count = |field: &str| run[field].as_u64().unwrap();
     assert!(count("failed") > 0 && count("done") + count("failed") <= count("planned"), "{run:#}");
-    let reasons = run["reasons"].to_string();
-    assert!(reasons.contains("got no answer"), "{reasons}");
+    let first = run["reasons"][0].as_str().unwrap();
+    assert!(first.contains("got no answer"), "{first}");
     assert!(
         run["latency_ms"]["max"].as_f64().unwrap() >= 3000.0,
         "a hung request counts with its age: {run:#}"
