@@ -4,7 +4,7 @@
 //! ([`super::dispersion`]).
 
 use super::blocks::{Batch, Blocks, InOrder};
-use super::dispersion::{self, Target, WindowCounts};
+use super::dispersion::{self, DISPERSION_LIMIT, Target, WindowCounts};
 use super::random::NORMAL_MAX;
 use super::starts::Starts;
 use super::{Plan, PlannedClone, rounded_us};
@@ -88,14 +88,23 @@ fn shift(start_us: u64, by_s: f64, span_us: u64) -> u64 {
     rounded_us(reflected).min(span_us)
 }
 
-/// Sum over the windows of the squares of how many times too large or too small the planned index is, less 1.
+/// How far the planned indices are from the targets, over all windows.
 fn distance(counts: &WindowCounts, targets: &[Target]) -> f64 {
+    let span_us = counts.span_us();
     let off = targets.iter().filter_map(|target| {
-        let planned = counts.dispersion(target.window_s, counts.span_us())?.max(DISPERSION_MIN);
-        let wanted = target.target.max(DISPERSION_MIN);
-        Some((planned / wanted).max(wanted / planned) - 1.0)
+        let planned = counts.dispersion(target.window_s, span_us)?;
+        Some(off(planned, target.target, dispersion::window_count(span_us, target.window_s)?))
     });
-    off.map(|off| off * off).sum()
+    off.sum()
+}
+
+/// The square of how many times too large or too small an index is, less 1, in units of what passes and of what so
+/// many windows tell by chance (the variance of the index's logarithm is about 2 / (n − 1)). Else the few long windows
+/// of a short capture would decide by their noise.
+fn off(planned: f64, wanted: f64, windows: u64) -> f64 {
+    let (planned, wanted) = (planned.max(DISPERSION_MIN), wanted.max(DISPERSION_MIN));
+    let off = (planned / wanted).max(wanted / planned) - 1.0;
+    off * off / (DISPERSION_LIMIT * DISPERSION_LIMIT + 2.0 / (windows as f64 - 1.0))
 }
 
 #[cfg(test)]
@@ -117,6 +126,13 @@ mod tests {
             assert_eq!(shift(start_us, by_s, 10_000_000), expected_us, "{start_us} by {by_s}");
         }
         assert_eq!(shift(0, 5.0, 0), 0);
+    }
+
+    #[test]
+    fn the_noise_of_a_few_long_windows_does_not_choose_the_width() {
+        let narrow = off(24.3, 14.9, 40) + off(16.3, 2.53, 4);
+        let fitting = off(14.9, 14.9, 40) + off(16.7, 2.53, 4);
+        assert!(fitting < narrow, "{fitting} {narrow}");
     }
 
     proptest! {

@@ -22,6 +22,9 @@ pub const WINDOWS_S: [f64; 4] = [0.1, 1.0, 10.0, 60.0];
 /// The finest window.
 const TICK_US: u64 = 100_000;
 
+/// Largest share by which a planned dispersion may miss its target.
+pub(super) const DISPERSION_LIMIT: f64 = 0.15;
+
 /// Fewer windows than this say nothing about a variance.
 const WINDOW_COUNT_MIN: u64 = 3;
 
@@ -202,7 +205,7 @@ fn window_us(window_s: f64) -> u64 {
 }
 
 /// How many whole windows a span holds, when they are enough.
-fn window_count(duration_us: u64, window_s: f64) -> Option<u64> {
+pub(super) fn window_count(duration_us: u64, window_s: f64) -> Option<u64> {
     let windows = duration_us / window_us(window_s);
     (windows >= WINDOW_COUNT_MIN).then_some(windows)
 }

@@ -8,12 +8,10 @@ use serde::Serialize;
 
 use super::Comparison;
 use crate::plan::Plan;
-use crate::plan::dispersion::{self, Target, WINDOWS_S, WindowCounts};
+use crate::plan::dispersion::{self, DISPERSION_LIMIT, Target, WINDOWS_S, WindowCounts};
 use crate::plan::starts::other_seed;
 use crate::sessions::Session;
 
-/// Largest share by which a planned dispersion may miss its target.
-const DISPERSION_LIMIT: f64 = 0.15;
 const SURROGATES: u64 = 20;
 
 /// The dispersion of planned requests in one window.
