@@ -54,6 +54,11 @@ impl Gate {
         format!("{name} {value}, beyond {}", round(self.limit))
     }
 
+    /// Failures first, then what nobody can tell.
+    pub fn rank(&self) -> (bool, bool) {
+        (self.pass, self.decided)
+    }
+
     /// In a word or two.
     pub fn standing(&self) -> &'static str {
         match (self.pass, self.decided, self.value) {

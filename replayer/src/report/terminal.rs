@@ -48,12 +48,14 @@ pub fn render(report: &Report) -> String {
         + &gates(&report.runs)
 }
 
-/// Every gate of every run: value, limit, and what that says.
+/// Every gate of every run, the worst first: value, limit, and what that says.
 fn gates(runs: &[RunReport]) -> String {
     let titles = std::iter::once("gate: value / limit".to_owned()).chain(words::run_names(runs));
     let titles: Vec<String> = titles.collect();
     let mut table = Table::of_numbers(titles.iter().map(String::as_str));
     let names: BTreeSet<&String> = runs.iter().flat_map(|run| run.fidelity.keys()).collect();
+    let mut names: Vec<&String> = names.into_iter().collect();
+    names.sort_by_key(|name| runs.iter().filter_map(|run| run.fidelity.get(*name)).map(Gate::rank).min());
     for name in names {
         let cells = runs.iter().map(|run| gate_cell(run.fidelity.get(name)));
         table.row(std::iter::once(words::spoken(name)).chain(cells));

@@ -11,30 +11,32 @@ use crate::drive::{Cause, DriveConfig, Retry};
 
 const PAUSE_MAX: Duration = Duration::from_hours(1);
 
+const HEADING: &str = "Failed requests";
+
 #[derive(Debug, Args)]
 pub(super) struct AnswersArgs {
     /// Further tries of a request that failed, at most. 0: captured retries are sent as captured, and left out
     /// where the failure that they followed does not happen; none are added. Example: --retry 3 --retry-on
     /// 429,5xx
-    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    #[arg(help_heading = HEADING, long, value_name = "COUNT", default_value_t = 0)]
     retry: u32,
     /// What is tried again: statuses, 5xx, connect (no connection), reset (it broke off), timeout. After
     /// the last two the target may have processed a request already.
-    #[arg(long, value_name = "CAUSES", value_delimiter = ',', default_value = "429,503,connect")]
+    #[arg(help_heading = HEADING, long, value_name = "CAUSES", value_delimiter = ',', default_value = "429,503,connect")]
     retry_on: Vec<Cause>,
     /// Longest wait before the first further try; doubles with each, up to 2 min. Each wait is a random part of
     /// it, by the seed.
-    #[arg(long, value_name = "TIME", default_value = "1s")]
+    #[arg(help_heading = HEADING, long, value_name = "TIME", default_value = "1s")]
     retry_backoff: Span,
     /// A Retry-After of the target goes before the back-off, cut to this.
-    #[arg(long, value_name = "TIME", default_value = "60s")]
+    #[arg(help_heading = HEADING, long, value_name = "TIME", default_value = "60s")]
     retry_after_max: Span,
     /// After a 401: repeat the login that gave the token, then the request, as an app does.
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(help_heading = HEADING, long, value_enum, default_value_t)]
     renew: Renew,
     /// Requests in flight at which the run stops itself and is invalid [default: the limit of descriptors
     /// (ulimit -Hn) less 100].
-    #[arg(long, value_name = "COUNT")]
+    #[arg(help_heading = super::machine::HEADING, long, value_name = "COUNT")]
     in_flight_max: Option<NonZeroU64>,
 }
 

@@ -8,11 +8,13 @@ use crate::plan::Plan;
 use crate::preflight::{self, Preflight};
 use crate::sessions::Session;
 
+pub(super) const HEADING: &str = "This machine";
+
 #[derive(Debug, Args)]
 pub(super) struct MachineArgs {
     /// Before the run, play the plan's busiest 3 s against a server of kingtide's own, at 1, 2, 4 and 8 times, until
     /// this machine is late: 4 to 20 s. Nothing of it goes to the target [default: not]. Example: -x 10 --headroom
-    #[arg(long)]
+    #[arg(help_heading = HEADING, long)]
     headroom: bool,
 }
 

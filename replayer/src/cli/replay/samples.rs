@@ -13,15 +13,17 @@ use crate::sessions::Session;
 /// What the file is called in the directory of a run.
 const SAMPLES_FILE: &str = "samples.csv.gz";
 
+const HEADING: &str = "Every request";
+
 /// See the module.
 #[derive(Debug, Args)]
 pub(super) struct SamplesArgs {
     /// Write every request's instants, outcome and bytes into this file, as CSV in gzip
     /// [default: samples.csv.gz in the directory of --out].
-    #[arg(long, value_name = "FILE")]
+    #[arg(help_heading = HEADING, long, value_name = "FILE")]
     samples: Option<PathBuf>,
     /// Size that the file of samples never exceeds; what comes after is counted. 0 writes none.
-    #[arg(long, value_name = "SIZE", default_value = "64m")]
+    #[arg(help_heading = HEADING, long, value_name = "SIZE", default_value = "64m")]
     samples_max: ByteSize,
 }
 
