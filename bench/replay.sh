@@ -61,21 +61,30 @@ capture() {
 
 # Runs a command, its CPU seconds (user + system) and peak resident KB into WORK/used: measured COMMAND...
 measured() {
-  local peak=0 now pid
-  TIMEFORMAT='%U %S'
-  { time {
-    "$@" >"$WORK/out" 2>"$WORK/err" &
-    pid=$!
-    while now=$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\) kB/\1/p' "/proc/$pid/status" 2>/dev/null) && [ -n "$now" ]; do
-      peak=$now
-      sleep 0.5
-    done
-    wait "$pid" || true
-  }; } 2>"$WORK/times"
+  local peak=0 now pid timer
+  rm -f "$WORK/pid"
+  # In a shell of its own: what the watching below takes is not the program's.
+  (
+    TIMEFORMAT='%U %S'
+    time {
+      "$@" >"$WORK/out" 2>"$WORK/err" &
+      echo $! >"$WORK/pid"
+      wait $! || true
+    }
+  ) 2>"$WORK/times" &
+  timer=$!
+  until [ -s "$WORK/pid" ]; do sleep 0.01; done
+  pid=$(cat "$WORK/pid")
+  while now=$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\) kB/\1/p' "/proc/$pid/status" 2>/dev/null) && [ -n "$now" ]; do
+    peak=$now
+    sleep 0.5
+  done
+  wait "$timer"
   echo "$(awk 'END { print $1 + $2 }' "$WORK/times") $peak" >"$WORK/used"
 }
 
 replay() { # CAPTURE MULTIPLE; leaves WORK/run.json
+  rm -rf "$WORK/run" # a run that fails must not show the one before it
   measured "$BIN/kingtide" replay "$WORK/$1" --target "$SINK" -x "$2" --out "$WORK/run"
   [ -s "$WORK/run/run.json" ] || die "replay failed: $(cat "$WORK/err")"
 }
@@ -107,8 +116,9 @@ oha_row() { # BYTES RATE CONNECTIONS
     (.statusCodeDistribution | add) as $sent
     | [ (.summary.requestsPerSec | round | tostring), "-", (.latencyPercentiles | [.p50, .p99, .["p99.9"]] | map(ms) | join(" / ")),
         (($cpu | tonumber) * 1e6 / $sent | round | tostring), (($peak | tonumber) / 1024 | round | tostring),
-        "\(.errorDistribution | add // 0) errors" ] | @tsv' "$WORK/out" >"$WORK/row" || die "oha: $(cat "$WORK/err")"
-  IFS=$'\t' read -r rate lag latency cpu peak verdict <"$WORK/row"
+        "\((.errorDistribution | add // 0) + ([.statusCodeDistribution | to_entries[] | select(.key | startswith("2") | not).value] | add // 0)) errors" ]
+    | @tsv' "$WORK/out" >"$WORK/row" || true
+  IFS=$'\t' read -r rate lag latency cpu peak verdict <"$WORK/row" || die "oha said nothing: $(cat "$WORK/err")"
   row "$1" "$2" oha "$rate" "$lag" "$latency" "$cpu" "$peak" "$verdict"
 }
 
@@ -117,7 +127,7 @@ wrk2_row() { # BYTES RATE CONNECTIONS
     --script bench/upload.lua "$SINK"
   local cpu peak requests us p50 p99 errors
   read -r cpu peak <"$WORK/used"
-  read -r requests us p50 p99 errors < <(sed -n 's/^result //p' "$WORK/out")
+  read -r requests us p50 p99 errors < <(sed -n 's/^result //p' "$WORK/out") || die "it said nothing: $(cat "$WORK/err")"
   row "$1" "$2" wrk2 "$(awk -v r="$requests" -v us="$us" 'BEGIN { printf "%.0f", r / us * 1e6 }')" - \
     "$(awk -v a="$p50" -v b="$p99" 'BEGIN { printf "%.2f / %.2f", a / 1000, b / 1000 }')" \
     "$(awk -v c="$cpu" -v r="$requests" 'BEGIN { printf "%.0f", c * 1e6 / r }')" "$((peak / 1024))" "$errors errors"
@@ -129,7 +139,7 @@ wrk_row() { # BYTES CONNECTIONS
   BODY_BYTES=$1 measured wrk --threads 1 --connections "$2" --duration "${SECONDS_PER_RUN}s" --latency --script bench/upload.lua "$SINK"
   local cpu peak requests us p50 p99 errors
   read -r cpu peak <"$WORK/used"
-  read -r requests us p50 p99 errors < <(sed -n 's/^result //p' "$WORK/out")
+  read -r requests us p50 p99 errors < <(sed -n 's/^result //p' "$WORK/out") || die "it said nothing: $(cat "$WORK/err")"
   row "$1" max wrk "$(awk -v r="$requests" -v us="$us" 'BEGIN { printf "%.0f", r / us * 1e6 }')" - 'closed loop' \
     "$(awk -v c="$cpu" -v r="$requests" 'BEGIN { printf "%.0f", c * 1e6 / r }')" "$((peak / 1024))" "$errors errors"
 }
@@ -180,6 +190,7 @@ steady() {
   echo
   echo "steady: 200 requests per second for $MINUTES minutes; resident MB of kingtide each minute"
   capture steady clients=$BASE_CLIENTS per_s=$BASE_PER_S seconds="$seconds" bytes=$LAG_BYTES took=0.001 spread=1
+  rm -rf "$WORK/run"
   "$BIN/kingtide" replay "$WORK/steady" --target "$SINK" --out "$WORK/run" >"$WORK/out" 2>"$WORK/err" &
   pid=$!
   while rss=$(sed -n 's/^VmRSS:[^0-9]*\([0-9]*\) kB/\1/p' "/proc/$pid/status" 2>/dev/null) && [ -n "$rss" ]; do
@@ -188,6 +199,7 @@ steady() {
   done
   echo
   wait "$pid" || true
+  [ -s "$WORK/run/run.json" ] || die "replay failed: $(cat "$WORK/err")"
   jq -r '"\(.done) of \(.planned) done, lag p99 \(.lag_ms.p99) ms, \(.verdict)"' "$WORK/run/run.json"
 }
 

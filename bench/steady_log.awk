@@ -1,5 +1,5 @@
 # An Nginx access log (JSON lines, configs/nginx-log-format.conf) of clients that send uploads at a steady mean rate:
-# every client keeps one connection and sends on it as a Poisson process. Deterministic.
+# every client keeps one connection and sends on it as a Poisson process. The same each time.
 #
 #   awk -v clients=40 -v per_s=5 -v seconds=20 -v bytes=2048 -v took=0.001 -v spread=1 -f bench/steady_log.awk
 #

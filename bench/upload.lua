@@ -1,5 +1,5 @@
 -- wrk's request: one multipart upload as a browser sends it, BODY_BYTES in all, the same bytes every time.
--- At its end one line for bench/proxy.sh: requests, µs, p50 µs, p99 µs, errors.
+-- At its end one line for bench/proxy.sh and bench/replay.sh: requests, µs, p50 µs, p99 µs, errors.
 
 local boundary = "----WebKitFormBoundary7MA4YWxkTrZu0gWq"
 

@@ -33,6 +33,7 @@ has_postgres() { have postgres || compgen -G '/usr/lib/postgresql/*/bin/postgres
 has_openssl() { have openssl; }
 has_nginx() { have nginx || [ -x /usr/sbin/nginx ]; }
 has_http2_clients() { have nghttp && have h2load; }
+has_kill() { [ -n "$(type -P kill)" ]; }
 has_ffmpeg() { have ffprobe && have ffmpeg; }
 has_python() { have python3 && python3 -c 'import ensurepip, venv' 2>/dev/null; }
 has_chromium() { have chromium || have chromium-browser || have google-chrome; }
@@ -50,6 +51,7 @@ test_packages() {
   need 'makes the certificates of the TLS tests' has_openssl openssl
   need 'the differential tests run it beside the proxy' has_nginx nginx-light
   need 'HTTP/2 clients of the tests' has_http2_clients nghttp2-client
+  need 'sends signals to the programs that tests start' has_kill procps
   need 'probes and decodes the recordings that replays upload' has_ffmpeg ffmpeg
   need 'uploads through the proxy from a real browser' has_chromium "$(chromium_package)"
   need 'DuckDB and pandas read exports' has_python python3 python3-venv
