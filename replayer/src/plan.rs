@@ -3,7 +3,8 @@
 //!
 //! [`amplify`] makes the plan, [`releases`] spells it out as planned sends, [`dispersion`] and [`fidelity`]
 //! say how like the capture it is. A plan holds no clones: it makes them in order from its seed as often as
-//! they are asked for, so that its memory follows the capture and not the multiple.
+//! they are asked for, so that its memory follows the capture and not the multiple (unless starts move by as much
+//! as the capture is long).
 
 mod blocks;
 mod crowd;

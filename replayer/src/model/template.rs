@@ -197,7 +197,8 @@ fn value(inner: &str) -> Result<Value, String> {
     value.ok_or_else(|| {
         format!(
             "`{{{inner}}}` is no placeholder; write {{STEP:/pointer}}, {{STEP:header NAME}} or {{STEP:cookie NAME}} for a \
-             value of an answer, {{identity.COLUMN}}, or {{fresh.KIND}} with uuid, epoch_s, epoch_ms, epoch_us, iso or date"
+             value of an answer, {{identity.COLUMN}}, or {{fresh.KIND}} with uuid, epoch_s, epoch_ms, epoch_us, iso or date; \
+             a brace of the text itself has a space after it"
         )
     })
 }

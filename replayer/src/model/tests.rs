@@ -236,6 +236,18 @@ fn what_is_done_once_is_not_done_again() {
 }
 
 #[test]
+fn a_user_who_thinks_for_ever_sends_nothing_more() {
+    const ONCE: &str = "[[step]]\nname = \"a\"\nrequest = \"GET /\"\n";
+    for (text, sent) in [
+        (format!("again = \"9999999999999h\"\n{ONCE}"), 1),
+        (format!("{ONCE}repeat = 3\nthink = \"9999999999999h\""), 1),
+    ] {
+        let sessions = sessions(&text, &arrivals(2, 2.0, 60));
+        assert!(sessions.iter().all(|session| session.steps.len() == sent), "{text}");
+    }
+}
+
+#[test]
 fn arrivals_that_cannot_be_are_refused() {
     let refused = |arrivals: &Arrivals| students().sessions(arrivals, Seed(1)).unwrap_err().to_string();
     let late = refused(&arrivals(20, 0.5, 30));

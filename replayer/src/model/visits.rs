@@ -67,7 +67,7 @@ impl<'a> Stay<'a> {
         while let Some(again) = &self.file.again
             && self.is_here()
         {
-            self.at_us += again.get_ref().draw_us(&mut self.draws);
+            self.at_us = self.at_us.saturating_add(again.get_ref().draw_us(&mut self.draws));
             self.visit();
         }
     }
@@ -83,7 +83,7 @@ impl<'a> Stay<'a> {
             for _ in 0..model.repeat.draw(&mut self.draws) {
                 // Users come at their start: what the first of them thinks before is no part of it.
                 if !self.steps.is_empty() {
-                    self.at_us += model.think.draw_us(&mut self.draws);
+                    self.at_us = self.at_us.saturating_add(model.think.draw_us(&mut self.draws));
                 }
                 if !self.is_here() {
                     return;
@@ -98,7 +98,7 @@ impl<'a> Stay<'a> {
         let (exchange, holes) = request(model, number, &self.latest, &mut self.draws);
         let exchange = self.timed(exchange, model);
         let offset_us = self.at_us;
-        self.at_us += exchange.instants.done_us.unwrap_or_default();
+        self.at_us = self.at_us.saturating_add(exchange.instants.done_us.unwrap_or_default());
         self.latest.insert(model.name.get_ref(), number);
         self.steps.push(Step { exchange, offset_us, connection: 0, holes });
     }
@@ -109,10 +109,11 @@ impl<'a> Stay<'a> {
         if upload_us > 0 {
             exchange.pacing = vec![PacingPoint { at_us: upload_us, bytes: exchange.request_body_bytes }];
         }
-        exchange.instants.done_us = Some(upload_us + microseconds(answer));
+        exchange.instants.done_us = Some(upload_us.saturating_add(microseconds(answer)));
         exchange.connection = self.user as u64;
         exchange.client = self.user.to_string();
-        exchange.started_ns = i64::try_from((self.start_us + self.at_us) * 1000).unwrap_or(i64::MAX);
+        let started_us = self.start_us.saturating_add(self.at_us);
+        exchange.started_ns = i64::try_from(started_us.saturating_mul(1000)).unwrap_or(i64::MAX);
         exchange.id = self.steps.len() as u64 + 1;
         exchange
     }

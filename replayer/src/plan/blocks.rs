@@ -52,8 +52,9 @@ impl Blocks {
 
     /// A draw within a block, as a place among `places` that are spread over all blocks.
     pub(super) fn place(&self, block: usize, places: u64, draws: &mut Draws) -> u64 {
-        let drawn = (block as u128) << 64 | u128::from(draws.bits());
-        narrow((drawn * u128::from(places)) >> (64 + self.halvings))
+        // block · 2⁶⁴ + bits, times places, without the product that may need more than 128 bits.
+        let within = (u128::from(draws.bits()) * u128::from(places)) >> 64;
+        narrow((block as u128 * u128::from(places) + within) >> self.halvings)
     }
 
     /// The first place of a block.
@@ -125,6 +126,15 @@ mod tests {
         let squares = blocks.counts.iter().map(|count| (*count as f64 - mean) * (*count as f64 - mean));
         let dispersion = squares.sum::<f64>() / mean / (blocks.counts.len() as f64 - 1.0);
         assert!((0.75..1.3).contains(&dispersion), "binomial counts are nearly Poisson: {dispersion}");
+    }
+
+    #[test]
+    fn places_of_half_a_century_are_not_too_many() {
+        const PLACES: u64 = 1 << 51; // microseconds of 71 years
+        let blocks = Blocks::new(100_000_000, Seed(1), 1);
+        let last = blocks.numbers().end - 1;
+        let place = blocks.place(last, PLACES, &mut blocks.sequence(last));
+        assert!((blocks.first_place(last, PLACES)..PLACES).contains(&place), "{place}");
     }
 
     #[test]

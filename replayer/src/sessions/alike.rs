@@ -4,15 +4,17 @@ use kingtide_common::fingerprint::Fingerprint;
 use rand::{Rng, RngExt as _};
 
 /// Each letter and digit by a random one of its kind, everything else as it stands; letters are hexadecimal digits
-/// where the captured ones are, and the first digit of all is no 0, so that a number stays one. Of a fingerprint, which only tells the length, lower-case letters.
+/// where the captured ones are, and the first digit of all is no 0, so that a number stays one. Of a fingerprint, which
+/// only tells the length, lower-case letters.
 pub fn alike(captured: &str, random: &mut impl Rng) -> String {
     if let Some(fingerprint) = Fingerprint::parse(captured) {
         return (0..fingerprint.bytes.min(BYTES_MAX)).map(|_| letter('a', 26, random)).collect();
     }
     let is_hex = captured.chars().all(|c| c.is_ascii_hexdigit() || !c.is_ascii_alphanumeric());
     let letters = if is_hex { 6 } else { 26 };
-    let fresh = captured.char_indices().map(|(at, c)| match c {
-        '0'..='9' if at == 0 => letter('1', 9, random),
+    let mut has_digit = false;
+    let fresh = captured.chars().map(|c| match c {
+        '0'..='9' if !std::mem::replace(&mut has_digit, true) => letter('1', 9, random),
         '0'..='9' => letter('0', 10, random),
         'a'..='z' => letter('a', letters, random),
         'A'..='Z' => letter('A', letters, random),
@@ -63,6 +65,7 @@ mod tests {
         }
         for _ in 0..100 {
             assert!(!alike("1234567", &mut random).starts_with('0'), "a number in JSON has no leading zero");
+            assert!(!alike("-12", &mut random).starts_with("-0"), "nor has a negative one");
         }
         let hidden = alike("{fp:0123456789abcdef.21}", &mut random);
         assert!(hidden.len() == 21 && hidden.bytes().all(|byte| byte.is_ascii_lowercase()), "{hidden}");
