@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use self::sink::Sink;
 use self::stretch::Stretch;
 use crate::drive::{self, Clock, DriveConfig, DriveError, Late, Retry, Stop, Target, Uplink};
-use crate::measure::gates::validity;
+use crate::measure::gates::{SENT_SHARE_MIN, validity};
 use crate::measure::live::Live;
 use crate::plan::{Mode, Plan, amplify};
 use crate::report::format::number;
@@ -63,7 +63,11 @@ pub fn measure(plan: &Plan, sessions: &[Session], config: &DriveConfig) -> Resul
     let mut trials = Vec::new();
     for times in TIMES {
         let trial = trial(&stretch.sessions, &config, times)?;
-        let is_last = !trial.on_time || *config.stop.borrow() > Stop::Run;
+        // What the user stopped tells nothing.
+        if *config.stop.borrow() > Stop::Run {
+            break;
+        }
+        let is_last = !trial.on_time;
         trials.push(trial);
         if is_last {
             break;
@@ -97,12 +101,15 @@ fn trial(sessions: &[Session], config: &DriveConfig, times: u32) -> Result<Trial
     let measured = drive::run(&plan, sessions, config, &Arc::new(Live::default()))?;
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let cpu_share = (cpu_time().saturating_sub(cpu)).div_duration_f64(began.elapsed() * cores_of(cores));
-    let gates = validity(&measured.recorder, drive::planned_requests(&plan, sessions));
+    let planned = drive::planned_requests(&plan, sessions);
+    let gates = validity(&measured.recorder, planned);
+    // The sink shares this machine's descriptors: what it could not take was not tried.
+    let is_sent = measured.recorder.total().sent as f64 >= SENT_SHARE_MIN * planned as f64;
     Ok(Trial {
         times,
         lag_ms_p99: measured.recorder.lag.pacer.quantile_ms(0.99),
         cpu_share: cpu_share.min(1.0),
-        on_time: GATES.into_iter().all(|name| gates[name].pass),
+        on_time: is_sent && GATES.into_iter().all(|name| gates[name].pass && gates[name].decided),
     })
 }
 
@@ -129,6 +136,7 @@ impl Headroom {
             format!("the plan's busiest {} s ({}/s)", stretch::SECONDS, number(Some(self.rate_peak_per_s)));
         let Self { times, .. } = self;
         match times {
+            _ if self.trials.is_empty() => format!("not tried with {peak}: it was stopped"),
             0 => format!("late with {peak} as they are, against a server on the same cores"),
             _ if self.is_at_least => {
                 format!("on time at ≥ {times}× {peak}, against a server on the same cores")

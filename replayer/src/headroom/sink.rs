@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
@@ -30,8 +31,11 @@ pub(super) struct Sink {
 
 impl Sink {
     pub(super) fn start(answer_bytes_max: u64) -> io::Result<Self> {
-        let runtime =
-            runtime::Builder::new_multi_thread().worker_threads(1).thread_name("sink").enable_io().build()?;
+        let runtime = runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("sink")
+            .enable_all()
+            .build()?;
         let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
         let address = listener.local_addr()?;
         let bytes = usize::try_from(answer_bytes_max.min(ANSWER_BYTES_MAX)).unwrap_or(0);
@@ -45,9 +49,13 @@ impl Sink {
 }
 
 async fn accept(listener: TcpListener, filler: Bytes) {
-    // It ends when descriptors do; connects then fail, and the trial says so.
-    while let Ok((stream, _)) = listener.accept().await {
-        tokio::spawn(serve(stream, filler.clone()));
+    /// Descriptors come back, or the trial says what was not sent.
+    const WITHOUT_DESCRIPTORS: Duration = Duration::from_millis(10);
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => drop(tokio::spawn(serve(stream, filler.clone()))),
+            Err(_) => tokio::time::sleep(WITHOUT_DESCRIPTORS).await,
+        }
     }
 }
 

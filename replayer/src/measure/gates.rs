@@ -16,7 +16,7 @@ use crate::plan::{Comparison, DispersionCheck, Fidelity};
 /// makes two points of the tail, of which neither implies the other: 99 % within 5 ms, 99.5 % within 10 ms.
 const LAG_MS_P99_MAX: f64 = 5.0;
 const LATE_SHARE_MAX: f64 = 0.005;
-const SENT_SHARE_MIN: f64 = 0.99;
+pub(crate) const SENT_SHARE_MIN: f64 = 0.99;
 const UNRESOLVED_SHARE_MAX: f64 = 0.01;
 /// A tenth of the shortest timeout that is a target's failure, the connect's: beyond it a timeout may be that
 /// of a worker which did not get to run.
