@@ -173,6 +173,7 @@ fn drive(
     display.finish();
     let context = Context {
         capture: &recorded.name,
+        is_recorded: !args.source.is_model(),
         target: &config.target.origin(),
         clock: config.clock,
         uplink: config.uplink,

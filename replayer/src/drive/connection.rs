@@ -132,7 +132,8 @@ fn connect_class(error: &io::Error) -> ErrorClass {
         error.raw_os_error().is_some_and(|code| EXHAUSTED.iter().any(|errno| errno.raw_os_error() == code));
     match error.kind() {
         _ if is_exhausted => ErrorClass::LocalExhausted,
-        io::ErrorKind::AddrNotAvailable => ErrorClass::LocalExhausted,
+        // Without a port left, a connect says the first, a bind to a source address the second.
+        io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse => ErrorClass::LocalExhausted,
         io::ErrorKind::ConnectionRefused => ErrorClass::ConnectRefused,
         io::ErrorKind::TimedOut => ErrorClass::ConnectTimeout,
         io::ErrorKind::ConnectionReset => ErrorClass::Reset,
@@ -147,12 +148,19 @@ mod tests {
     #[test]
     fn what_this_machine_lacks_is_not_the_targets_fault() {
         use rustix::io::Errno;
-        let classes =
-            [Errno::MFILE, Errno::ADDRNOTAVAIL, Errno::CONNREFUSED, Errno::TIMEDOUT, Errno::HOSTUNREACH]
-                .map(|errno| connect_class(&errno.into()));
+        let classes = [
+            Errno::MFILE,
+            Errno::ADDRNOTAVAIL,
+            Errno::ADDRINUSE,
+            Errno::CONNREFUSED,
+            Errno::TIMEDOUT,
+            Errno::HOSTUNREACH,
+        ]
+        .map(|errno| connect_class(&errno.into()));
         assert_eq!(
             classes,
             [
+                ErrorClass::LocalExhausted,
                 ErrorClass::LocalExhausted,
                 ErrorClass::LocalExhausted,
                 ErrorClass::ConnectRefused,

@@ -59,12 +59,17 @@ impl Habits {
                 exchange.response_headers.iter().filter(|recorded| is(&header::SET_COOKIE, &recorded.name));
             habits.given.extend(set.filter_map(|recorded| Some(names(&recorded.value).next()?.to_owned())));
         }
+        habits.given.sort_unstable();
+        habits.given.dedup();
         habits.keeps = sends || habits.given.is_empty();
         habits
     }
 
     /// Adds to a request's headers what its client holds beside the captured cookies.
     pub(super) fn add(&self, headers: &mut HeaderMap, held: &Held) -> Result<(), InvalidHeaderValue> {
+        if held.is_empty() {
+            return Ok(());
+        }
         let sent = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
         let known: Vec<&str> = sent.flat_map(names).chain(self.given.iter().map(String::as_str)).collect();
         let new = held.iter().filter(|(name, _)| !known.contains(&name.as_str()));

@@ -108,6 +108,9 @@ fn is_page(headers: &HeaderMap) -> bool {
 }
 
 fn found(headers: &HeaderMap, json: Option<&serde_json::Value>, demands: &[ResponsePlace]) -> Found {
+    if demands.is_empty() {
+        return Found::new();
+    }
     let texts = headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
     let texts: Vec<(&str, &str)> = texts.collect();
     let value = |place: &ResponsePlace| Some((place.clone(), extract(place, texts.iter().copied(), json)?));

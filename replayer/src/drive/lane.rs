@@ -122,7 +122,9 @@ impl<'a> Lane<'a> {
         };
         let (needed, ()) = tokio::join!(self.values_there(step), warm_up);
         let renewals = self.user.again.renewals();
-        let prepared = self.build(step, intended);
+        // What nobody would send needs no values.
+        let is_spared = self.repeated(step).is_some();
+        let prepared = if is_spared { Err(ErrorClass::NotSent) } else { self.build(step, intended) };
         timer.sleep_until(intended).await;
         Ready { due: Due { intended, freed: needed.max(lane_freed) }, prepared, renewals }
     }

@@ -17,6 +17,7 @@ const BEAT: Duration = Duration::from_millis(100);
 pub(super) async fn watch(timer: PreciseTimer, tally: Rc<Tally>) -> Infallible {
     loop {
         let due = Instant::now() + BEAT;
+        tally.beat_due.set(due);
         timer.sleep_until(due).await;
         tally.stalled(due.elapsed());
     }

@@ -1,6 +1,6 @@
 //! Where a worker's tasks report: its recorder, the live counters, and the run's clock.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -47,20 +47,24 @@ pub(super) struct Tally {
     /// `None` where the kernel does not tell.
     diag: Option<SocketDiag>,
     live: Arc<Live>,
+    /// When the worker's next beat is due: [`super::stall`].
+    pub(super) beat_due: Cell<Instant>,
 }
 
 impl Tally {
     pub(super) fn new(clock: RunClock, shared: &Shared<'_>, live: Arc<Live>) -> Self {
         let recorder = RefCell::new(Recorder::new(shared.routes.labels().len()));
         let samples = shared.config.samples.as_ref().map(|sink| RefCell::new(sink.batch()));
-        Self { clock, recorder, samples, diag: SocketDiag::open().ok(), live }
+        let beat_due = Cell::new(Instant::now());
+        Self { clock, recorder, samples, diag: SocketDiag::open().ok(), live, beat_due }
     }
 
     /// Of no run, and for no route.
     #[cfg(test)]
     pub(super) fn alone(clock: RunClock) -> Self {
         let recorder = RefCell::new(Recorder::new(0));
-        Self { clock, recorder, samples: None, diag: None, live: Arc::default() }
+        let beat_due = Cell::new(Instant::now());
+        Self { clock, recorder, samples: None, diag: None, live: Arc::default(), beat_due }
     }
 
     /// A request that the plan wants sent then, whatever becomes of it.
@@ -117,7 +121,7 @@ impl Tally {
     }
 
     pub(super) fn withheld(&self, requests: usize) {
-        (0..requests).for_each(|_| self.recorder.borrow_mut().withheld());
+        self.recorder.borrow_mut().withheld(requests as u64);
     }
 
     /// The worker did not get to run for so long.
@@ -153,7 +157,9 @@ impl Tally {
         count(&mut self.recorder.borrow_mut().distinct);
     }
 
+    /// The beat that a worker's end overtook counts too: its last timeouts may be those of a stall.
     pub(super) fn take_recorder(&self) -> Recorder {
+        self.stalled(self.beat_due.get().elapsed());
         self.recorder.take()
     }
 }

@@ -133,14 +133,16 @@ impl Distinct {
 
     /// That the clones were users of their own.
     pub fn gates(&self) -> Gates {
-        let none = |shared: u64, meaning: &str| Gate::at_most(shared as f64, 0.0, meaning);
+        let none = |set: &Owned, meaning: &str| {
+            let gate = Gate::at_most(set.shared() as f64, 0.0, meaning);
+            let is_told = !gate.pass || set.beyond == 0;
+            let reason = (!is_told).then(|| "there were more values than are compared".to_owned());
+            Gate { decided: is_told, reason, ..gate }
+        };
         let gates = [
-            (
-                "shared_identities",
-                none(self.identities.shared(), "accounts that several users logged in with"),
-            ),
-            ("shared_tokens", none(self.tokens.shared(), "tokens that several users were given")),
-            ("shared_bodies", none(self.bodies.shared(), "upload bodies that were sent as several uploads")),
+            ("shared_identities", none(&self.identities, "accounts that several users logged in with")),
+            ("shared_tokens", none(&self.tokens, "tokens that several users were given")),
+            ("shared_bodies", none(&self.bodies, "upload bodies that were sent as several uploads")),
         ];
         gates.into_iter().map(|(name, gate)| (name.to_owned(), gate)).collect()
     }

@@ -29,7 +29,7 @@ impl HeldCounts {
     pub(super) fn add(&mut self, sample: &Sample) {
         let Some(held_bytes) = sample.held_bytes else { return };
         self.uploads += 1;
-        self.over_tenth += u64::from(share(held_bytes, sample.traffic.sent_bytes) > NOTABLE_SHARE);
+        self.over_tenth += u64::from(share(held_bytes, sample.upload.body_bytes) > NOTABLE_SHARE);
         self.bytes += held_bytes;
         self.bytes_max = self.bytes_max.max(held_bytes);
     }
@@ -58,11 +58,11 @@ impl HeldCounts {
 mod tests {
     use super::super::recorder::tests::answered;
     use super::*;
-    use crate::measure::Traffic;
+    use crate::measure::Upload;
 
     fn upload(held_bytes: Option<u64>) -> Sample {
-        let traffic = Traffic { sent_bytes: 100_000, received_bytes: 200 };
-        Sample { traffic, held_bytes, ..answered(200, false) }
+        let upload = Upload { body_bytes: 100_000, ..Upload::default() };
+        Sample { upload, held_bytes, ..answered(200, false) }
     }
 
     #[test]

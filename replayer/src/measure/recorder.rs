@@ -101,8 +101,8 @@ impl Recorder {
     }
 
     /// A planned request that the user's stop kept back.
-    pub fn withheld(&mut self) {
-        self.withheld += 1;
+    pub fn withheld(&mut self, requests: u64) {
+        self.withheld += requests;
     }
 
     /// A planned request ended; returns what the live counters need of it.

@@ -193,7 +193,7 @@ pub struct RunReport {
     pub received_bytes: u64,
     /// done − intended; unfinished requests count with the age they had reached.
     pub latency_ms: Percentiles,
-    /// Latencies over one hour, which count as one hour.
+    /// Latencies over a day, which count as a day.
     pub latency_clamped: u64,
     /// done − sent.
     pub service_ms: Percentiles,

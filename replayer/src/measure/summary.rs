@@ -38,6 +38,8 @@ pub struct Context<'a> {
     pub sessions: &'a [Session],
     /// Share of the planned requests that may fail, 0 to 1.
     pub max_failed_share: f64,
+    /// Somebody's traffic, not a model's.
+    pub is_recorded: bool,
     /// How like the capture the plan is.
     pub fidelity: &'a Fidelity,
     pub preflight: &'a Preflight,
@@ -79,7 +81,9 @@ pub fn report(context: &Context<'_>, measured: &Measured) -> RunReport {
     let tight = tight.chain(context.headroom.and_then(Headroom::caution));
     let cautions = cautions.chain(tight).chain(context.cautions.iter().cloned());
     let dependency_delayed_share = share(recorder.dependency_delayed, total.sent);
-    let unlike = achieved::cautions(&sent_like, dependency_delayed_share);
+    // What was cut short is like nothing, and says so already.
+    let unlike = (!evidence.interrupted).then(|| achieved::cautions(&sent_like, dependency_delayed_share));
+    let unlike = unlike.unwrap_or_default();
     RunReport {
         kingtide_version: env!("CARGO_PKG_VERSION").to_owned(),
         capture: context.capture.to_owned(),
@@ -152,11 +156,15 @@ fn achieved(context: &Context<'_>, measured: &Measured) -> Achieved {
     })
 }
 
-/// At 1× a drawn plan is not the capture again either.
 fn achieved_gates(context: &Context<'_>, achieved: &Achieved, sent: u64) -> (Gates, Gates) {
+    let is_capture = is_the_capture_again(context);
+    (achieved::validity(achieved, sent), achieved::likeness(achieved, sent, is_capture))
+}
+
+/// Only then the target should answer as the captured one did.
+fn is_the_capture_again(context: &Context<'_>) -> bool {
     let is_once = (context.plan.multiple.get() - 1.0).abs() < f64::EPSILON;
-    let are_stages_judged = is_once && !context.plan.is_drawn();
-    (achieved::validity(achieved, sent), achieved::likeness(achieved, sent, are_stages_judged))
+    is_once && !context.plan.is_drawn() && context.is_recorded && context.uplink == Uplink::Recorded
 }
 
 /// Of the windows that have the value.
@@ -182,15 +190,15 @@ fn cautions(measured: &Measured, total: &RouteCounts) -> Vec<String> {
         )
     });
     let clamped = total.latency.clamped();
-    let over_an_hour = (clamped > 0)
-        .then(|| format!("{} over 1 h, counted with a latency of 1 h", counted(clamped, "request")));
+    let over_a_day = (clamped > 0)
+        .then(|| format!("{} over 24 h, counted with a latency of 24 h", counted(clamped, "request")));
     let is_long = measured.duration.as_secs() >= SECONDS_MAX as u64;
     let cut_series = is_long.then(|| {
         format!("the series ends after {} h: its last second holds all that came later", SECONDS_MAX / 3600)
     });
     let attempts = measured.recorder.attempts.cautions(total.sent);
     let stopped = measured.in_flight.caution();
-    let others = [filler, over_an_hour, cut_series, stopped, measured.recorder.held.caution()];
+    let others = [filler, over_a_day, cut_series, stopped, measured.recorder.held.caution()];
     others.into_iter().flatten().chain(attempts).collect()
 }
 

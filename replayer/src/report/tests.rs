@@ -150,9 +150,11 @@ fn stages(count: u64, slowness: f64) -> BTreeMap<String, Percentiles> {
 
 /// Of a target that takes `slowness` times as long as the captured one.
 fn achieved(planned: u64, multiple: f64, slowness: f64) -> Achieved {
-    let level = |captured: f64, achieved| {
+    let level = |captured: f64, achieved: f64| {
         let expected = captured * multiple;
-        Level { captured, expected, planned: Some(expected * 1.02), achieved, limit: 0.15 }
+        let deviation = Some((achieved / expected - 1.0).abs());
+        let planned = Some(expected * 1.02);
+        Level { captured, expected, planned, achieved, deviation, limit: 0.15, pass: true, decided: true }
     };
     let durations = |p50: f64, slowness: f64| Durations {
         count_captured: 40,

@@ -83,6 +83,11 @@ fn retries_end_and_the_last_answer_judges() {
     assert_eq!((ended(&report.attempts.retries), causes(&report)), ([2, 0, 1], vec![("503", 2)]));
     assert_missed(&report);
 
+    let server = in_turn(&[(503, "{}"), (500, "{}")]);
+    let (_, report) = drive(&retrying(&server.origin, 2), &[session(vec![get("/")])]);
+    assert_eq!((report.failed, server.received().len()), (1, 2), "500 is not on the list");
+    assert_eq!(ended(&report.attempts.retries), [1, 0, 1], "nor has it succeeded");
+
     let server = in_turn(&[(503, "{}")]);
     let (_, report) = drive(&config(&server.origin), &[session(vec![get("/")])]);
     assert_eq!((server.received().len(), ended(&report.attempts.retries)), (1, [0, 0, 0]), "off by default");

@@ -57,6 +57,7 @@ fn drive_plan(config: &DriveConfig, sessions: &[Session], plan: &Plan) -> (Measu
     let measured = drive::run(plan, sessions, config, &Arc::new(Live::default())).unwrap();
     let context = Context {
         capture: "test",
+        is_recorded: true,
         target: "test",
         clock: config.clock,
         uplink: config.uplink,

@@ -101,7 +101,9 @@ impl Lane<'_> {
         }
         self.tried.take();
         self.count_end(&sending, &ended);
-        ended
+        // A renewal that failed held the lane and what waits for it, too: that is not this generator's lateness.
+        let at = if sending.has_renewed { Instant::now() } else { ended.at };
+        Ended { at, ..ended }
     }
 
     /// Decides whether there is a further attempt, and does all that comes before it.
@@ -175,7 +177,7 @@ impl Lane<'_> {
         self.count(|attempts| attempts.renewals.logins += 1);
         let ended = self.attempt(login, now(), &mut Sending::beside_the_plan(prepared), link).await;
         self.user.worker.tally.beside_the_plan(self.user.route(login), ended.sample.traffic);
-        let is_renewed = ended.how.is_ok_and(|status| status < FAILED_STATUS_MIN) && !ended.found.is_empty();
+        let is_renewed = has_succeeded(ended.how) && !ended.found.is_empty();
         if is_renewed {
             self.user.values.answers.renew(login, ended.found);
             self.user.again.renewed();
@@ -185,19 +187,21 @@ impl Lane<'_> {
 
     fn count_end(&self, sending: &Sending, ended: &Ended) {
         if sending.has_renewed {
-            let is_refused = ended.how == Ok(UNAUTHORIZED);
-            self.user.again.helped(!is_refused);
-            self.count(|attempts| attempts.renewals.ended(is_refused));
+            self.user.again.helped(ended.how != Ok(UNAUTHORIZED));
+            self.count(|attempts| attempts.renewals.ended(!has_succeeded(ended.how)));
         }
         if sending.retries > 0 {
-            let has_failed = self.user.worker.config.retry.wants(ended.how);
-            self.count(|attempts| attempts.retries.ended(has_failed));
+            self.count(|attempts| attempts.retries.ended(!has_succeeded(ended.how)));
         }
     }
 
     pub(super) fn count(&self, count: impl FnOnce(&mut Attempts)) {
         self.user.worker.tally.attempts(count);
     }
+}
+
+fn has_succeeded(how: Result<u16, ErrorClass>) -> bool {
+    how.is_ok_and(|status| status < FAILED_STATUS_MIN)
 }
 
 fn now() -> Due {

@@ -1,15 +1,13 @@
 //! The captured side of it: the same quantities from the recorded exchanges.
 
-use kingtide_common::exchange::Exchange;
 use kingtide_common::latency::LatencyRecorder;
 
 use super::stages::SeenStage;
-use crate::drive::{anchors, end_us};
+use crate::drive::{Uplink, anchors, end_us};
 use crate::measure::route::Routes;
-use crate::plan::Plan;
 use crate::sessions::Session;
 
-/// See the module; times are those of the plan's speed.
+/// See the module.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Captured {
     /// From the first request to the last.
@@ -39,7 +37,7 @@ pub(super) struct PerSession {
 }
 
 impl PerSession {
-    fn add(&mut self, us: u64) {
+    pub(super) fn add(&mut self, us: u64) {
         let seconds = us as f64 / 1e6;
         self.sum_s += seconds;
         self.squares += seconds * seconds;
@@ -55,30 +53,31 @@ impl PerSession {
 }
 
 impl Captured {
-    pub(super) fn of(sessions: &[Session], plan: &Plan, routes: &Routes) -> Self {
+    pub(super) fn of(sessions: &[Session], routes: &Routes) -> Self {
         let labels = routes.labels().len();
         let mut captured = Self { routes: vec![RouteSeen::default(); labels], ..Self::default() };
         let first_ns = sessions.iter().map(|session| session.start_ns).min().unwrap_or_default();
         for (number, session) in sessions.iter().enumerate() {
-            captured.count_session(session, plan);
+            captured.count_session(session);
             captured.count_routes(number, session, routes);
             let start_us = session.start_ns.abs_diff(first_ns) / 1_000;
             let last_us = session.steps.last().map_or(0, |step| start_us.saturating_add(step.offset_us));
-            captured.span_s = captured.span_s.max(plan.scaled_us(last_us) as f64 / 1e6);
+            captured.span_s = captured.span_s.max(last_us as f64 / 1e6);
         }
         captured
     }
 
-    fn count_session(&mut self, session: &Session, plan: &Plan) {
-        let stretches_us = stretches_us(session, plan);
+    fn count_session(&mut self, session: &Session) {
+        let stretches_us = stretches_us(session);
         let whole = stretches_us.iter().flatten().copied().reduce(joined);
         self.sessions.record_ns(1_000 * whole.map_or(0, length));
         self.connections.add(stretches_us.iter().flatten().copied().map(length).sum());
-        self.uploads.add(session.steps.iter().map(|step| upload_us(&step.exchange)).sum());
+        // As the plan has them, with those that their clients broke off.
+        self.uploads.add(session.steps.iter().map(|step| Uplink::Recorded.span_us(&step.exchange)).sum());
         for (step, anchor) in session.steps.iter().zip(anchors(session)) {
             let thought_us = anchor.map(|anchor| step.offset_us.saturating_sub(end_us(session, anchor)));
             if let Some(us) = thought_us {
-                self.think.record_ns(1_000 * plan.scaled_us(us));
+                self.think.record_ns(1_000 * us);
             }
         }
     }
@@ -95,11 +94,11 @@ impl Captured {
 }
 
 /// When each connection of a session was in use, as [`super::Stretch`] has it.
-fn stretches_us(session: &Session, plan: &Plan) -> Vec<Option<(u64, u64)>> {
+fn stretches_us(session: &Session) -> Vec<Option<(u64, u64)>> {
     let mut stretches = Vec::new();
     for step in &session.steps {
-        let from_us = plan.scaled_us(step.offset_us);
-        let stretch = (from_us, from_us.saturating_add(step.exchange.instants.done_us.unwrap_or(0)));
+        let done_us = step.exchange.instants.done_us.unwrap_or(0);
+        let stretch = (step.offset_us, step.offset_us.saturating_add(done_us));
         if stretches.len() <= step.connection {
             stretches.resize(step.connection + 1, None);
         }
@@ -115,12 +114,6 @@ fn joined(one: (u64, u64), other: (u64, u64)) -> (u64, u64) {
 
 fn length((from, to): (u64, u64)) -> u64 {
     to - from
-}
-
-/// How long a body was on its way.
-fn upload_us(exchange: &Exchange) -> u64 {
-    let span_us = SeenStage::Send.captured_us(exchange).filter(|_| exchange.request_body_bytes > 0);
-    span_us.unwrap_or_default()
 }
 
 #[cfg(test)]

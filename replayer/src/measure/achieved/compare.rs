@@ -10,7 +10,7 @@ use super::stages;
 use crate::measure::recorder::Recorder;
 use crate::measure::route::Routes;
 use crate::plan::dispersion::{WINDOWS_S, label};
-use crate::plan::{Fidelity, Mode, Plan, total_variation};
+use crate::plan::{Comparison, Fidelity, Plan, total_variation};
 use crate::sessions::Session;
 
 /// As of the plan's shapes, but what the target's pace moves is in here too.
@@ -30,8 +30,9 @@ pub struct Sides<'a> {
 
 /// See [`super`].
 pub fn compare(sides: &Sides<'_>) -> Achieved {
-    let Sides { plan, sessions, routes, recorder, .. } = *sides;
-    let captured = Captured::of(sessions, plan, routes);
+    let Sides { sessions, routes, recorder, .. } = *sides;
+    let shapes = &sides.fidelity.shapes;
+    let captured = Captured::of(sessions, routes);
     let sends = &recorder.sends;
     let mixes = captured.routes.iter().zip(&recorder.routes).map(|(seen, done)| [seen.requests, done.sent]);
     Achieved {
@@ -41,10 +42,10 @@ pub fn compare(sides: &Sides<'_>) -> Achieved {
             ..level(sides, &captured, &captured.uploads, sends.uploads_ns)
         },
         connections_open: level(sides, &captured, &captured.connections, sends.connections_ns),
-        session_duration_ms: shape(&captured.sessions, &sends.sessions, plan, sessions),
-        think_time_ms: shape(&captured.think, &sends.think, plan, sessions),
+        session_duration_ms: shape(&captured.sessions, &sends.sessions, shapes.session_duration),
+        think_time_ms: shape(&captured.think, &sends.think, shapes.think_time),
         route_mix: total_variation(&mixes),
-        route_mix_limit: sides.fidelity.shapes.route_mix.limit,
+        route_mix_limit: shapes.route_mix.limit,
         stages: stages::of_all(&captured.routes, &recorder.routes),
         route_stages: stages::of_routes(routes.labels(), &captured.routes, &recorder.routes),
     }
@@ -66,17 +67,18 @@ fn rhythm(window_s: f64, recorder: &Recorder) -> Rhythm {
 
 /// Little's law, L = λW: the mean number under way is the sum of their durations over the time.
 fn level(sides: &Sides<'_>, captured: &Captured, of_capture: &PerSession, achieved_ns: u64) -> Level {
-    let plan = sides.plan;
-    let users = if plan.mode == Mode::Tempo { 1.0 } else { plan.multiple.get() };
-    let at_speed = if captured.span_s > 0.0 { of_capture.sum_s / captured.span_s } else { 0.0 };
+    let achieved = per_second(achieved_ns, sides.recorder.sends.sent.span_us());
+    level_of(sides.plan, captured.span_s, of_capture, achieved)
+}
+
+/// Of N times the users, however the plan makes them.
+pub(super) fn level_of(plan: &Plan, span_s: f64, of_capture: &PerSession, achieved: f64) -> Level {
+    let captured = if span_s > 0.0 { of_capture.sum_s / span_s } else { 0.0 };
+    let expected = plan.multiple.get() * captured;
+    let deviation = (expected > 0.0).then(|| (achieved / expected - 1.0).abs());
     let chance = if plan.is_drawn() { of_capture.chance(plan.users() as f64) } else { 0.0 };
-    Level {
-        captured: at_speed / plan.speed(),
-        expected: users * at_speed,
-        planned: None,
-        achieved: per_second(achieved_ns, sides.recorder.sends.sent.span_us()),
-        limit: LEVEL_LIMIT.max(chance),
-    }
+    let Comparison { limit, pass, decided, .. } = Comparison::judged(deviation, LEVEL_LIMIT, chance);
+    Level { captured, expected, planned: None, achieved, deviation, limit, pass, decided }
 }
 
 /// 0 over no time.
@@ -84,14 +86,7 @@ fn per_second(sum_ns: u64, span_us: u64) -> f64 {
     if span_us > 0 { sum_ns as f64 / (span_us as f64 * 1e3) } else { 0.0 }
 }
 
-/// Values of one session come together, so that chance counts sessions, as in [`crate::plan::fidelity`].
-fn shape(
-    captured: &LatencyRecorder,
-    achieved: &LatencyRecorder,
-    plan: &Plan,
-    sessions: &[Session],
-) -> Durations {
-    let (n, m) = (sessions.len() as f64, plan.users() as f64);
-    let chance = if plan.is_drawn() { 1.358 * ((n + m) / (n * m)).sqrt() } else { 0.0 };
-    stages::durations(captured, achieved, SHAPE_LIMIT, chance)
+/// Chance has drawn what was planned: it is the plan's.
+fn shape(captured: &LatencyRecorder, achieved: &LatencyRecorder, planned: Comparison) -> Durations {
+    stages::durations(captured, achieved, SHAPE_LIMIT, planned.limit)
 }

@@ -22,22 +22,25 @@ pub fn validity(achieved: &Achieved, sent: u64) -> Gates {
     [("pacer_dispersion".to_owned(), dispersion(worst, sent, meaning))].into()
 }
 
-/// How like the plan and N times the captured users it was; with the stages where they should be alike.
-pub fn likeness(achieved: &Achieved, sent: u64, are_stages_judged: bool) -> Gates {
+/// How like the plan and N times the captured users it was. What the target's answers make of it (its stages, how long
+/// connections and sessions last) is judged where the captured one gave the same: of `is_capture`, the capture again.
+pub fn likeness(achieved: &Achieved, sent: u64, is_capture: bool) -> Gates {
     let rhythms = achieved.dispersion.iter().map(|(window, rhythm)| {
         let meaning = format!("deviation of the sent dispersion from the planned in windows of {window} s");
         (format!("sent_dispersion_{window}s"), dispersion(rhythm.deviation(), sent, &meaning))
     });
-    let (uploads, connections) = (&achieved.uploads_in_flight, &achieved.connections_open);
-    let others = [
-        ("sent_uploads_in_flight", level(uploads, "uploads in flight")),
-        ("sent_connections_open", level(connections, "open connections")),
-        ("sent_session_duration", shape(&achieved.session_duration_ms, "sessions lasted")),
+    let of_sends = [
+        ("sent_uploads_in_flight", level(&achieved.uploads_in_flight, "uploads in flight")),
         ("sent_think_time", shape(&achieved.think_time_ms, "people thought")),
         ("sent_route_mix", route_mix(achieved)),
     ];
-    let others = others.into_iter().map(|(name, gate)| (name.to_owned(), of_many(gate, sent)));
-    let stages = achieved.stages.keys().filter(|_| are_stages_judged);
+    let of_answers = [
+        ("sent_connections_open", level(&achieved.connections_open, "open connections")),
+        ("sent_session_duration", shape(&achieved.session_duration_ms, "sessions lasted")),
+    ];
+    let others = of_sends.into_iter().chain(of_answers.into_iter().filter(|_| is_capture));
+    let others = others.map(|(name, gate)| (name.to_owned(), of_many(gate, sent)));
+    let stages = achieved.stages.keys().filter(|_| is_capture);
     let stages = stages.map(|stage| (format!("stage_{stage}"), stage_gate(achieved, stage)));
     rhythms.chain(others).chain(stages).collect()
 }
@@ -73,10 +76,10 @@ fn of_many(gate: Gate, sent: u64) -> Gate {
 
 fn level(level: &Level, what: &str) -> Gate {
     let meaning = format!("by what share the mean number of {what} misses N times the captured one");
-    let gate = Gate::at_most(level.deviation().unwrap_or_default(), level.limit, &meaning);
-    match level.deviation() {
-        Some(_) => gate,
-        None => gate.without_value("the capture holds none"),
+    let gate = Gate::at_most(level.deviation.unwrap_or_default(), level.limit, &meaning);
+    match level.deviation {
+        Some(_) => Gate { pass: level.pass, decided: level.decided, ..gate },
+        None => gate.without_value("the capture holds none, or lasts no time"),
     }
 }
 

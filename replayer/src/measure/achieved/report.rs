@@ -43,8 +43,13 @@ pub struct Level {
     /// Of this plan, which may draw users with more or less; `null` where only a run can tell.
     pub planned: Option<f64>,
     pub achieved: f64,
-    /// Share by which it may miss what is expected: 15 %, or what chance explains.
+    /// Share by which it misses what is expected; `null` where nothing is.
+    pub deviation: Option<f64>,
+    /// Share by which it may: 15 %, or what chance explains.
     pub limit: f64,
+    pub pass: bool,
+    /// False when there is too little to tell.
+    pub decided: bool,
 }
 
 /// Two distributions of durations.
@@ -89,11 +94,4 @@ impl Rhythm {
 /// does not become bursts by moving a little.
 fn deviation(index: f64, wanted: f64) -> f64 {
     (index - wanted).abs() / wanted.max(1.0)
-}
-
-impl Level {
-    /// Share by which it misses what is expected; `None` where nothing is.
-    pub fn deviation(&self) -> Option<f64> {
-        (self.expected > 0.0).then(|| (self.achieved / self.expected - 1.0).abs())
-    }
 }

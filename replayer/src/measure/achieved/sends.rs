@@ -42,8 +42,10 @@ impl Sends {
         self.ready.add(sample.ready_ns.min(sent_ns) / 1_000);
         self.sent.add(sent_ns / 1_000);
         if sample.upload.body_bytes > 0 {
-            let sending_ns = sample.stage_ns(ClientStage::Send).or(sample.service_ns());
-            self.uploads_ns += sending_ns.unwrap_or_default();
+            // Of one that did not go out whole, the time of its last attempt.
+            let began_ns = sample.resent_ns.unwrap_or(sent_ns);
+            let broken_ns = sample.ended_ns.saturating_sub(began_ns);
+            self.uploads_ns += sample.stage_ns(ClientStage::Send).unwrap_or(broken_ns);
         }
     }
 

@@ -1,10 +1,15 @@
 //! Samples by hand, and what is said of what they achieved.
 
-use super::report::{Achieved, Level, Rhythm};
+use kingtide_common::units::{Multiple, Seed};
+
+use super::captured::PerSession;
+use super::compare::level_of;
+use super::report::{Achieved, Rhythm};
 use super::*;
 use crate::measure::recorder::tests::answered;
 use crate::measure::{Sample, Upload};
 use crate::plan::dispersion::WindowCounts;
+use crate::plan::{Mode, amplify};
 
 const MS: u64 = 1_000_000;
 
@@ -109,13 +114,21 @@ fn a_connection_is_in_use_from_its_first_request_to_its_last_answer() {
 
 #[test]
 fn uploads_in_flight_are_what_the_capture_has_times_n() {
-    let of = |achieved| Achieved {
-        uploads_in_flight: Level { captured: 2.0, expected: 10.0, planned: None, achieved, limit: 0.15 },
-        ..Achieved::default()
+    let mut captured = PerSession::default();
+    (0..60).for_each(|_| captured.add(2_000_000));
+    // 60 sessions of 2 s within 60 s: 2 under way at a time, and 10 at 5×, by whatever mode.
+    let of = |mode, achieved| {
+        let plan = amplify(&[], Multiple::new(5.0).unwrap(), mode, Seed(1));
+        Achieved { uploads_in_flight: level_of(&plan, 60.0, &captured, achieved), ..Achieved::default() }
     };
-    let passes = |achieved| likeness(&of(achieved), 100, false)["sent_uploads_in_flight"].pass;
-    assert!(passes(11.4) && passes(8.6));
-    assert!(!passes(11.6) && !passes(2.0), "as many as captured are a fifth of what five times need");
+    for mode in [Mode::Crowd, Mode::Volley, Mode::Tempo] {
+        let passes = |achieved| likeness(&of(mode, achieved), 100, false)["sent_uploads_in_flight"].pass;
+        assert!(passes(11.4) && passes(8.6), "{mode}");
+        assert!(
+            !passes(11.6) && !passes(2.0),
+            "{mode}: as many as captured are a fifth of what five times need"
+        );
+    }
     let none = likeness(&Achieved::default(), 100, false)["sent_uploads_in_flight"].clone();
     assert!(none.pass && !none.decided);
 }
@@ -136,5 +149,8 @@ fn a_slow_route_does_not_hide_among_quick_ones() {
     assert!(!gates["stage_wait"].pass && gates["stage_wait"].meaning.ends_with("at POST /b, at most"));
     let cautions = cautions(&gates, 0.0);
     assert!(cautions.len() == 1 && cautions[0].contains("stage_wait: 0.9"), "{cautions:?}");
-    assert!(!likeness(&achieved, 100, false).contains_key("stage_wait"), "only at 1×");
+    let at_5 = likeness(&achieved, 100, false);
+    for of_answers in ["stage_wait", "sent_connections_open", "sent_session_duration"] {
+        assert!(gates.contains_key(of_answers) && !at_5.contains_key(of_answers), "{of_answers}: only at 1×");
+    }
 }

@@ -18,6 +18,8 @@ pub(super) struct Row<'a> {
     /// How long its connection took to open.
     connect_ns: Option<u64>,
     sent_ns: Option<u64>,
+    /// When its last attempt went out, where there were several: what follows is of that one.
+    resent_ns: Option<u64>,
     body_done_ns: Option<u64>,
     first_byte_ns: Option<u64>,
     /// Done, or failed.
@@ -47,6 +49,7 @@ impl<'a> Row<'a> {
             dependency_ns: sample.dependency_ns,
             connect_ns: sample.connect_ns,
             sent_ns: sample.sent_ns,
+            resent_ns: sample.resent_ns,
             body_done_ns: sample.body_done_ns,
             first_byte_ns: sample.first_byte_ns,
             ended_ns: sample.ended_ns,

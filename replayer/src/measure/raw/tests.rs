@@ -44,9 +44,9 @@ fn a_line_has_the_instants_the_outcome_and_the_bytes() {
     let counts = writer.finish();
     assert_eq!((counts.written, counts.caution()), (2, None));
     insta::assert_snapshot!(lines(&path).join("\n"), @r#"
-    route,clone,step,intended_ns,ready_ns,dependency_ns,connect_ns,sent_ns,body_done_ns,first_byte_ns,ended_ns,status,failed,error,error_stage,body_bytes,sent_bytes,received_bytes,held_bytes
-    "POST /upload, whole",7,2,10000000,12000000,2000000,,13000000,20000000,50000000,60000000,503,true,,,1000,1300,250,
-    "POST /upload, whole",7,2,10000000,12000000,2000000,,,,50000000,60000000,,true,not_sent,wait,1000,1300,250,
+    route,clone,step,intended_ns,ready_ns,dependency_ns,connect_ns,sent_ns,resent_ns,body_done_ns,first_byte_ns,ended_ns,status,failed,error,error_stage,body_bytes,sent_bytes,received_bytes,held_bytes
+    "POST /upload, whole",7,2,10000000,12000000,2000000,,13000000,,20000000,50000000,60000000,503,true,,,1000,1300,250,
+    "POST /upload, whole",7,2,10000000,12000000,2000000,,,,,50000000,60000000,,true,not_sent,wait,1000,1300,250,
     "#);
 }
 
