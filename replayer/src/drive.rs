@@ -54,6 +54,7 @@ pub use uplink::Uplink;
 
 use crate::identities::{self, Identities, IdentityError};
 use crate::measure::Recorder;
+use crate::measure::attainment::Bar;
 use crate::measure::clients::Clients;
 use crate::measure::in_flight::InFlight;
 use crate::measure::live::Live;
@@ -116,6 +117,8 @@ pub struct DriveConfig {
     pub workers: NonZeroUsize,
     /// Where every sample goes, beside the counts.
     pub samples: Option<SampleSink>,
+    /// What the requests of every second are held against; empty in a plain replay.
+    pub bars: Vec<Bar>,
     pub stop: watch::Receiver<Stop>,
 }
 
@@ -163,6 +166,7 @@ impl DriveConfig {
             in_flight_max: None,
             workers: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             samples: None,
+            bars: Vec::new(),
             stop,
         }
     }

@@ -6,6 +6,7 @@
 //! report's contract ([`run`]), [`verdict`] says what it means.
 
 pub mod achieved;
+pub mod attainment;
 pub mod attempts;
 pub mod clients;
 pub mod distinct;

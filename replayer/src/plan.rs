@@ -14,6 +14,7 @@ mod ks;
 pub(crate) mod random;
 mod releases;
 mod starts;
+mod trial;
 
 use std::fmt;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ pub use dispersion::dispersion;
 pub(crate) use fidelity::total_variation;
 pub use fidelity::{Comparison, DispersionCheck, Fidelity, Shapes, fidelity};
 pub use releases::releases;
+pub use trial::{Load, settled_us, trial, unit_per_s};
 
 /// How the captured population is multiplied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, ValueEnum)]
@@ -62,6 +64,8 @@ pub struct Plan {
     pub seed: Seed,
     /// Width of the bootstrap's shift of starts, seconds; 0 where starts are not shifted.
     pub shift_s: f64,
+    /// Of a trial of the capacity search; `None`: the starts span what the captured ones span.
+    load: Option<Load>,
     starts: Arc<Starts>,
 }
 
@@ -82,7 +86,7 @@ pub struct Release {
 /// `steady` draw round(multiple × sessions) sessions with replacement, never fewer than one.
 pub fn amplify(sessions: &[Session], multiple: Multiple, mode: Mode, seed: Seed) -> Plan {
     let starts = Arc::new(Starts::of(sessions));
-    let plan = Plan { multiple, mode, seed, shift_s: 0.0, starts };
+    let plan = Plan { multiple, mode, seed, shift_s: 0.0, load: None, starts };
     let shift_s = if plan.is_shifted() { crowd::fitted_s(&plan, sessions) } else { 0.0 };
     Plan { shift_s, ..plan }
 }
@@ -107,6 +111,7 @@ impl Plan {
     pub fn users(&self) -> usize {
         match self.starts.len() {
             0 => 0,
+            _ if self.load.is_some() => self.starts_of_load(),
             captured if self.is_drawn() || self.mode == Mode::Volley => self.multiplied(captured),
             captured => captured,
         }

@@ -9,6 +9,7 @@ use rustls::HandshakeKind;
 use super::diag::{Endpoints, SocketDiag};
 use super::worker::Shared;
 use crate::measure::achieved::Stretch;
+use crate::measure::attainment::Attainment;
 use crate::measure::attempts::Attempts;
 use crate::measure::distinct::Distinct;
 use crate::measure::live::Live;
@@ -53,7 +54,9 @@ pub(super) struct Tally {
 
 impl Tally {
     pub(super) fn new(clock: RunClock, shared: &Shared<'_>, live: Arc<Live>) -> Self {
-        let recorder = RefCell::new(Recorder::new(shared.routes.labels().len()));
+        let labels = shared.routes.labels();
+        let attainment = Attainment::new(&shared.config.bars, labels);
+        let recorder = RefCell::new(Recorder { attainment, ..Recorder::new(labels.len()) });
         let samples = shared.config.samples.as_ref().map(|sink| RefCell::new(sink.batch()));
         let beat_due = Cell::new(Instant::now());
         Self { clock, recorder, samples, diag: SocketDiag::open().ok(), live, beat_due }

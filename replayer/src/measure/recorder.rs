@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use kingtide_common::latency::LatencyRecorder;
 
 use super::achieved::Sends;
+use super::attainment::Attainment;
 use super::attempts::Attempts;
 use super::clients::Handshakes;
 use super::distinct::Distinct;
@@ -56,6 +57,8 @@ pub struct Recorder {
     pub sends: Sends,
     pub failures: BTreeMap<Failure, u64>,
     pub series: Series,
+    /// Against the service level of a capacity search.
+    pub attainment: Attainment,
     pub bindings: BindingCounts,
     /// Sends later than [`LATE_NS`].
     pub late: u64,
@@ -110,6 +113,7 @@ impl Recorder {
         let end = end_of(sample);
         self.series.ended(&end);
         self.count_schedule(sample);
+        self.attainment.ended(sample);
         self.held.add(sample);
         self.sends.ended(sample);
         if let Outcome::Failed(failure) = sample.outcome {
@@ -129,6 +133,7 @@ impl Recorder {
         self.sends.merge(&other.sends);
         other.failures.iter().for_each(|(failure, more)| *self.failures.entry(*failure).or_default() += more);
         self.series.merge(&other.series);
+        self.attainment.merge(&other.attainment);
         self.bindings.resolved += other.bindings.resolved;
         self.bindings.unresolved += other.bindings.unresolved;
         self.late += other.late;

@@ -1,0 +1,151 @@
+//! The plan of a trial: a load that is held for a time, whatever the capture's length.
+//!
+//! Sessions start as a stationary process at the captured mean rate × N. The rate rises linearly over the ramp, so
+//! that no target meets a step (its connections, its caches); from then on it is constant. The requests follow their
+//! sessions: their rate is what the multiple means once sessions as long as the captured ones have begun before,
+//! which [`settled_us`] tells.
+
+use std::sync::Arc;
+
+use kingtide_common::units::{Multiple, Seed};
+
+use super::{Mode, Plan, Starts};
+use crate::sessions::Session;
+
+/// Share of the requests that a session has sent when the planned rate counts as settled.
+const SETTLED_SHARE: f64 = 0.95;
+
+/// How session starts are spread over a trial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Load {
+    pub length_us: u64,
+    /// Of it, while the rate rises; at most the length.
+    pub ramp_us: u64,
+}
+
+/// Plans a trial of `multiple` times the captured mean rate. `None` when the capture's starts span no time, and so
+/// say no rate.
+pub fn trial(sessions: &[Session], multiple: Multiple, load: Load, seed: Seed) -> Option<Plan> {
+    let starts = Arc::new(Starts::of(sessions));
+    let plan = Plan { multiple, mode: Mode::Steady, seed, shift_s: 0.0, load: Some(load), starts };
+    (plan.starts.span_us > 0).then_some(plan)
+}
+
+/// Requests a second that 1× means: of all captured sessions, over the time in which they started.
+pub fn unit_per_s(sessions: &[Session]) -> Option<f64> {
+    let starts = Starts::of(sessions);
+    let requests: usize = sessions.iter().map(|session| session.steps.len()).sum();
+    (starts.span_us > 0).then(|| requests as f64 * 1e6 / starts.span_us as f64)
+}
+
+/// How long after a constant rate of session starts began the rate of requests is within a twentieth of its own:
+/// the captured sessions had then sent that share of their requests. Microseconds.
+pub fn settled_us(sessions: &[Session]) -> u64 {
+    let steps = sessions.iter().flat_map(|session| &session.steps);
+    let mut offsets_us: Vec<u64> = steps.map(|step| step.offset_us).collect();
+    if offsets_us.is_empty() {
+        return 0;
+    }
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a share of a length
+    let rank = (offsets_us.len() as f64 * SETTLED_SHARE) as usize;
+    let rank = rank.min(offsets_us.len() - 1);
+    *offsets_us.select_nth_unstable(rank).1
+}
+
+impl Load {
+    /// Without a ramp.
+    pub(super) fn even(length_us: u64) -> Self {
+        Self { length_us, ramp_us: 0 }
+    }
+
+    /// How long the full rate would take for as many starts: the ramp counts half.
+    pub(super) fn weight_us(self) -> u64 {
+        self.length_us - self.ramp_us.min(self.length_us) / 2
+    }
+
+    /// When the start at a place of the weight is due. The rate t/ramp gives t²/(2·ramp) starts by the time t.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // below the ramp
+    pub(super) fn start_us(self, place: u64) -> u64 {
+        let ramp_us = self.ramp_us.min(self.length_us);
+        let half = ramp_us / 2;
+        if place < half {
+            ((2.0 * ramp_us as f64 * place as f64).sqrt() as u64).min(ramp_us)
+        } else {
+            place.saturating_add(half)
+        }
+    }
+}
+
+impl Plan {
+    /// How many sessions a trial starts.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // positive; a float beyond usize saturates
+    pub(super) fn starts_of_load(&self) -> usize {
+        let weight_us = self.load.map_or(self.starts.span_us, Load::weight_us);
+        let share = weight_us as f64 / self.starts.span_us.max(1) as f64;
+        ((self.multiple.get() * self.starts.len() as f64 * share).round() as usize).max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sessions::Step;
+
+    /// One session a second for 100 s, each with a request now and one 10 s later.
+    fn sessions() -> Vec<Session> {
+        let step = |offset_us| Step {
+            exchange: kingtide_common::exchange::Exchange::default(),
+            offset_us,
+            connection: 0,
+            holes: vec![],
+        };
+        let session = |second: i64| Session {
+            key: String::new(),
+            start_ns: second * 1_000_000_000,
+            steps: vec![step(0), step(10_000_000)],
+            orphan: false,
+        };
+        (0..=100).map(session).collect()
+    }
+
+    fn planned(multiple: f64, load: Load, seed: u64) -> Plan {
+        trial(&sessions(), Multiple::new(multiple).unwrap(), load, Seed(seed)).unwrap()
+    }
+
+    #[test]
+    fn the_rate_rises_over_the_ramp_and_is_then_the_multiple_of_the_captured() {
+        let load = Load { length_us: 60_000_000, ramp_us: 20_000_000 };
+        let plan = planned(100.0, load, 1);
+        let mut starts = [0_u32; 6];
+        for clone in plan.clones() {
+            starts[usize::try_from(clone.start_us / 10_000_000).unwrap()] += 1;
+        }
+        // 101 starts a second; a quarter of it on average in the first half of the ramp, three in the second.
+        for (tens, expected) in starts.into_iter().zip([252.5, 757.5, 1010.0, 1010.0, 1010.0, 1010.0]) {
+            let chance = 4.0 * f64::sqrt(expected);
+            assert!((f64::from(tens) - expected).abs() < chance, "{tens} starts in ten seconds for {expected}");
+        }
+        assert_eq!(starts.iter().sum::<u32>(), 5050);
+        assert_eq!(plan.users(), 5050);
+    }
+
+    #[test]
+    fn clones_come_in_order_and_a_seed_gives_one_plan() {
+        let load = Load { length_us: 30_000_000, ramp_us: 30_000_000 };
+        let starts = |seed| planned(200.0, load, seed).clones().collect::<Vec<_>>();
+        assert!(starts(1).is_sorted());
+        assert_eq!(starts(1), starts(1));
+        assert_ne!(starts(1), starts(2));
+        assert!(starts(1).iter().all(|clone| clone.start_us <= load.length_us));
+    }
+
+    #[test]
+    fn the_unit_is_the_captured_mean_and_a_rate_settles_with_the_sessions() {
+        assert!((unit_per_s(&sessions()).unwrap() - 2.02).abs() < 1e-9);
+        assert_eq!(settled_us(&sessions()), 10_000_000);
+        let one = &sessions()[..1];
+        assert_eq!(unit_per_s(one), None);
+        let load = Load { length_us: 1, ramp_us: 0 };
+        assert!(trial(one, Multiple::new(1.0).unwrap(), load, Seed(1)).is_none());
+    }
+}
