@@ -1,0 +1,167 @@
+//! When a trial is stopped before its end, to protect the target: a rule fed second by second.
+//!
+//! | stops on | when |
+//! |---|---|
+//! | latency  | two windows of 5 s in a row in which more took longer than 2 L than the SLO lets take longer than L |
+//! | errors   | two windows of 5 s in a row with more failures than 4 × what the SLO allows, and surely more than it allows |
+//! | backlog  | more in flight than 2 · L · X: by Little's law (L = λW) the wait is 2 L already |
+//! | hang     | nothing ends for 5 s and as long as 20 requests would have needed, while what is in flight has grown by half |
+//!
+//! L is the SLO's largest time, X the rate of answers in the last 10 s, taken as at least half of what was sent: while a
+//! trial begins nothing can have ended yet. An abort is a FAIL.
+
+use serde::Serialize;
+
+use super::slo::Slo;
+use super::wilson;
+
+const WINDOW_S: usize = 5;
+/// Without a criterion of latency nothing else says what is long.
+const LIMIT_MS_DEFAULT: f64 = 10_000.0;
+/// Without a criterion of errors or latency: a fifth may fail before a trial is stopped.
+const FAILED_SHARE_DEFAULT: f64 = 0.05;
+const HANG_S: usize = 5;
+/// So many answers are missing before silence is called a hang.
+const HANG_EXPECTED: f64 = 20.0;
+
+/// Why a trial was stopped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Abort {
+    pub cause: AbortCause,
+    /// Seconds since the start of sending.
+    pub at_s: u64,
+    /// For people.
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AbortCause {
+    Latency,
+    Errors,
+    Backlog,
+    Hang,
+}
+
+/// A second of a running trial, by the clock.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Live {
+    /// Requests intended for this second.
+    pub planned: u64,
+    pub sent: u64,
+    /// Complete answers, refusals left out.
+    pub done: u64,
+    /// Refused, broken off, timed out in this second.
+    pub failed: u64,
+    /// Without an end at the second's end, counted from their intended instants on.
+    pub in_flight: u64,
+    /// Of `done`: those with a latency above [`Watch::late_above_ms`].
+    pub late: u64,
+}
+
+/// Keeps the seconds of one trial.
+#[derive(Debug, Clone)]
+pub struct Watch {
+    limit_ms: f64,
+    late_share_max: f64,
+    failed_share_max: f64,
+    seconds: Vec<Live>,
+}
+
+impl Watch {
+    pub fn new(slo: &Slo) -> Self {
+        let loosest = slo.loosest_latency();
+        Self {
+            limit_ms: loosest.map_or(LIMIT_MS_DEFAULT, |(limit, _)| limit.as_secs_f64() * 1e3),
+            late_share_max: loosest.map_or(FAILED_SHARE_DEFAULT, |(_, share)| share),
+            failed_share_max: slo.failed_share_max().unwrap_or(FAILED_SHARE_DEFAULT),
+            seconds: Vec::new(),
+        }
+    }
+
+    /// What [`Live::late`] counts: latencies above this.
+    pub fn late_above_ms(&self) -> f64 {
+        2.0 * self.limit_ms
+    }
+
+    /// The next second; the first cause that holds after it.
+    pub fn on_second(&mut self, live: Live) -> Option<Abort> {
+        self.seconds.push(live);
+        let causes = [self.hang(), self.errors(), self.latency(), self.backlog()];
+        let (cause, reason) = causes.into_iter().flatten().next()?;
+        Some(Abort { cause, at_s: self.seconds.len() as u64, reason })
+    }
+
+    fn hang(&self) -> Option<(AbortCause, String)> {
+        let ended = |live: &Live| live.done + live.failed;
+        let silent_s = self.seconds.iter().rev().take_while(|live| ended(live) == 0).count();
+        let (before, silent) = self.seconds.split_at(self.seconds.len() - silent_s);
+        let now = self.seconds.last()?.in_flight;
+        let allowed_s = if before.is_empty() { self.limit_ms / 1e3 } else { 0.0 };
+        let rate = if before.is_empty() { sum(silent, |live| live.sent) } else { sum(before, ended) }
+            / if before.is_empty() { silent_s } else { before.len() } as f64;
+        let missing = rate * (silent_s as f64 - allowed_s);
+        let normal = before.last().map_or(0, |live| live.in_flight);
+        let grown = now as f64 >= 1.5 * normal as f64 && now as f64 >= HANG_EXPECTED;
+        (silent_s >= HANG_S && missing >= HANG_EXPECTED && grown).then(|| {
+            let text =
+                format!("no request ended for {silent_s} s while {now} were in flight (before: {normal})");
+            (AbortCause::Hang, text)
+        })
+    }
+
+    fn errors(&self) -> Option<(AbortCause, String)> {
+        let limit = self.failed_share_max;
+        let share = self.share_of_both(|live| live.failed, 4.0 * limit, limit)?;
+        let text = format!(
+            "{:.1} % of the requests failed in the last {} s (allowed: {:.1} %)",
+            share * 100.0,
+            2 * WINDOW_S,
+            limit * 100.0
+        );
+        Some((AbortCause::Errors, text))
+    }
+
+    fn latency(&self) -> Option<(AbortCause, String)> {
+        let limit = self.late_share_max;
+        let share = self.share_of_both(|live| live.late, limit, limit)?;
+        let text = format!(
+            "{:.1} % of what ended in the last {} s took longer than twice the SLO's {:.1} s",
+            share * 100.0,
+            2 * WINDOW_S,
+            self.limit_ms / 1e3
+        );
+        Some((AbortCause::Latency, text))
+    }
+
+    fn backlog(&self) -> Option<(AbortCause, String)> {
+        let last = self.seconds.last_chunk::<{ 2 * WINDOW_S }>()?;
+        let done = sum(last, |live| live.done);
+        let sent = sum(last, |live| live.sent);
+        let per_s = done.max(sent / 2.0) / last.len() as f64;
+        let in_flight = last[last.len() - 1].in_flight;
+        let wait_s = in_flight as f64 / per_s;
+        (per_s > 0.0 && wait_s > 2.0 * self.limit_ms / 1e3).then(|| {
+            let text = format!(
+                "{in_flight} requests were in flight at {per_s:.1} answers a second: {wait_s:.1} s to wait, the SLO \
+                 allows {:.1} s",
+                self.limit_ms / 1e3
+            );
+            (AbortCause::Backlog, text)
+        })
+    }
+
+    /// The share of bad ends in the last two windows, when in each it is above `each` and in both surely above `both`.
+    fn share_of_both(&self, bad: impl Fn(&Live) -> u64 + Copy, each: f64, both: f64) -> Option<f64> {
+        let last = self.seconds.last_chunk::<{ 2 * WINDOW_S }>()?;
+        let ended = |live: &Live| live.done + live.failed;
+        let share = |window: &[Live]| sum(window, bad) / sum(window, ended).max(1.0);
+        let joined = share(last);
+        let (surely, _) = wilson::interval(joined, sum(last, ended), wilson::Z_95);
+        (last.chunks(WINDOW_S).all(|window| share(window) > each) && surely > both).then_some(joined)
+    }
+}
+
+fn sum(seconds: &[Live], count: impl Fn(&Live) -> u64) -> f64 {
+    seconds.iter().map(count).sum::<u64>() as f64
+}
