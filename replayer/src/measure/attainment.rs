@@ -11,10 +11,19 @@ const NS_PER_S: u64 = 1_000_000_000;
 /// What makes a request a bad one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bar {
-    /// Requests of this route only.
-    pub route: Option<String>,
+    pub applies: Applies,
     /// Slower than this from its intended instant is bad; failed is bad in any case.
     pub latency_ns_max: Option<u64>,
+}
+
+/// To which requests a bar applies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Applies {
+    All,
+    /// To those of the route with this label.
+    Route(String),
+    /// To none: it keeps its place in the row of bars.
+    Nothing,
 }
 
 /// How the requests that failed did so.
@@ -64,12 +73,22 @@ struct BarOfRoutes {
     applies: Vec<bool>,
 }
 
+impl Applies {
+    fn to(&self, label: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Route(route) => route == label,
+            Self::Nothing => false,
+        }
+    }
+}
+
 impl Attainment {
     /// For routes numbered as `labels` are.
     pub fn new(bars: &[Bar], labels: &[String]) -> Self {
         let of_routes = |bar: &Bar| BarOfRoutes {
             latency_ns_max: bar.latency_ns_max,
-            applies: labels.iter().map(|label| bar.route.as_ref().is_none_or(|route| route == label)).collect(),
+            applies: labels.iter().map(|label| bar.applies.to(label)).collect(),
         };
         Self { bars: bars.iter().map(of_routes).collect(), rows: Vec::new() }
     }
@@ -161,12 +180,13 @@ mod tests {
     const MS: u64 = 1_000_000;
 
     fn bars() -> Attainment {
-        let bar = |route: Option<&str>, latency_ms_max: Option<u64>| Bar {
-            route: route.map(str::to_owned),
+        let bar = |applies, latency_ms_max: Option<u64>| Bar {
+            applies,
             latency_ns_max: latency_ms_max.map(|ms| ms * MS),
         };
         let labels = ["POST /upload".to_owned(), "GET /".to_owned()];
-        Attainment::new(&[bar(None, Some(100)), bar(Some("GET /"), None)], &labels)
+        let get = Applies::Route("GET /".to_owned());
+        Attainment::new(&[bar(Applies::All, Some(100)), bar(get, None), bar(Applies::Nothing, None)], &labels)
     }
 
     #[test]
@@ -179,8 +199,8 @@ mod tests {
         attainment.ended(&answered(200, false));
         let seconds = attainment.seconds();
         let shares = |asked, bad| Share { asked, bad };
-        assert_eq!(seconds[0].shares, [shares(3, 2), shares(2, 2)]);
-        assert_eq!(seconds[1].shares, [shares(1, 1), shares(0, 0)]);
+        assert_eq!(seconds[0].shares, [shares(3, 2), shares(2, 2), shares(0, 0)]);
+        assert_eq!(seconds[1].shares, [shares(1, 1), shares(0, 0), shares(0, 0)]);
         assert_eq!((seconds[0].planned, seconds[1].planned), (3, 1));
         let failures = FailureKinds { shed: 1, timeout: 1, ..FailureKinds::default() };
         assert_eq!((seconds[0].failures, seconds[1].failures), (failures, FailureKinds::default()));

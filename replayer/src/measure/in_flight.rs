@@ -21,7 +21,7 @@ pub struct InFlight {
 }
 
 impl InFlight {
-    pub(super) fn gate(self) -> Gate {
+    pub(crate) fn gate(self) -> Gate {
         let meaning = "requests in flight at once, at which the run stops";
         Gate::at_most(self.most as f64, self.max as f64, meaning)
     }

@@ -15,6 +15,11 @@ pub struct Live {
     settled: AtomicU64,
     done: AtomicU64,
     failed: AtomicU64,
+    ended: AtomicU64,
+    good: AtomicU64,
+    late: AtomicU64,
+    /// Good answers slower than this are late ones; `None`: nobody asks.
+    late_above_ns: Option<u64>,
     sent_bytes: AtomicU64,
     latency: LiveHistogram,
     lag: LiveHistogram,
@@ -27,6 +32,12 @@ pub struct Counts {
     pub in_flight: u64,
     pub done: u64,
     pub failed: u64,
+    /// Whatever ended, sent or not.
+    pub ended: u64,
+    /// Complete answers no worse than the captured ones.
+    pub good: u64,
+    /// Of these the ones that took longer than the watch allows.
+    pub late: u64,
     pub sent_bytes: u64,
 }
 
@@ -42,6 +53,11 @@ impl Default for LiveHistogram {
 }
 
 impl Live {
+    /// Counts good answers that take longer.
+    pub fn with_late_above(late_above_ns: u64) -> Self {
+        Self { late_above_ns: Some(late_above_ns), ..Self::default() }
+    }
+
     /// The plan's zero is known; it may lie ahead.
     pub fn begins(&self, zero: Instant) {
         self.zero.get_or_init(|| zero);
@@ -65,6 +81,12 @@ impl Live {
         self.settled.fetch_add(u64::from(end.was_sent), Relaxed);
         self.done.fetch_add(u64::from(end.is_done), Relaxed);
         self.failed.fetch_add(u64::from(end.is_failed), Relaxed);
+        self.ended.fetch_add(1, Relaxed);
+        if end.is_good() {
+            self.good.fetch_add(1, Relaxed);
+            let is_late = self.late_above_ns.zip(end.latency_ns).is_some_and(|(above, took)| took > above);
+            self.late.fetch_add(u64::from(is_late), Relaxed);
+        }
         if let Some(latency_ns) = end.latency_ns {
             self.latency.record(latency_ns);
         }
@@ -78,6 +100,9 @@ impl Live {
             in_flight: sent.saturating_sub(settled),
             done: self.done.load(Relaxed),
             failed: self.failed.load(Relaxed),
+            ended: self.ended.load(Relaxed),
+            good: self.good.load(Relaxed),
+            late: self.late.load(Relaxed),
             sent_bytes: self.sent_bytes.load(Relaxed),
         }
     }
@@ -128,7 +153,8 @@ mod tests {
         live.sent(1_000);
         live.sent(1_000);
         live.ended(&end(50_000_000));
-        assert_eq!(live.counts(), Counts { sent: 2, in_flight: 1, done: 1, ..Counts::default() });
+        let counts = Counts { sent: 2, in_flight: 1, done: 1, ended: 1, good: 1, ..Counts::default() };
+        assert_eq!(live.counts(), counts);
         let p95_ms = live.take_latency_ms_p95().unwrap();
         assert!((p95_ms - 50.0).abs() < 1.0, "{p95_ms}");
         assert_eq!(live.take_latency_ms_p95(), None);

@@ -20,6 +20,10 @@ struct Row {
     sent: u64,
     /// Sent requests that ended, in whatever way.
     settled: u64,
+    /// What ended without being sent counts too.
+    ended: u64,
+    /// Complete answers no worse than the captured ones.
+    good: u64,
     done: u64,
     failed: u64,
     sent_bytes: u64,
@@ -50,6 +54,26 @@ pub struct End {
     pub latency_ns: Option<u64>,
 }
 
+/// What happened in a second: see [`Series::clock_seconds`].
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct ClockSecond {
+    pub sent: u64,
+    /// Requests that ended, sent or not, in whatever way.
+    pub ended: u64,
+    /// Complete answers no worse than the captured ones.
+    pub good: u64,
+    /// Of what ended in it.
+    pub latency_ms_p50: Option<f64>,
+    pub latency_ms_p95: Option<f64>,
+}
+
+impl End {
+    /// A complete answer no worse than the captured one.
+    pub fn is_good(&self) -> bool {
+        self.is_done && !self.is_failed
+    }
+}
+
 impl Series {
     /// A request that the plan wants sent then: counted ahead, so that a second says what it was meant to be
     /// before it is over, whatever became of its requests.
@@ -72,6 +96,8 @@ impl Series {
     pub fn ended(&mut self, end: &End) {
         let row = self.row(end.at_ns);
         row.settled += u64::from(end.was_sent);
+        row.ended += 1;
+        row.good += u64::from(end.is_good());
         row.done += u64::from(end.is_done);
         row.failed += u64::from(end.is_failed);
         if let Some(latency_ns) = end.latency_ns {
@@ -97,6 +123,17 @@ impl Series {
         self.rows.iter().enumerate().map(second).collect()
     }
 
+    /// What happened in each second, by the clock.
+    pub fn clock_seconds(&self) -> impl Iterator<Item = ClockSecond> {
+        self.rows.iter().map(|row| ClockSecond {
+            sent: row.sent,
+            ended: row.ended,
+            good: row.good,
+            latency_ms_p50: row.latency.quantile_ms(0.5),
+            latency_ms_p95: row.latency.quantile_ms(0.95),
+        })
+    }
+
     fn row(&mut self, at_ns: u64) -> &mut Row {
         let second = usize::try_from(at_ns / NS_PER_S).unwrap_or(SECONDS_MAX).min(SECONDS_MAX - 1);
         if self.rows.len() <= second {
@@ -111,6 +148,8 @@ impl Row {
         self.planned += other.planned;
         self.sent += other.sent;
         self.settled += other.settled;
+        self.ended += other.ended;
+        self.good += other.good;
         self.done += other.done;
         self.failed += other.failed;
         self.sent_bytes += other.sent_bytes;
