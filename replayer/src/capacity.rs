@@ -3,6 +3,7 @@
 //! Pure: no socket, no clock, no randomness. A runner asks [`search::Search::next`] for a trial, holds that load, feeds
 //! [`watch::Watch`] with each second, and hands what it saw to [`search::Search::on_trial`].
 
+pub mod answer;
 pub mod field;
 pub mod finding;
 pub mod search;

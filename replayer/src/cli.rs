@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+pub mod capacity;
 mod capture;
 pub mod completions;
 pub mod edit;
@@ -26,6 +27,7 @@ mod selection;
 mod share;
 mod source;
 pub mod synth;
+mod target;
 
 /// What the exit status says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +76,7 @@ enum Command {
     Import(import::ImportArgs),
     Plan(plan::PlanArgs),
     Replay(replay::ReplayArgs),
+    Capacity(capacity::CapacityArgs),
     Report(report::ReportArgs),
     Edit(edit::EditArgs),
     Export(export::ExportArgs),
@@ -96,6 +99,7 @@ impl Command {
             Self::Import(args) => import::run(args),
             Self::Plan(args) => plan::run(args),
             Self::Replay(args) => replay::run(args),
+            Self::Capacity(args) => capacity::run(args),
             Self::Report(args) => report::run(args),
             Self::Edit(args) => edit::run(args),
             Self::Export(args) => export::run(args),

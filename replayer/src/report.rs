@@ -13,6 +13,7 @@ use crate::inspect::Summary;
 use crate::measure::run::RunReport;
 
 mod achieved;
+pub mod capacity;
 pub mod format;
 pub mod html;
 pub mod table;

@@ -6,9 +6,9 @@ mod answers;
 mod machine;
 mod progress;
 mod samples;
-mod stop;
+pub(super) mod stop;
 mod uplink;
-mod users;
+pub(super) mod users;
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::drive::Stop;
 
 /// Listens for signals from now on, until the program ends.
-pub(super) fn on_signals() -> io::Result<watch::Receiver<Stop>> {
+pub(in crate::cli) fn on_signals() -> io::Result<watch::Receiver<Stop>> {
     let (sender, receiver) = watch::channel(Stop::Run);
     let runtime = Builder::new_current_thread().enable_io().build()?;
     thread::Builder::new().name("signals".to_owned()).spawn(move || listen(&runtime, &sender))?;

@@ -15,7 +15,7 @@ const COUNTER_MAX: u64 = 1_000_000_000_000_000_000;
 
 /// See the module.
 #[derive(Debug, Args)]
-pub(super) struct UsersArgs {
+pub(in crate::cli) struct UsersArgs {
     /// Accounts to log in with, one per user: a CSV file with a header line.
     #[arg(help_heading = HEADING, long, value_name = "FILE")]
     identities: Option<PathBuf>,
@@ -44,7 +44,7 @@ pub(super) struct UsersArgs {
 }
 
 impl UsersArgs {
-    pub(super) fn apply(&self, config: &mut DriveConfig) -> anyhow::Result<()> {
+    pub(in crate::cli) fn apply(&self, config: &mut DriveConfig) -> anyhow::Result<()> {
         config.identities = self.identities()?;
         config.forwarded_for = self.forwarded_for;
         config.source_addresses = self.source_addresses;

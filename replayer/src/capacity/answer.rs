@@ -1,0 +1,85 @@
+//! What `kingtide capacity` says in the end: the finding, and what its units mean for this capture.
+
+use serde::Serialize;
+
+use super::finding::{Capacity, Finding};
+use crate::drive;
+use crate::report::format::{number, size};
+use crate::sessions::Session;
+
+/// See the module. JSON schema: replayer/schemas/capacity.json.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Answer {
+    pub kingtide_version: String,
+    pub capture: String,
+    pub target: String,
+    /// RFC 3339 UTC.
+    pub started: String,
+    pub duration_s: f64,
+    /// What 1× is.
+    pub unit: Unit,
+    #[serde(flatten)]
+    pub finding: Finding,
+    /// The user stopped it: what was known by then.
+    pub interrupted: bool,
+    pub cautions: Vec<String>,
+}
+
+/// What 1× means: the capture's means.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Unit {
+    pub requests_per_s: f64,
+    pub sessions_per_s: f64,
+    /// Of request bodies.
+    pub bytes_per_s: f64,
+    /// Sessions under way at once, by Little's law: starts a second × mean duration.
+    pub users: f64,
+}
+
+impl Unit {
+    /// Of sessions that make so many requests a second in all.
+    pub fn of(sessions: &[Session], requests_per_s: f64) -> Self {
+        let steps = || sessions.iter().flat_map(|session| &session.steps);
+        let requests = steps().count().max(1) as f64;
+        let bytes: u64 = steps().map(|step| step.exchange.request_body_bytes).sum();
+        let sessions_per_s = requests_per_s * sessions.len() as f64 / requests;
+        let lasted_us: u64 = sessions.iter().map(duration_us).sum();
+        Self {
+            requests_per_s,
+            sessions_per_s,
+            bytes_per_s: requests_per_s * bytes as f64 / requests,
+            users: sessions_per_s * lasted_us as f64 / 1e6 / sessions.len().max(1) as f64,
+        }
+    }
+
+    pub fn sentence(&self) -> String {
+        format!(
+            "{} requests/s, {}/s, {} users at once",
+            number(Some(self.requests_per_s)),
+            bytes(self.bytes_per_s),
+            number(Some(self.users))
+        )
+    }
+
+    /// The finding with what follows from the capture.
+    #[must_use]
+    pub fn complete(&self, finding: Finding) -> Finding {
+        let complete = |capacity: Capacity| Capacity {
+            bytes_per_s: Some(self.bytes_per_s * capacity.multiple),
+            users: Some(self.users * capacity.multiple),
+            ..capacity
+        };
+        Finding { capacity: finding.capacity.map(complete), ..finding }
+    }
+}
+
+/// A size, as a float has it.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // not negative; a float beyond u64 saturates
+pub(crate) fn bytes(bytes: f64) -> String {
+    size(Some(bytes.round() as u64))
+}
+
+/// From the first request to the end of the last answer.
+fn duration_us(session: &Session) -> u64 {
+    (0..session.steps.len()).map(|step| drive::end_us(session, step)).max().unwrap_or_default()
+}

@@ -1,0 +1,232 @@
+//! `kingtide capacity`: how many times the captured users the target holds, and how it gives way.
+
+mod progress;
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, anyhow, ensure};
+use clap::Args;
+use kingtide_common::units::{Multiple, Span};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use self::progress::Progress;
+use super::replay::stop;
+use super::replay::users::UsersArgs;
+use super::source::SourceArgs;
+use super::target::TargetArgs;
+use super::{Exit, print_result};
+use crate::capacity::answer::{Answer, Unit};
+use crate::capacity::field::Field;
+use crate::capacity::finding::{Bound, Finding, Outcome};
+use crate::capacity::search::{Config, Next, Search};
+use crate::capacity::slo::Slo;
+use crate::drive::DriveConfig;
+use crate::measure::route::Routes;
+use crate::plan;
+use crate::report;
+use crate::report::capacity as text;
+use crate::sessions::Session;
+
+/// Where the result of a search lies in its directory.
+const CAPACITY_FILE: &str = "capacity.json";
+/// From one bracketing load to the next, where nobody is disturbed, and elsewhere.
+const GROWTH: f64 = 2.0;
+const GROWTH_CAREFUL: f64 = 1.25;
+
+const EXAMPLES: &str = "\
+Examples:
+  kingtide capacity captures/monday --target http://127.0.0.1:8080 --identities accounts.csv
+  kingtide capacity captures/monday --target http://10.0.0.7 --slo 'p95<10s,errors<5%' --budget 40m --out runs/capacity
+  kingtide capacity captures/monday --target http://10.0.0.7 --slo 'p99(POST /api/students/upload-recording)<8s'
+  kingtide capacity captures/monday --target http://10.0.0.7 --steps 1,2,5,10         the classic staircase
+  kingtide capacity captures/monday --target http://10.0.0.7 --fail-under 5 --json    for CI: exit 1 below 5x
+
+A trial holds one load: sessions start evenly at a multiple of the captured mean rate, new users each. It passes when
+every criterion surely holds over the requests that were planned (what was late, not sent or not answered is a bad
+request) and the backlog does not grow. The search doubles the load until it fails, closes in between, and checks
+the highest load that passed once more; then whether the target recovers.
+
+What it says is true for the length of its trials: a leak that fills up in an hour is not seen in two minutes.
+
+Exit status:
+  0  a capacity, or a lower bound of one, was found (and it is not below --fail-under)
+  1  the target fails at the smallest load, hung, did not come back, or is below --fail-under
+  2  bad input: arguments, files, a silent target
+  3  nothing can be said: this machine was the limit, verdicts contradict each other, stopped";
+
+/// Find how many times the captured users a target holds, with an interval, and how it gives way.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct CapacityArgs {
+    #[command(flatten)]
+    source: SourceArgs,
+    #[command(flatten)]
+    target: TargetArgs,
+    #[command(flatten)]
+    users: UsersArgs,
+    /// What the target is to hold: percentiles of the latency from the planned instant, share of errors, answers a
+    /// second; of one route with its name: p95(POST /api/upload)<8s.
+    #[arg(long, value_name = "CRITERIA", default_value = "p95<10s,errors<5%")]
+    slo: Slo,
+    /// Smallest load to try.
+    #[arg(long, value_name = "N", default_value = "0.1")]
+    min: Multiple,
+    /// Largest load to try.
+    #[arg(long, value_name = "N", default_value = "1000")]
+    max: Multiple,
+    /// First load to try.
+    #[arg(long, value_name = "N", default_value = "1")]
+    start: Multiple,
+    /// Hold these loads one after another instead of searching.
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    steps: Option<Vec<Multiple>>,
+    /// Time in which load is sent, of all trials together.
+    #[arg(long, value_name = "TIME", default_value = "20m")]
+    budget: Span,
+    /// Requests of all trials together [default: no limit].
+    #[arg(long, value_name = "COUNT")]
+    budget_requests: Option<u64>,
+    /// Length of a full trial [default: what the criteria and the rates need, at least 60s].
+    #[arg(long, value_name = "TIME")]
+    trial: Option<Span>,
+    /// How close the bounds are when the search ends.
+    #[arg(long, value_name = "SHARE", default_value = "4%")]
+    width: super::share::Share,
+    /// Longest wait for an answer, from the first byte sent.
+    #[arg(long, value_name = "TIME", default_value = "60s")]
+    timeout: Span,
+    /// Start of the random sequence: each trial draws from it anew.
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// Threads that send [default: one per core].
+    #[arg(long, value_name = "COUNT")]
+    workers: Option<NonZeroUsize>,
+    /// Exit with 1 when the capacity is below this.
+    #[arg(long, value_name = "N")]
+    fail_under: Option<Multiple>,
+    /// Write the result into this directory, as capacity.json.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// JSON on stdout instead of text (schema: replayer/schemas/capacity.json).
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &CapacityArgs) -> anyhow::Result<Exit> {
+    let recorded = args.source.read(args.seed)?;
+    let sessions = &recorded.sessions.sessions;
+    args.check_routes(sessions)?;
+    let config = args.drive_config()?;
+    let target = config.target.origin();
+    let is_careful = !config.target.is_private();
+    let mut field = Field::new(sessions, config, &args.slo).with_context(|| recorded.name.clone())?;
+    args.out.as_deref().map_or(Ok(()), prepare_directory)?;
+    let unit = Unit::of(sessions, field.unit_per_s);
+    eprintln!("{}: 1x is {}; to {target}, {}", recorded.name, unit.sentence(), args.slo);
+    let started = OffsetDateTime::now_utc();
+    let began = Instant::now();
+    let finding = search(args.search(&field, sessions, is_careful), &mut field)?;
+    let answer = Answer {
+        kingtide_version: env!("CARGO_PKG_VERSION").to_owned(),
+        capture: recorded.name.clone(),
+        target,
+        started: started.format(&Rfc3339).unwrap_or_default(),
+        duration_s: began.elapsed().as_secs_f64(),
+        finding: unit.complete(finding),
+        unit,
+        interrupted: field.is_stopped(),
+        cautions: recorded.cautions(),
+    };
+    let json = serde_json::to_string_pretty(&answer)? + "\n";
+    let kept = args.out.as_deref().map(|directory| report::write_whole(&directory.join(CAPACITY_FILE), &json));
+    // Told whatever became of the file: nobody wants to repeat an hour for a full disk.
+    print_result(&if args.json { json } else { text::render(&answer) })?;
+    kept.transpose()?;
+    Ok(exit_of(&answer, args.fail_under))
+}
+
+/// Asks, holds and tells until the search has enough or the user has.
+fn search(mut search: Search, field: &mut Field<'_>) -> anyhow::Result<Finding> {
+    let mut progress = Progress::default();
+    loop {
+        let trial = match search.next() {
+            Next::Done(finding) => return Ok(*finding),
+            Next::Trial(trial) => trial,
+        };
+        progress.begins(&trial);
+        let played = field.play(&trial, search.watch(&trial), &mut |second| progress.second(second))?;
+        if played.is_interrupted {
+            progress.ends(None);
+            return Ok(search.finding());
+        }
+        let judged = search.on_trial(&trial, &played.observation);
+        progress.ends(Some(judged));
+    }
+}
+
+impl CapacityArgs {
+    fn drive_config(&self) -> anyhow::Result<DriveConfig> {
+        let timeout = self.timeout.0;
+        ensure!(!timeout.is_zero(), "--timeout 0s: no answer comes in no time; write 60s");
+        let mut config = DriveConfig::new(self.target.allowed()?, timeout, stop::on_signals()?);
+        self.users.apply(&mut config)?;
+        config.drain = timeout;
+        config.workers = self.workers.unwrap_or(config.workers);
+        Ok(config)
+    }
+
+    /// A criterion about a route that the capture does not have would always hold.
+    fn check_routes(&self, sessions: &[Session]) -> anyhow::Result<()> {
+        let routes = Routes::of(sessions);
+        for route in self.slo.criteria.iter().filter_map(|criterion| criterion.route.as_ref()) {
+            ensure!(
+                routes.labels().contains(route),
+                "--slo: the capture has no route `{route}`; it has {}",
+                routes.labels().join(", ")
+            );
+        }
+        Ok(())
+    }
+
+    fn search(&self, field: &Field<'_>, sessions: &[Session], is_careful: bool) -> Search {
+        let whole_s = |span: Span| span.0.as_secs().max(1);
+        let settled = Duration::from_micros(plan::settled_us(sessions));
+        Search::new(Config {
+            multiple_min: self.min.get(),
+            multiple_max: self.max.get(),
+            multiple_start: self.start.get().clamp(self.min.get(), self.max.get()),
+            growth: if is_careful { GROWTH_CAREFUL } else { GROWTH },
+            width: self.width.get(),
+            session_s: settled.as_secs_f64(),
+            budget_requests: self.budget_requests,
+            full_s: self.trial.map(whole_s),
+            steps: self.steps.as_ref().map(|steps| steps.iter().map(|step| step.get()).collect()),
+            seed: self.seed,
+            ..Config::new(self.slo.clone(), field.unit_per_s, whole_s(self.budget))
+        })
+    }
+}
+
+fn prepare_directory(directory: &Path) -> anyhow::Result<()> {
+    let name = directory.display();
+    std::fs::create_dir_all(directory).with_context(|| format!("--out: cannot make the directory {name}"))?;
+    report::can_write(&directory.join(CAPACITY_FILE)).map_err(|error| anyhow!("--out: {error}"))
+}
+
+fn exit_of(answer: &Answer, fail_under: Option<Multiple>) -> Exit {
+    let finding = &answer.finding;
+    let found = finding.capacity.as_ref().filter(|capacity| capacity.bound != Bound::AtMost);
+    match (finding.verdict, found, fail_under) {
+        (Outcome::Invalid | Outcome::Unstable, ..) => Exit::Invalid,
+        _ if answer.interrupted => Exit::Invalid,
+        (Outcome::FailsAtSmallest | Outcome::Hang | Outcome::Metastable, ..) => Exit::Missed,
+        (_, None, _) => Exit::Invalid,
+        (_, Some(_), None) => Exit::Held,
+        (_, Some(capacity), Some(least)) if capacity.multiple >= least.get() => Exit::Held,
+        (_, Some(capacity), Some(_)) if capacity.bound == Bound::AtLeast => Exit::Invalid,
+        _ => Exit::Missed,
+    }
+}
