@@ -119,6 +119,8 @@ pub struct DriveConfig {
     pub samples: Option<SampleSink>,
     /// What the requests of every second are held against; empty in a plain replay.
     pub bars: Vec<Bar>,
+    /// So many whole samples are kept, each with the stages that the target says it took.
+    pub kept_max: usize,
     pub stop: watch::Receiver<Stop>,
 }
 
@@ -167,6 +169,7 @@ impl DriveConfig {
             workers: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             samples: None,
             bars: Vec::new(),
+            kept_max: 0,
             stop,
         }
     }

@@ -15,6 +15,7 @@ mod gate;
 pub mod gates;
 pub mod held;
 pub mod in_flight;
+pub mod kept;
 pub mod live;
 pub mod raw;
 pub mod recorder;

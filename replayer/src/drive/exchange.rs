@@ -9,7 +9,9 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, RETRY_AFTER};
 use hyper::{HeaderMap, Response};
+use kingtide_common::exchange::ServerTiming;
 use kingtide_common::html::Page;
+use kingtide_common::server_timing::server_timings;
 use time::OffsetDateTime;
 
 use super::connection::Connection;
@@ -24,6 +26,7 @@ use crate::sessions::{ResponsePlace, extract};
 
 /// Bytes of an answer that are kept when a later step needs a value of it.
 const KEPT_BYTES_MAX: usize = 256 * 1024;
+const SERVER_TIMING: &str = "server-timing";
 
 /// A complete answer.
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub(super) struct Answer {
     pub(super) retry_after: Option<Duration>,
     pub(super) found: Found,
     pub(super) cookies: Vec<SetCookie>,
+    /// What the target says that its own stages took.
+    pub(super) server: Vec<ServerTiming>,
 }
 
 /// Sends a request and reads its answer to the end. An answer before the end of the upload counts; the
@@ -69,7 +74,13 @@ async fn read(
     let wished = head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     let retry_after = wished.and_then(|text| retry_after(text, SystemTime::now()));
     let cookies = cookies::set_by(&head.headers, path, OffsetDateTime::now_utc());
-    Ok(Answer { status: head.status.as_u16(), retry_after, found, cookies })
+    let server = server_stages(&head.headers);
+    Ok(Answer { status: head.status.as_u16(), retry_after, found, cookies, server })
+}
+
+fn server_stages(headers: &HeaderMap) -> Vec<ServerTiming> {
+    let values = headers.get_all(SERVER_TIMING).iter().filter_map(|value| value.to_str().ok());
+    server_timings(values).collect()
 }
 
 /// The bytes of an answer, as long as they are few and wanted; of a page its beginning.

@@ -11,6 +11,8 @@ mod tries;
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
+use kingtide_common::exchange::ServerTiming;
+
 use self::attempt::{Ended, UnderWay};
 use super::Clock;
 use super::due::{Due, connect_due};
@@ -91,7 +93,7 @@ impl<'a> Lane<'a> {
 
     fn settle(&self, step: usize, ended: Ended) {
         let User { values, again, .. } = self.user;
-        self.take_down(&ended.sample);
+        self.take_down(&ended.sample, ended.server);
         again.settle(step, ended.how.is_ok_and(|status| status < FAILED_STATUS_MIN));
         values.answers.settle(step, ended.at, ended.found, ended.sample.outcome);
     }
@@ -171,7 +173,7 @@ impl<'a> Lane<'a> {
         if let Some((&step, later)) = rest.split_first()
             && let Some(sample) = self.overtaken(step, stop)
         {
-            self.take_down(&sample);
+            self.take_down(&sample, Vec::new());
             rest = later;
         }
         if stop > Stop::Run {
@@ -180,7 +182,7 @@ impl<'a> Lane<'a> {
         for &step in rest {
             let due = Due { intended: self.user.planned(step), freed: None };
             let ended = self.not_sent(step, due, ErrorClass::NotSent, None);
-            self.take_down(&ended.sample);
+            self.take_down(&ended.sample, Vec::new());
         }
     }
 
@@ -195,8 +197,8 @@ impl<'a> Lane<'a> {
     }
 
     /// Counts a request that ended, and what it says of the connection and of the person.
-    fn take_down(&self, sample: &Sample) {
-        self.user.worker.tally.ended(sample);
+    fn take_down(&self, sample: &Sample, server: Vec<ServerTiming>) {
+        self.user.worker.tally.ended(sample, server);
         let mut used = self.used.get();
         used.join(Stretch::of(sample));
         self.used.set(used);

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use kingtide_common::exchange::ServerTiming;
 use rustls::HandshakeKind;
 
 use super::diag::{Endpoints, SocketDiag};
@@ -12,6 +13,7 @@ use crate::measure::achieved::Stretch;
 use crate::measure::attainment::Attainment;
 use crate::measure::attempts::Attempts;
 use crate::measure::distinct::Distinct;
+use crate::measure::kept::Kept;
 use crate::measure::live::Live;
 use crate::measure::raw::SampleBatch;
 use crate::measure::recorder::Preparation;
@@ -56,7 +58,11 @@ impl Tally {
     pub(super) fn new(clock: RunClock, shared: &Shared<'_>, live: Arc<Live>) -> Self {
         let labels = shared.routes.labels();
         let attainment = Attainment::new(&shared.config.bars, labels);
-        let recorder = RefCell::new(Recorder { attainment, ..Recorder::new(labels.len()) });
+        let recorder = RefCell::new(Recorder {
+            attainment,
+            kept: Kept::at_most(shared.config.kept_max),
+            ..Recorder::new(labels.len())
+        });
         let samples = shared.config.samples.as_ref().map(|sink| RefCell::new(sink.batch()));
         let beat_due = Cell::new(Instant::now());
         Self { clock, recorder, samples, diag: SocketDiag::open().ok(), live, beat_due }
@@ -106,8 +112,12 @@ impl Tally {
         self.recorder.borrow_mut().bindings.unresolved += values;
     }
 
-    pub(super) fn ended(&self, sample: &Sample) {
-        let end = self.recorder.borrow_mut().ended(sample);
+    /// A planned request ended; `server` are the stages that the target says it took.
+    pub(super) fn ended(&self, sample: &Sample, server: Vec<ServerTiming>) {
+        let mut recorder = self.recorder.borrow_mut();
+        let end = recorder.ended(sample);
+        recorder.keep(sample, server);
+        drop(recorder);
         self.live.ended(&end);
         self.samples.iter().for_each(|batch| batch.borrow_mut().add(*sample));
     }

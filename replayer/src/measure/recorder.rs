@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use kingtide_common::exchange::ServerTiming;
 use kingtide_common::latency::LatencyRecorder;
 
 use super::achieved::Sends;
@@ -15,6 +16,7 @@ use super::clients::Handshakes;
 use super::distinct::Distinct;
 use super::distributions::{LagRecorders, StageRecorders};
 use super::held::HeldCounts;
+use super::kept::Kept;
 use super::run::BindingCounts;
 use super::sample::{ErrorClass, Failure, Outcome, Sample, Side, Traffic, Upload};
 use super::series::{End, Series};
@@ -59,6 +61,8 @@ pub struct Recorder {
     pub series: Series,
     /// Against the service level of a capacity search.
     pub attainment: Attainment,
+    /// Whole samples, where somebody asks for them.
+    pub kept: Kept,
     pub bindings: BindingCounts,
     /// Sends later than [`LATE_NS`].
     pub late: u64,
@@ -123,6 +127,11 @@ impl Recorder {
         end
     }
 
+    /// Chooses among whole samples; beside [`Self::ended`].
+    pub fn keep(&mut self, sample: &Sample, server: Vec<ServerTiming>) {
+        self.kept.add(sample, server);
+    }
+
     /// Adds everything of another recorder, exactly.
     pub fn merge(&mut self, other: &Self) {
         let routes = self.routes.len().max(other.routes.len());
@@ -134,6 +143,7 @@ impl Recorder {
         other.failures.iter().for_each(|(failure, more)| *self.failures.entry(*failure).or_default() += more);
         self.series.merge(&other.series);
         self.attainment.merge(&other.attainment);
+        self.kept.merge(&other.kept);
         self.bindings.resolved += other.bindings.resolved;
         self.bindings.unresolved += other.bindings.unresolved;
         self.late += other.late;

@@ -3,6 +3,8 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use kingtide_common::exchange::ServerTiming;
+
 use super::tries::{Progress, Sending};
 use super::{Lane, nanos};
 use crate::drive::Late;
@@ -36,6 +38,7 @@ pub(super) struct Ended {
     pub(super) how: Result<u16, ErrorClass>,
     pub(super) retry_after: Option<Duration>,
     pub(super) marks: Marks,
+    pub(super) server: Vec<ServerTiming>,
     /// Its connection had carried another exchange before.
     pub(super) was_kept: bool,
 }
@@ -120,9 +123,9 @@ impl Lane<'_> {
             Err(class) => Outcome::Failed(Failure { class: *class, stage: Some(under_way.stage(&marks)) }),
         };
         let sample = self.sample(step, under_way, &marks, at, outcome);
-        let (retry_after, found) =
-            answered.map(|answer| (answer.retry_after, answer.found)).unwrap_or_default();
-        Ended { sample, at, found, how, retry_after, marks, was_kept: false }
+        let (retry_after, found, server) =
+            answered.map(|answer| (answer.retry_after, answer.found, answer.server)).unwrap_or_default();
+        Ended { sample, at, found, how, retry_after, marks, server, was_kept: false }
     }
 
     fn sample(
@@ -185,6 +188,7 @@ impl Lane<'_> {
             how: Err(class),
             retry_after: None,
             marks: Marks::default(),
+            server: Vec::new(),
             was_kept: false,
         }
     }
