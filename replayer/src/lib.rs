@@ -7,6 +7,7 @@
 //! pure: no clock, no socket, no randomness but the seed.
 
 pub mod audit;
+pub mod bottleneck;
 pub mod capacity;
 pub mod cli;
 mod columns;

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::finding::{Capacity, Finding};
+use crate::bottleneck::Suspect;
 use crate::drive;
 use crate::report::format::{number, size};
 use crate::sessions::Session;
@@ -20,6 +21,8 @@ pub struct Answer {
     pub unit: Unit,
     #[serde(flatten)]
     pub finding: Finding,
+    /// What may have given way first, the likeliest first.
+    pub bottleneck: Vec<Suspect>,
     /// The user stopped it: what was known by then.
     pub interrupted: bool,
     pub cautions: Vec<String>,

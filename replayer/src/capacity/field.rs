@@ -13,7 +13,9 @@ use tokio::sync::watch as channel;
 
 use super::slo::{Ask, Slo};
 use super::trial::{Count, Failures, Observation, Tick, Trial};
+use super::verdict::{Judged, Verdict, Window};
 use super::watch::{Abort, AbortCause, Live as Second, Watch};
+use crate::bottleneck::Profile;
 use crate::drive::{self, DriveConfig, DriveError, Measured, Stop};
 use crate::measure::attainment::{Applies, Bar, PlannedSecond};
 use crate::measure::gates::{Gates, validity};
@@ -22,6 +24,8 @@ use crate::measure::series::ClockSecond;
 use crate::plan::{self, Load, Plan};
 use crate::sessions::Session;
 
+/// Whole samples of a trial, for the diagnosis: some 10 MB.
+const KEPT_MAX: usize = 20_000;
 /// Between two looks at a run.
 const LOOK: Duration = Duration::from_millis(20);
 /// A target that hangs is not waited for any longer: nothing more will come.
@@ -61,12 +65,25 @@ pub enum FieldError {
     NoRate,
 }
 
+impl Played {
+    /// Where the time went, in the seconds that were judged; `None` when nothing was sent.
+    pub fn profile(&self, judged: &Judged) -> Option<Profile> {
+        let measured = self.measured.as_ref()?;
+        let Window { from_s, to_s } = judged.window;
+        let seconds = from_s as u64..to_s as u64;
+        let is_failing = matches!(judged.verdict, Verdict::Fail(_));
+        let (samples, labels) = (measured.recorder.kept.samples(), measured.routes.labels());
+        Some(Profile::of(samples, labels, &seconds, judged.multiple, judged.completed_per_s, is_failing))
+    }
+}
+
 impl<'a> Field<'a> {
     /// The configuration is that of a replay; its service level and its end are those of each trial.
     pub fn new(sessions: &'a [Session], config: DriveConfig, slo: &Slo) -> Result<Self, FieldError> {
         let unit_per_s = plan::unit_per_s(sessions).ok_or(FieldError::NoRate)?;
         let bars = slo.criteria.iter().map(bar).collect();
-        Ok(Self { sessions, config: DriveConfig { bars, ..config }, unit_per_s, last_end: None })
+        let config = DriveConfig { bars, kept_max: KEPT_MAX, ..config };
+        Ok(Self { sessions, config, unit_per_s, last_end: None })
     }
 
     /// Whether the user wants no more of it.
@@ -120,15 +137,19 @@ impl<'a> Field<'a> {
 
     fn plan(&self, trial: &Trial) -> Plan {
         let load = Load { length_us: trial.length_s * 1_000_000, ramp_us: trial.ramp_s * 1_000_000 };
-        let multiple = Multiple::new(trial.multiple).expect("a search stays within the multiples that it was given");
-        plan::trial(self.sessions, multiple, load, Seed(trial.seed)).expect("the unit is known, so there is a rate")
+        let multiple =
+            Multiple::new(trial.multiple).expect("a search stays within the multiples that it was given");
+        plan::trial(self.sessions, multiple, load, Seed(trial.seed))
+            .expect("the unit is known, so there is a rate")
     }
 }
 
 fn bar(criterion: &super::slo::Criterion) -> Bar {
     let applies = criterion.route.clone().map_or(Applies::All, Applies::Route);
     match criterion.ask {
-        Ask::Latency { limit, .. } => Bar { applies, latency_ns_max: Some(ns(limit.as_secs_f64() * MS_PER_S)) },
+        Ask::Latency { limit, .. } => {
+            Bar { applies, latency_ns_max: Some(ns(limit.as_secs_f64() * MS_PER_S)) }
+        }
         Ask::Errors { .. } => Bar { applies, latency_ns_max: None },
         Ask::Throughput { .. } => Bar { applies: Applies::Nothing, latency_ns_max: None },
     }
@@ -179,7 +200,8 @@ impl Conductor<'_> {
         let mut hung_until = None;
         while !is_over() {
             thread::sleep(LOOK);
-            let Some(since) = self.live.zero().and_then(|zero| Instant::now().checked_duration_since(zero)) else {
+            let Some(since) = self.live.zero().and_then(|zero| Instant::now().checked_duration_since(zero))
+            else {
                 self.follow_user(0, &mut end);
                 continue;
             };

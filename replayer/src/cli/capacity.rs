@@ -18,6 +18,7 @@ use super::replay::users::UsersArgs;
 use super::source::SourceArgs;
 use super::target::TargetArgs;
 use super::{Exit, print_result};
+use crate::bottleneck::{self, Profile};
 use crate::capacity::answer::{Answer, Unit};
 use crate::capacity::field::Field;
 use crate::capacity::finding::{Bound, Finding, Outcome};
@@ -128,7 +129,7 @@ pub fn run(args: &CapacityArgs) -> anyhow::Result<Exit> {
     eprintln!("{}: 1x is {}; to {target}, {}", recorded.name, unit.sentence(), args.slo);
     let started = OffsetDateTime::now_utc();
     let began = Instant::now();
-    let finding = search(args.search(&field, sessions, is_careful), &mut field)?;
+    let (finding, profiles) = search(args.search(&field, sessions, is_careful), &mut field)?;
     let answer = Answer {
         kingtide_version: env!("CARGO_PKG_VERSION").to_owned(),
         capture: recorded.name.clone(),
@@ -137,11 +138,13 @@ pub fn run(args: &CapacityArgs) -> anyhow::Result<Exit> {
         duration_s: began.elapsed().as_secs_f64(),
         finding: unit.complete(finding),
         unit,
+        bottleneck: bottleneck::diagnose(&profiles),
         interrupted: field.is_stopped(),
         cautions: recorded.cautions(),
     };
     let json = serde_json::to_string_pretty(&answer)? + "\n";
-    let kept = args.out.as_deref().map(|directory| report::write_whole(&directory.join(CAPACITY_FILE), &json));
+    let kept =
+        args.out.as_deref().map(|directory| report::write_whole(&directory.join(CAPACITY_FILE), &json));
     // Told whatever became of the file: nobody wants to repeat an hour for a full disk.
     print_result(&if args.json { json } else { text::render(&answer) })?;
     kept.transpose()?;
@@ -149,21 +152,22 @@ pub fn run(args: &CapacityArgs) -> anyhow::Result<Exit> {
 }
 
 /// Asks, holds and tells until the search has enough or the user has.
-fn search(mut search: Search, field: &mut Field<'_>) -> anyhow::Result<Finding> {
-    let mut progress = Progress::default();
+fn search(mut search: Search, field: &mut Field<'_>) -> anyhow::Result<(Finding, Vec<Profile>)> {
+    let (mut progress, mut profiles) = (Progress::default(), Vec::new());
     loop {
         let trial = match search.next() {
-            Next::Done(finding) => return Ok(*finding),
+            Next::Done(finding) => return Ok((*finding, profiles)),
             Next::Trial(trial) => trial,
         };
         progress.begins(&trial);
         let played = field.play(&trial, search.watch(&trial), &mut |second| progress.second(second))?;
         if played.is_interrupted {
             progress.ends(None);
-            return Ok(search.finding());
+            return Ok((search.finding(), profiles));
         }
         let judged = search.on_trial(&trial, &played.observation);
         progress.ends(Some(judged));
+        profiles.extend(played.profile(judged).filter(|_| trial.purpose.classifies()));
     }
 }
 

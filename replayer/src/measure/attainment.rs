@@ -101,7 +101,8 @@ impl Attainment {
         if self.bars.is_empty() {
             return;
         }
-        let second = usize::try_from(sample.intended_ns / NS_PER_S).unwrap_or(SECONDS_MAX).min(SECONDS_MAX - 1);
+        let second =
+            usize::try_from(sample.intended_ns / NS_PER_S).unwrap_or(SECONDS_MAX).min(SECONDS_MAX - 1);
         let bars = self.bars.len();
         if self.rows.len() <= second {
             let empty = PlannedSecond { shares: vec![Share::default(); bars], ..PlannedSecond::default() };
@@ -115,7 +116,8 @@ impl Attainment {
             self.bars.clone_from(&other.bars);
         }
         let rows = self.rows.len().max(other.rows.len());
-        let empty = PlannedSecond { shares: vec![Share::default(); self.bars.len()], ..PlannedSecond::default() };
+        let empty =
+            PlannedSecond { shares: vec![Share::default(); self.bars.len()], ..PlannedSecond::default() };
         self.rows.resize(rows, empty);
         self.rows.iter_mut().zip(&other.rows).for_each(|(row, more)| row.merge(more));
     }

@@ -123,7 +123,10 @@ mod tests {
         // 101 starts a second; a quarter of it on average in the first half of the ramp, three in the second.
         for (tens, expected) in starts.into_iter().zip([252.5, 757.5, 1010.0, 1010.0, 1010.0, 1010.0]) {
             let chance = 4.0 * f64::sqrt(expected);
-            assert!((f64::from(tens) - expected).abs() < chance, "{tens} starts in ten seconds for {expected}");
+            assert!(
+                (f64::from(tens) - expected).abs() < chance,
+                "{tens} starts in ten seconds for {expected}"
+            );
         }
         assert_eq!(starts.iter().sum::<u32>(), 5050);
         assert_eq!(plan.users(), 5050);

@@ -4,13 +4,24 @@ use std::fmt::Write;
 
 use super::format::{ms, number, seconds, share};
 use super::table::{Align, Table};
+use crate::bottleneck::sentence;
 use crate::capacity::answer::{Answer, bytes};
 use crate::capacity::finding::{Bound, Capacity, Finding, Outcome, TrialRecord};
 use crate::capacity::trial::Purpose;
 use crate::capacity::verdict::{FailureMode, Judged, Verdict};
 
-const TITLES: [&str; 10] =
-    ["load", "planned", "done", "verdict", "bad share", "allowed", "p50", "p95", "in flight", "why it was held"];
+const TITLES: [&str; 10] = [
+    "load",
+    "planned",
+    "done",
+    "verdict",
+    "bad share",
+    "allowed",
+    "p50",
+    "p95",
+    "in flight",
+    "why it was held",
+];
 
 /// The whole text, ending in a line feed.
 pub fn render(answer: &Answer) -> String {
@@ -18,6 +29,9 @@ pub fn render(answer: &Answer) -> String {
     let mut text = format!("{}\n", headline(finding));
     for reason in finding.reasons.iter().chain(&answer.cautions) {
         let _ = writeln!(text, "  {reason}");
+    }
+    for suspect in &answer.bottleneck {
+        let _ = writeln!(text, "  {}", sentence(suspect));
     }
     let _ = write!(text, "\n{}", trials(&finding.trials));
     text

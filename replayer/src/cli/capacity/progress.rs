@@ -32,7 +32,8 @@ impl Progress {
             purpose(trial.purpose)
         );
         if io::stderr().is_terminal() {
-            let style = ProgressStyle::with_template("{prefix}  {bar:20} {msg}").expect("the template is constant");
+            let style =
+                ProgressStyle::with_template("{prefix}  {bar:20} {msg}").expect("the template is constant");
             self.bar = Some(ProgressBar::new(trial.length_s).with_style(style).with_prefix(line));
         } else {
             eprintln!("{line}");

@@ -1,0 +1,123 @@
+//! Which stage grew: the difference of the means between a light and a heavy load, stage by stage. The shares add up
+//! to 1.
+
+use super::profile::{Profile, RouteProfile, Times};
+
+/// Fewer requests on either side say nothing about a route.
+const REQUESTS_MIN: usize = 20;
+/// Growth below this part of the light mean is no growth.
+const GROWTH_MIN: f64 = 0.1;
+/// And below this many milliseconds.
+const GROWTH_MS_MIN: f64 = 1.0;
+
+/// A route's growth between two loads.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Growth {
+    pub route: String,
+    /// The two multiples.
+    pub light: f64,
+    pub heavy: f64,
+    pub growth_ms: f64,
+    /// The largest first.
+    pub parts: Vec<Part>,
+    /// Stages at the light load, in the order in which requests pass through them.
+    pub light_stages: Vec<(String, f64)>,
+    /// Share of the heavy load's requests that are of this route.
+    pub request_share: f64,
+    /// Other routes of which the same stage grew by about as much: what they queue for is common to all.
+    pub is_common: bool,
+}
+
+/// One stage's part in it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Part {
+    pub stage: String,
+    pub light_ms: f64,
+    pub heavy_ms: f64,
+    /// Of the growth of the total; negative where it became quicker.
+    pub share: f64,
+    pub tail_share: f64,
+    pub elasticity: Option<f64>,
+}
+
+/// The growth of the route that has most of it, summed over its requests; `None` where none grew.
+pub fn grown(profiles: &[Profile]) -> Option<Growth> {
+    let light = profiles.iter().filter(|profile| !profile.is_failing).min_by(by_multiple)?;
+    let heavy = profiles.iter().max_by(by_weight)?;
+    let routes = heavy.routes.iter().filter_map(|(label, heavy_route)| {
+        let light_route = light.routes.get(label)?;
+        let growth_ms = heavy_route.total.mean_ms - light_route.total.mean_ms;
+        let is_known = light_route.requests.min(heavy_route.requests) >= REQUESTS_MIN;
+        let is_grown = growth_ms > GROWTH_MS_MIN.max(GROWTH_MIN * light_route.total.mean_ms);
+        (is_known && is_grown).then_some((label, light_route, heavy_route, growth_ms))
+    });
+    let (label, light_route, heavy_route, growth_ms) =
+        routes.max_by(|a, b| (a.3 * a.2.request_share).total_cmp(&(b.3 * b.2.request_share)))?;
+    let mut parts: Vec<Part> = parts(profiles, label, light_route, heavy_route);
+    parts.sort_by(|a, b| b.share.total_cmp(&a.share));
+    let is_common = parts.first().is_some_and(|part| is_common(light, heavy, label, part));
+    Some(Growth {
+        route: label.clone(),
+        light: light.multiple,
+        heavy: heavy.multiple,
+        growth_ms,
+        parts,
+        light_stages: light_route.stages.iter().map(|(name, times)| (name.clone(), times.mean_ms)).collect(),
+        request_share: heavy_route.request_share,
+        is_common,
+    })
+}
+
+fn by_multiple(a: &&Profile, b: &&Profile) -> std::cmp::Ordering {
+    a.multiple.total_cmp(&b.multiple)
+}
+
+/// Failing loads are heavier than any that passed.
+fn by_weight(a: &&Profile, b: &&Profile) -> std::cmp::Ordering {
+    a.is_failing.cmp(&b.is_failing).then(a.multiple.total_cmp(&b.multiple))
+}
+
+fn parts(profiles: &[Profile], label: &str, light: &RouteProfile, heavy: &RouteProfile) -> Vec<Part> {
+    let grew = |times: fn(&Times) -> f64| times(&heavy.total) - times(&light.total);
+    let (growth_ms, tail_growth_ms) = (grew(|times| times.mean_ms), grew(|times| times.tail_mean_ms));
+    let part = |(stage, heavy_times): &(String, Times)| {
+        let light_times = light.stage(stage);
+        Part {
+            stage: stage.clone(),
+            light_ms: light_times.mean_ms,
+            heavy_ms: heavy_times.mean_ms,
+            share: (heavy_times.mean_ms - light_times.mean_ms) / growth_ms,
+            tail_share: (heavy_times.tail_mean_ms - light_times.tail_mean_ms) / tail_growth_ms,
+            elasticity: elasticity(profiles, label, stage),
+        }
+    };
+    heavy.stages.iter().map(part).collect()
+}
+
+/// Median of the slopes between all pairs of loads (Theil 1950, Sen 1968) of ln p95 over ln load.
+fn elasticity(profiles: &[Profile], label: &str, stage: &str) -> Option<f64> {
+    let point = |profile: &Profile| {
+        let p95_ms = profile.routes.get(label)?.stage(stage).p95_ms;
+        (p95_ms > 0.0).then(|| (profile.multiple.ln(), p95_ms.ln()))
+    };
+    let points: Vec<(f64, f64)> = profiles.iter().filter_map(point).collect();
+    let pairs = points.iter().enumerate().flat_map(|(at, a)| points[at + 1..].iter().map(move |b| (a, b)));
+    let slopes = pairs.filter(|(a, b)| (a.0 - b.0).abs() > 0.05).map(|(a, b)| (b.1 - a.1) / (b.0 - a.0));
+    let mut slopes: Vec<f64> = slopes.collect();
+    slopes.sort_by(f64::total_cmp);
+    (points.len() >= 3 && !slopes.is_empty()).then(|| slopes[slopes.len() / 2])
+}
+
+/// Whether the stage grew on every other known route by at least half of what it grew on this one.
+fn is_common(light: &Profile, heavy: &Profile, label: &str, part: &Part) -> bool {
+    let grew_ms = part.heavy_ms - part.light_ms;
+    let others = heavy.routes.iter().filter(|(other, _)| *other != label);
+    let others: Vec<f64> = others
+        .filter_map(|(other, heavy_route)| {
+            let light_route = light.routes.get(other)?;
+            let is_known = light_route.requests.min(heavy_route.requests) >= REQUESTS_MIN;
+            is_known.then(|| heavy_route.stage(&part.stage).mean_ms - light_route.stage(&part.stage).mean_ms)
+        })
+        .collect();
+    !others.is_empty() && others.iter().all(|other_ms| *other_ms >= 0.5 * grew_ms)
+}

@@ -1,0 +1,110 @@
+//! Diagnoses of loads whose truth is known: times as a queue with that bottleneck has them.
+
+use std::collections::BTreeMap;
+
+use super::profile::{RouteProfile, Times};
+use super::*;
+
+const UPLOAD: &str = "POST /upload";
+
+fn times(mean_ms: f64) -> Times {
+    Times { mean_ms, tail_mean_ms: 2.0 * mean_ms, p95_ms: 1.5 * mean_ms }
+}
+
+/// Uploads with these stages (after `send`), and as many reads that take `read_ms` of wait.
+fn load(
+    multiple: f64,
+    completed_per_s: f64,
+    is_failing: bool,
+    stages: &[(&str, f64)],
+    read_ms: f64,
+) -> Profile {
+    let route = |stages: &[(&str, f64)]| {
+        let after = [("receive", 1.0)];
+        let stages: Vec<(&str, f64)> = [("send", 5.0)].iter().chain(stages).chain(&after).copied().collect();
+        RouteProfile {
+            requests: 500,
+            request_share: 0.5,
+            total: times(stages.iter().map(|(_, ms)| ms).sum()),
+            stages: stages.into_iter().map(|(name, ms)| (name.to_owned(), times(ms))).collect(),
+        }
+    };
+    let routes = BTreeMap::from([
+        (UPLOAD.to_owned(), route(stages)),
+        ("GET /me".to_owned(), route(&[("wait", read_ms)])),
+    ]);
+    Profile { multiple, is_failing, completed_per_s, routes }
+}
+
+fn first(profiles: &[Profile]) -> Suspect {
+    diagnose(profiles).into_iter().next().unwrap()
+}
+
+#[test]
+fn twenty_slots_of_three_seconds() {
+    // 20 slots × 3 s are 6.67 uploads a second; as many reads.
+    let light =
+        load(1.0, 4.0, false, &[("auth", 50.0), ("store", 3000.0), ("db", 100.0), ("wait", 2.0)], 2.0);
+    let heavy =
+        load(4.0, 13.34, true, &[("auth", 51.0), ("store", 9000.0), ("db", 101.0), ("wait", 2.0)], 2.0);
+    let suspect = first(&[light, heavy]);
+    assert_eq!((suspect.stage.as_str(), suspect.route.as_str()), ("store", UPLOAD));
+    assert!(suspect.growth_share > 0.99, "{suspect:?}");
+    assert!((suspect.slots.unwrap() - 20.0).abs() < 0.1, "{suspect:?}");
+    assert!(suspect.remedy.contains("max_pool_connections"), "{}", suspect.remedy);
+}
+
+#[test]
+fn a_transaction_held_across_the_store() {
+    // A pool of 20, each held for 50 + 3000 + 100 ms: 6.35 uploads a second.
+    let light =
+        load(1.0, 4.0, false, &[("auth", 50.0), ("store", 3000.0), ("db", 100.0), ("wait", 2.0)], 2.0);
+    let heavy =
+        load(4.0, 12.7, true, &[("auth", 7000.0), ("store", 3000.0), ("db", 100.0), ("wait", 2.0)], 2.0);
+    let suspect = first(&[light, heavy]);
+    assert_eq!(suspect.stage, "auth");
+    assert!((19.0..20.5).contains(&suspect.slots.unwrap()), "{suspect:?}");
+    assert!(suspect.evidence.contains("auth alone is too short"), "{}", suspect.evidence);
+    assert!(suspect.remedy.contains("held during store"), "{}", suspect.remedy);
+}
+
+#[test]
+fn a_slow_database_uses_up_its_pool_by_itself() {
+    // A pool of 5, held for 500 ms by the check.
+    let light = load(1.0, 4.0, false, &[("auth", 500.0), ("store", 300.0), ("db", 10.0), ("wait", 2.0)], 2.0);
+    let heavy =
+        load(4.0, 20.0, true, &[("auth", 5000.0), ("store", 300.0), ("db", 10.0), ("wait", 2.0)], 2.0);
+    let suspect = first(&[light, heavy]);
+    assert_eq!((suspect.stage.as_str(), suspect.slots.map(f64::round)), ("auth", Some(5.0)));
+    assert!(suspect.remedy.contains("pool_size"), "{}", suspect.remedy);
+}
+
+#[test]
+fn a_blocked_event_loop_makes_every_route_wait_alike() {
+    // 20 ms of each request on one thread: 50 requests a second.
+    let light = load(1.0, 10.0, false, &[("store", 100.0), ("wait", 21.0)], 21.0);
+    let heavy = load(5.0, 49.0, true, &[("store", 100.0), ("wait", 3000.0)], 2800.0);
+    let suspect = first(&[light.clone(), heavy]);
+    assert_eq!(suspect.stage, "wait");
+    assert!((0.9..1.2).contains(&suspect.slots.unwrap()), "{suspect:?}");
+    assert!(suspect.remedy.contains("event loop"), "{}", suspect.remedy);
+    let other = load(5.0, 49.0, true, &[("store", 100.0), ("wait", 3000.0)], 22.0);
+    assert!(first(&[light, other]).remedy.contains("Server-Timing"), "only one route waits");
+}
+
+#[test]
+fn without_growth_there_is_no_suspect() {
+    let light = load(1.0, 4.0, false, &[("wait", 50.0)], 2.0);
+    let heavy = load(4.0, 16.0, false, &[("wait", 51.0)], 2.0);
+    assert_eq!(diagnose(&[light.clone(), heavy]), []);
+    assert_eq!(diagnose(&[]), []);
+    assert_eq!(diagnose(&[light]), []);
+}
+
+#[test]
+fn elasticity_is_the_slope_over_all_loads() {
+    let at =
+        |multiple: f64| load(multiple, 4.0, multiple > 3.0, &[("wait", 10.0 * multiple * multiple)], 2.0);
+    let suspect = first(&[at(1.0), at(2.0), at(4.0)]);
+    assert!((suspect.elasticity.unwrap() - 2.0).abs() < 1e-9, "{suspect:?}");
+}
