@@ -3,9 +3,11 @@
 //! Pure: no socket, no clock, no randomness. A runner asks [`search::Search::next`] for a trial, holds that load, feeds
 //! [`watch::Watch`] with each second, and hands what it saw to [`search::Search::on_trial`].
 
+mod estimate;
 pub mod finding;
 pub mod search;
 pub mod slo;
+mod student;
 pub mod trial;
 pub mod verdict;
 pub mod watch;
