@@ -5,9 +5,11 @@
 
 pub mod answer;
 pub mod field;
+mod estimate;
 pub mod finding;
 pub mod search;
 pub mod slo;
+mod student;
 pub mod trial;
 pub mod verdict;
 pub mod watch;

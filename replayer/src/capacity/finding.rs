@@ -91,8 +91,13 @@ pub struct Retrograde {
     pub completed_per_s_max: f64,
 }
 
+/// A trial and what it showed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TrialRecord {
     pub trial: Trial,
+    /// How long was sent: less than planned when it was stopped.
+    pub sending_s: u64,
+    /// Of a recovery trial: from the end of the overload until the target was back.
+    pub recovered_after_s: Option<u64>,
     pub judged: Judged,
 }

@@ -102,6 +102,13 @@ pub struct Failures {
     pub unfinished: u64,
 }
 
+impl Count {
+    /// `None` of nothing.
+    pub(super) fn share(self) -> Option<f64> {
+        (self.asked > 0).then(|| self.bad as f64 / self.asked as f64)
+    }
+}
+
 impl Failures {
     pub fn sum(&self) -> u64 {
         self.shed + self.error + self.timeout + self.connect + self.unfinished

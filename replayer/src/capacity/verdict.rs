@@ -3,10 +3,18 @@
 //! See [`judge`]. The parts have a place each: [`warm_up`] cuts the beginning off, [`attainment`] asks the SLO,
 //! [`drift`] asks whether the target keeps up, and [`mode`] names how it failed.
 
+mod attainment;
+mod drift;
+mod mode;
+mod warm_up;
+
+use std::cmp::Ordering;
+
 use serde::Serialize;
 
-use super::slo::Slo;
-use super::trial::{Observation, Trial};
+use super::slo::{Ask, Slo};
+use super::trial::{Failures, Observation};
+use super::watch::AbortCause;
 
 /// PASS, FAIL and INVALID as everywhere; UNDECIDED asks for a longer trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -97,8 +105,179 @@ pub struct Drift {
     pub projected_wait_s: f64,
 }
 
-/// The verdict on one trial by itself.
-pub fn judge(slo: &Slo, trial: &Trial, observed: &Observation) -> Judged {
-    let _ = (slo, trial, observed);
-    unimplemented!("stub of the interface")
+/// A wait nobody sits out, where the SLO has no criterion of latency.
+const WAIT_S_DEFAULT: f64 = 60.0;
+
+/// The verdict on one trial by itself, by the first of these that holds:
+///
+/// | INVALID | a gate of validity failed: it says nothing about the load |
+/// | FAIL | it was stopped to protect the target |
+/// | FAIL(drift) | what is in flight grows, see [`drift`] |
+/// | FAIL | a share of bad requests is surely beyond its limit; fewer answers a second than asked for |
+/// | UNDECIDED | a share may be on either side of its limit, or there is no steady part |
+/// | PASS | all shares are surely within their limits |
+pub fn judge(slo: &Slo, observed: &Observation) -> Judged {
+    let discarded = warm_up::discard(observed);
+    let completed_per_s = per_s(discarded, |at| observed.seconds[at].done);
+    let drift = drift::drift(observed, discarded, completed_per_s);
+    let steady = warm_up::steady(observed, discarded);
+    let mut judged = measured(slo, observed, steady.unwrap_or(discarded), drift);
+    let (verdict, reasons) = decide(slo, observed, &judged, steady.is_some());
+    judged.verdict = verdict;
+    judged.reasons = reasons;
+    judged
+}
+
+impl Judged {
+    /// Whether the load counts as too high: as the verdict says, and where that is undecided by the shares as they are.
+    pub fn is_high(&self) -> bool {
+        match self.verdict {
+            Verdict::Fail(_) => true,
+            Verdict::Undecided => self.shares.iter().any(|share| share.leans() == Ordering::Greater),
+            Verdict::Pass | Verdict::Invalid => false,
+        }
+    }
+
+    pub fn mode(&self) -> Option<FailureMode> {
+        match self.verdict {
+            Verdict::Fail(mode) => Some(mode),
+            _ => None,
+        }
+    }
+}
+
+fn measured(slo: &Slo, observed: &Observation, window: Window, drift: Option<Drift>) -> Judged {
+    let seconds = &observed.seconds[window.from_s..window.to_s];
+    let planned_per_s = per_s(window, |at| observed.seconds[at].planned);
+    Judged {
+        verdict: Verdict::Undecided,
+        multiple: planned_per_s / observed.unit_per_s,
+        planned_per_s,
+        completed_per_s: per_s(window, |at| observed.seconds[at].done),
+        window,
+        shares: attainment::shares(slo, observed, window),
+        drift,
+        in_flight: per_s(window, |at| observed.seconds[at].in_flight),
+        latency_ms_p50: median(seconds.iter().filter_map(|tick| tick.latency_ms_p50)),
+        latency_ms_p95: median(seconds.iter().filter_map(|tick| tick.latency_ms_p95)),
+        reasons: Vec::new(),
+    }
+}
+
+fn per_s(window: Window, count: impl Fn(usize) -> u64) -> f64 {
+    let sum: u64 = (window.from_s..window.to_s).map(count).sum();
+    sum as f64 / (window.to_s - window.from_s).max(1) as f64
+}
+
+fn decide(slo: &Slo, observed: &Observation, judged: &Judged, is_steady: bool) -> (Verdict, Vec<String>) {
+    if !observed.invalid.is_empty() {
+        return (Verdict::Invalid, observed.invalid.clone());
+    }
+    if judged.planned_per_s == 0.0 {
+        return (Verdict::Invalid, vec!["nothing was planned in the measured seconds".to_owned()]);
+    }
+    let failed = aborted(observed, judged)
+        .or_else(|| drifted(slo, judged))
+        .or_else(|| missed(slo, observed, judged))
+        .or_else(|| fell_short(slo, judged));
+    if let Some((mode, reason)) = failed {
+        return (Verdict::Fail(mode), vec![format!("{}: {reason}", mode::words(mode))]);
+    }
+    let doubts = doubts(judged, is_steady);
+    (if doubts.is_empty() { Verdict::Pass } else { Verdict::Undecided }, doubts)
+}
+
+fn aborted(observed: &Observation, judged: &Judged) -> Option<(FailureMode, String)> {
+    let abort = observed.aborted.as_ref()?;
+    let grows = judged.drift.is_some_and(|drift| drift.per_s_low > 0.0);
+    let mode = match abort.cause {
+        AbortCause::Hang => FailureMode::Hang,
+        AbortCause::Errors => mode::of_failures(&failures(observed, whole(observed))),
+        AbortCause::Backlog => FailureMode::Drift,
+        AbortCause::Latency if grows => FailureMode::Drift,
+        AbortCause::Latency => FailureMode::Latency,
+    };
+    Some((mode, format!("{}; stopped after {} s", abort.reason, abort.at_s)))
+}
+
+fn drifted(slo: &Slo, judged: &Judged) -> Option<(FailureMode, String)> {
+    let limit_s = slo.loosest_latency().map_or(WAIT_S_DEFAULT, |(limit, _)| limit.as_secs_f64());
+    let drift = judged.drift.filter(|drift| drift.is_failure(limit_s))?;
+    let text = format!(
+        "{:.2} requests more in flight each second (at least {:.2}); after half an hour of it the wait would be {:.0} s",
+        drift.per_s, drift.per_s_low, drift.projected_wait_s
+    );
+    Some((FailureMode::Drift, text))
+}
+
+fn missed(slo: &Slo, observed: &Observation, judged: &Judged) -> Option<(FailureMode, String)> {
+    let missed: Vec<&Share> = judged.shares.iter().filter(|share| share.is_surely_missed()).collect();
+    let first = missed.first()?;
+    // A failed request is late too: where more failed than may be late, the failures are the cause.
+    let failures = failures(observed, judged.window);
+    let failed_share = failures.sum() as f64 / (judged.planned_per_s * length_s(judged.window));
+    let is_errors = missed.iter().any(|share| share.criterion.starts_with("errors"));
+    let is_failures = is_errors || slo.failed_share_max().is_some_and(|limit| failed_share > limit);
+    let mode = if is_failures { mode::of_failures(&failures) } else { FailureMode::Latency };
+    Some((mode, first.to_string()))
+}
+
+fn fell_short(slo: &Slo, judged: &Judged) -> Option<(FailureMode, String)> {
+    let asked = slo.criteria.iter().filter_map(|criterion| match criterion.ask {
+        Ask::Throughput { per_s } => Some(per_s),
+        _ => None,
+    });
+    let per_s = asked.max_by(f64::total_cmp).filter(|per_s| judged.planned_per_s >= *per_s)?;
+    // Two standard deviations of a Poisson count: at exactly the rate asked for half of all trials have fewer.
+    let luck = 2.0 * (per_s / length_s(judged.window).max(1.0)).sqrt();
+    (judged.completed_per_s + luck < per_s).then(|| {
+        let text = format!("{:.1} a second of {:.1} planned, asked for: {per_s}", judged.completed_per_s, judged.planned_per_s);
+        (FailureMode::Plateau, text)
+    })
+}
+
+fn doubts(judged: &Judged, is_steady: bool) -> Vec<String> {
+    let unsteady = "the trial has no steady part (MSER-5 cuts off more than half)".to_owned();
+    let unsure = judged.shares.iter().filter(|share| !share.is_surely_met()).map(ToString::to_string);
+    (!is_steady).then_some(unsteady).into_iter().chain(unsure).collect()
+}
+
+fn whole(observed: &Observation) -> Window {
+    Window { from_s: 0, to_s: observed.seconds.len() }
+}
+
+fn length_s(window: Window) -> f64 {
+    (window.to_s - window.from_s) as f64
+}
+
+fn failures(observed: &Observation, window: Window) -> Failures {
+    let mut sum = Failures::default();
+    observed.seconds[window.from_s..window.to_s].iter().for_each(|tick| sum.add(tick.failures));
+    sum
+}
+
+pub(super) fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut sorted: Vec<f64> = values.collect();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    match sorted.len() {
+        0 => None,
+        even if even % 2 == 0 => Some(f64::midpoint(sorted[middle - 1], sorted[middle])),
+        _ => Some(sorted[middle]),
+    }
+}
+
+impl std::fmt::Display for Share {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{}: {:.2} % of {} requests miss it, 95 % interval {:.2} to {:.2} % (allowed: {:.2} %)",
+            self.criterion,
+            self.share * 100.0,
+            self.asked,
+            self.low * 100.0,
+            self.high * 100.0,
+            self.limit * 100.0
+        )
+    }
 }

@@ -1,4 +1,4 @@
-//! Wilson's score interval of a share (Wilson 1927), and how many independent observations a correlated series is worth.
+//! Wilson's score interval of a share (Wilson 1927), and the variance of a correlated series' mean.
 //!
 //! Wilson's interval stays inside 0 to 1 and is right for small shares, where the textbook p ± z·√(p(1−p)/n) is empty at
 //! p = 0.
@@ -19,7 +19,7 @@ pub(super) fn interval(share: f64, n: f64, z: f64) -> (f64, f64) {
 }
 
 /// Lag-1 autocorrelation of a series, at least 0; 0 for one that does not vary.
-pub(super) fn autocorrelation(series: &[f64]) -> f64 {
+fn autocorrelation(series: &[f64]) -> f64 {
     let mean = series.iter().sum::<f64>() / series.len().max(1) as f64;
     let variance: f64 = series.iter().map(|value| (value - mean).powi(2)).sum();
     let products: f64 = series.windows(2).map(|pair| (pair[0] - mean) * (pair[1] - mean)).sum();
@@ -29,10 +29,13 @@ pub(super) fn autocorrelation(series: &[f64]) -> f64 {
 /// A series that only drifts has 1: worth nothing, not less than one hundredth.
 const AUTOCORRELATION_MAX: f64 = 0.98;
 
-/// n·(1 − ρ₁)/(1 + ρ₁): the size of an independent sample whose mean has the same variance, for a series whose
-/// correlation decays geometrically.
-pub(super) fn effective(n: f64, autocorrelation: f64) -> f64 {
-    n * (1.0 - autocorrelation) / (1.0 + autocorrelation)
+/// Variance of the mean of a stationary series: s²/n · (1 + ρ₁)/(1 − ρ₁), for a correlation that decays geometrically.
+pub(super) fn variance_of_mean(series: &[f64]) -> f64 {
+    let n = series.len() as f64;
+    let mean = series.iter().sum::<f64>() / n.max(1.0);
+    let variance = series.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
+    let correlation = autocorrelation(series);
+    variance / n.max(1.0) * (1.0 + correlation) / (1.0 - correlation)
 }
 
 #[cfg(test)]
@@ -62,6 +65,7 @@ mod tests {
         assert!(autocorrelation(&independent) < 0.01);
         assert!((autocorrelation(&blocks) - 0.625).abs() < 1e-9);
         assert_eq!(autocorrelation(&[3.0; 5]), 0.0);
-        assert!((effective(100.0, 0.5) - 33.333).abs() < 0.001);
+        let (apart, together) = (variance_of_mean(&independent), variance_of_mean(&blocks));
+        assert!((together / apart - 1.625 / 0.375).abs() < 1e-9, "{apart} {together}");
     }
 }

@@ -1,0 +1,52 @@
+//! The number and its interval, from all full-length trials.
+
+mod plateau;
+mod probit;
+
+use super::finding::TrialRecord;
+use plateau::Plateau;
+use probit::Outcome;
+
+pub(super) use plateau::retrograde;
+
+/// By how much the posterior's half widths are widened. Calibrated against queues of known capacity (see
+/// `bench/capacity_truth.md`).
+const INFLATION: f64 = 1.4;
+
+/// A capacity in multiples.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Estimate {
+    pub(super) multiple: f64,
+    pub(super) low: f64,
+    pub(super) high: f64,
+}
+
+/// `None` before full-length trials stand on both sides.
+pub(super) fn estimate<'a>(full: impl Iterator<Item = &'a TrialRecord> + Clone) -> Option<Estimate> {
+    let outcomes: Vec<Outcome> = full.clone().map(outcome).collect();
+    let by_verdicts = probit::posterior(&outcomes)?;
+    let widened = |edge: f64| by_verdicts.median * (edge / by_verdicts.median).powf(INFLATION);
+    let border =
+        Estimate { multiple: by_verdicts.median, low: widened(by_verdicts.low), high: widened(by_verdicts.high) };
+    let plateau = plateau::plateau(full, border.multiple);
+    Some(plateau.map_or(border, |plateau| border.at_most(plateau)))
+}
+
+/// Where half of the trials fail: where one more says most.
+pub(super) fn border<'a>(full: impl Iterator<Item = &'a TrialRecord>) -> Option<f64> {
+    probit::posterior(&full.map(outcome).collect::<Vec<_>>()).map(|posterior| posterior.median)
+}
+
+fn outcome(record: &TrialRecord) -> Outcome {
+    Outcome { ln_multiple: record.judged.multiple.ln(), is_high: record.judged.is_high() }
+}
+
+impl Estimate {
+    /// No more than the target answers a second is its capacity, whatever trials too short to show it passed.
+    fn at_most(self, plateau: Plateau) -> Self {
+        if plateau.multiple >= self.multiple {
+            return self;
+        }
+        Self { multiple: plateau.multiple, low: plateau.low.min(self.low), high: plateau.high.min(self.high).max(plateau.multiple) }
+    }
+}

@@ -1,0 +1,62 @@
+//! What the target answers a second when more is asked of it.
+//!
+//! MLRsearch reports what was forwarded, not what was offered, and for a loose SLO that is what keeps the number honest:
+//! a trial too short to show an overload of 3 % passes, while the answers that it and its neighbours got say 100 %.
+
+use super::super::finding::{Retrograde, TrialRecord};
+use super::super::student;
+use super::super::verdict::{FailureMode, median};
+
+/// In multiples.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Plateau {
+    pub(super) multiple: f64,
+    pub(super) low: f64,
+    pub(super) high: f64,
+}
+
+/// Trials further above tell of a target that is overrun, not of its capacity.
+const NEAR: f64 = 2.0;
+
+/// Median over the trials that fail because answers lag behind, and Student's interval of their mean. What is refused is
+/// answered, only not as wished: a target that sheds has no such plateau.
+pub(super) fn plateau<'a>(full: impl Iterator<Item = &'a TrialRecord>, near: f64) -> Option<Plateau> {
+    let lags = |record: &&TrialRecord| matches!(record.judged.mode(), Some(FailureMode::Drift | FailureMode::Latency));
+    let is_near = |record: &&TrialRecord| record.judged.multiple < near * NEAR;
+    let answered: Vec<f64> = full.filter(lags).filter(is_near).map(answered).collect();
+    let multiple = median(answered.iter().copied())?;
+    let half = half_width(&answered);
+    Some(Plateau { multiple, low: multiple - half, high: multiple + half })
+}
+
+fn answered(record: &TrialRecord) -> f64 {
+    let judged = &record.judged;
+    judged.multiple * judged.completed_per_s / judged.planned_per_s
+}
+
+fn half_width(values: &[f64]) -> f64 {
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
+    if values.len() < 2 { ALONE * mean } else { student::t_95(values.len() - 1) * (variance / n).sqrt() }
+}
+
+/// Of one trial alone nothing is known but that it is about this good.
+const ALONE: f64 = 0.05;
+
+/// More load, fewer answers: the largest failing load, when it got less than this share of the most that any load got.
+const RETROGRADE_SHARE: f64 = 0.85;
+
+pub(in crate::capacity) fn retrograde<'a>(
+    classifying: impl Iterator<Item = &'a TrialRecord> + Clone,
+) -> Option<Retrograde> {
+    let most = classifying.clone().map(|record| record.judged.completed_per_s).fold(0.0, f64::max);
+    let failed = classifying.filter(|record| record.judged.mode().is_some());
+    let highest = failed.max_by(|a, b| a.judged.multiple.total_cmp(&b.judged.multiple))?;
+    let completed_per_s = highest.judged.completed_per_s;
+    (completed_per_s < RETROGRADE_SHARE * most).then_some(Retrograde {
+        at_multiple: highest.judged.multiple,
+        completed_per_s,
+        completed_per_s_max: most,
+    })
+}

@@ -1,0 +1,125 @@
+//! From the trials to the finding.
+
+use super::history::History;
+use super::{Config, RECOVERY_SHARE};
+use crate::capacity::estimate::{self, Estimate};
+use crate::capacity::finding::{Bound, Capacity, Finding, Outcome, Safe, TrialRecord};
+use crate::capacity::trial::Purpose;
+use crate::capacity::verdict::FailureMode;
+
+/// Of the capacity: what can be run at without living at the edge.
+const SAFE_SHARE: f64 = 0.7;
+/// Failing trials within this of the smallest failing load tell how the target gives way; beyond, how it is overrun.
+const NEAR: f64 = 1.2;
+
+pub(super) fn conclude(config: &Config, history: History<'_>, outcome: Outcome, full_s: u64) -> Finding {
+    let capacity = capacity(config, history, outcome, full_s);
+    let retrograde = estimate::retrograde(history.classifying());
+    let safe = |capacity: Capacity| Safe { multiple: capacity.multiple * SAFE_SHARE, share: SAFE_SHARE };
+    Finding {
+        verdict: outcome,
+        slo: config.slo.to_string(),
+        capacity,
+        safe: capacity.filter(|capacity| capacity.bound != Bound::AtMost).map(safe),
+        failure_mode: failure_mode(history, outcome, retrograde.is_some()),
+        recovery_s: history.0.iter().filter_map(|record| record.recovered_after_s).max(),
+        recovered: recovered(history),
+        after_overload_multiple: after_overload(history),
+        retrograde,
+        trials: history.0.to_vec(),
+        reasons: reasons(config, history, outcome),
+    }
+}
+
+fn capacity(config: &Config, history: History<'_>, outcome: Outcome, full_s: u64) -> Option<Capacity> {
+    let of = |Estimate { multiple, low, high }, bound| Capacity {
+        multiple,
+        low,
+        high,
+        bound,
+        requests_per_s: multiple * config.unit_per_s,
+        bytes_per_s: None,
+        users: None,
+        trial_s: full_s,
+    };
+    let alone = |multiple| Estimate { multiple, low: multiple, high: multiple };
+    let lower = history.lower().map(|load| load.multiple);
+    let upper = history.upper().map(|load| load.multiple);
+    match (outcome, lower, upper) {
+        (Outcome::Metastable, passed, _) => {
+            passed.map(|passed| of(alone(passed * RECOVERY_SHARE), Bound::AtMost))
+        }
+        (Outcome::FailsAtSmallest, _, Some(upper)) | (_, None, Some(upper)) => Some(of(alone(upper), Bound::AtMost)),
+        (_, Some(lower), None) => Some(of(alone(lower), Bound::AtLeast)),
+        (_, Some(lower), Some(upper)) if config.steps.is_some() => {
+            Some(of(Estimate { multiple: lower, low: lower, high: upper }, Bound::AtLeast))
+        }
+        (_, Some(lower), Some(upper)) => {
+            let between = Estimate { multiple: (lower * upper).sqrt(), low: lower, high: upper };
+            let found = estimate::estimate(history.full_length()).unwrap_or(between);
+            Some(of(found, Bound::Estimate))
+        }
+        (_, None, None) => None,
+    }
+}
+
+/// How the smallest failing loads fail: what most of their trials say.
+fn failure_mode(history: History<'_>, outcome: Outcome, is_retrograde: bool) -> Option<FailureMode> {
+    match outcome {
+        Outcome::Hang => return Some(FailureMode::Hang),
+        Outcome::Metastable => return Some(FailureMode::Recovery),
+        _ if is_retrograde => return Some(FailureMode::Retrograde),
+        _ => {}
+    }
+    let smallest = history.upper()?.multiple;
+    let near = |record: &&TrialRecord| record.trial.multiple <= smallest * NEAR;
+    let full: Vec<FailureMode> = history.full_length().filter(near).filter_map(|record| record.judged.mode()).collect();
+    let any = history.classifying().filter(near).filter_map(|record| record.judged.mode()).collect();
+    most_frequent(if full.is_empty() { any } else { full })
+}
+
+fn most_frequent(mut modes: Vec<FailureMode>) -> Option<FailureMode> {
+    modes.sort_unstable();
+    let runs = modes.chunk_by(|a, b| a == b);
+    runs.max_by_key(|run| run.len()).map(|run| run[0])
+}
+
+fn recovered(history: History<'_>) -> Option<bool> {
+    let looked = history.0.iter().rev().find(|record| record.trial.purpose == Purpose::Recovery)?;
+    Some(looked.recovered_after_s.is_some())
+}
+
+/// Where the lower bound failed twice after the overload, the load that passed then.
+fn after_overload(history: History<'_>) -> Option<f64> {
+    let mut reruns = history.0.iter().filter(|record| record.trial.purpose == Purpose::Rerun);
+    let is_less = reruns.clone().filter(|record| record.judged.is_high()).count() >= 2;
+    is_less.then(|| reruns.rfind(|record| !record.judged.is_high()).map_or(0.0, |record| record.trial.multiple))
+}
+
+fn reasons(config: &Config, history: History<'_>, outcome: Outcome) -> Vec<String> {
+    let main = match outcome {
+        Outcome::Found => None,
+        Outcome::MaximumReached => Some("the largest load asked for passed: a larger maximum would find the end".into()),
+        Outcome::GeneratorLimited => Some(
+            "larger loads could not be generated from here on time: more machines or cores for the generator would \
+             find the end"
+                .into(),
+        ),
+        Outcome::FailsAtSmallest => Some("the smallest load asked for failed already: a smaller minimum would find the capacity".into()),
+        Outcome::BudgetExhausted => {
+            Some(format!("the budget of {} s ended before the bounds were within {:.0} %", config.budget_s, config.width * 100.0))
+        }
+        Outcome::Unstable => Some(
+            "the same loads passed and failed: the target is not the same from one trial to the next, and one number \
+             for it would be a wrong one"
+                .to_owned(),
+        ),
+        Outcome::Hang => Some("the target stopped answering and was not loaded any further".into()),
+        Outcome::Metastable => Some("after an overload the target did not come back at a light load".into()),
+        Outcome::Invalid => Some("no trial was valid".into()),
+    };
+    let less = after_overload(history).map(|multiple| {
+        format!("after an overload only {multiple:.2}× passed of what passed before it: the target does not come back whole")
+    });
+    main.into_iter().chain(less).collect()
+}

@@ -1,0 +1,48 @@
+//! Whether a target comes back after an overload, and when.
+//!
+//! It is back when three windows of five seconds in a row look like a load that it carried before: p95 and what is in
+//! flight at most 1.2 times as high. The load to compare with is the smallest passing one that is not lighter than the
+//! load of recovery.
+
+use super::history::{History, same};
+use crate::capacity::trial::{Observation, Tick};
+use crate::capacity::verdict::{Verdict, median};
+
+const WINDOW_S: usize = 5;
+const WINDOWS: usize = 3;
+const MARGIN: f64 = 1.2;
+
+/// A target in order.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Baseline {
+    pub(super) latency_ms_p95: f64,
+    pub(super) in_flight: f64,
+}
+
+/// `None` when no load as high passed.
+pub(super) fn baseline(history: History<'_>, multiple: f64) -> Option<Baseline> {
+    let passed = history.classifying().filter(|record| {
+        let at_least = record.trial.multiple >= multiple || same(record.trial.multiple, multiple);
+        at_least && matches!(record.judged.verdict, Verdict::Pass | Verdict::Undecided) && !record.judged.is_high()
+    });
+    let nearest = passed.min_by(|a, b| a.trial.multiple.total_cmp(&b.trial.multiple))?;
+    let judged = &nearest.judged;
+    Some(Baseline { latency_ms_p95: judged.latency_ms_p95?, in_flight: judged.in_flight })
+}
+
+/// The second at which it was back: the beginning of the first three windows in order.
+pub(super) fn back_at_s(baseline: &Baseline, observed: &Observation) -> Option<u64> {
+    let sending = usize::try_from(observed.sending_s).unwrap_or(usize::MAX).min(observed.seconds.len());
+    let in_order: Vec<bool> = observed.seconds[..sending].chunks_exact(WINDOW_S).map(|window| is_in_order(baseline, window)).collect();
+    let first = in_order.windows(WINDOWS).position(|windows| windows.iter().all(|in_order| *in_order))?;
+    Some((first * WINDOW_S) as u64)
+}
+
+/// A window in which nothing ended is in order only when nothing is in flight either.
+fn is_in_order(baseline: &Baseline, window: &[Tick]) -> bool {
+    let in_flight = window.iter().map(|tick| tick.in_flight as f64).sum::<f64>() / window.len() as f64;
+    let latency = median(window.iter().filter_map(|tick| tick.latency_ms_p95));
+    let is_fast = latency.map_or(in_flight < 1.0, |ms| ms <= MARGIN * baseline.latency_ms_p95);
+    // One more in flight is nothing at a light load.
+    is_fast && in_flight <= MARGIN * baseline.in_flight + 1.0
+}
