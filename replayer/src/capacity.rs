@@ -4,8 +4,8 @@
 //! [`watch::Watch`] with each second, and hands what it saw to [`search::Search::on_trial`].
 
 pub mod answer;
-pub mod field;
 mod estimate;
+pub mod field;
 pub mod finding;
 pub mod search;
 pub mod slo;

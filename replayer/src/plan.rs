@@ -97,6 +97,9 @@ impl Plan {
     /// Holds the clones of one block of sessions and, in `crowd`, of those that start within six widths of the
     /// shift.
     pub fn clones(&self) -> Box<dyn Iterator<Item = PlannedClone> + Send + '_> {
+        if let Some(load) = self.load {
+            return Box::new(trial::clones(self, load));
+        }
         match self.mode {
             _ if self.starts.is_empty() => Box::new(std::iter::empty()),
             Mode::Crowd if self.is_capture() => Box::new(self.starts.each_once(1.0)),

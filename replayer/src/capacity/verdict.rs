@@ -231,7 +231,10 @@ fn fell_short(slo: &Slo, judged: &Judged) -> Option<(FailureMode, String)> {
     // Two standard deviations of a Poisson count: at exactly the rate asked for half of all trials have fewer.
     let luck = 2.0 * (per_s / length_s(judged.window).max(1.0)).sqrt();
     (judged.completed_per_s + luck < per_s).then(|| {
-        let text = format!("{:.1} a second of {:.1} planned, asked for: {per_s}", judged.completed_per_s, judged.planned_per_s);
+        let text = format!(
+            "{:.1} a second of {:.1} planned, asked for: {per_s}",
+            judged.completed_per_s, judged.planned_per_s
+        );
         (FailureMode::Plateau, text)
     })
 }

@@ -4,7 +4,6 @@ use kingtide_common::units::Seed;
 
 use super::blocks::{Batch, Blocks, InOrder};
 use super::random::Draws;
-use super::trial::Load;
 use super::{Plan, PlannedClone, scaled};
 use crate::sessions::Session;
 
@@ -62,21 +61,19 @@ impl Starts {
     }
 }
 
-/// Starts spread uniformly over the capture's span, or as a trial's load says: a Poisson process of the mean
-/// rate × N, given its count.
+/// Starts spread uniformly over the capture's span: a Poisson process of the mean rate × N, given its count.
 pub(super) fn steady(plan: &Plan) -> impl Iterator<Item = PlannedClone> {
     let starts = &plan.starts;
-    let load = plan.load.unwrap_or_else(|| Load::even(starts.span_us));
-    let places = load.weight_us().saturating_add(1);
+    let places = starts.span_us.saturating_add(1);
     let blocks = Blocks::new(plan.users(), plan.seed, PURPOSE_STEADY);
     InOrder::new(blocks.numbers().map(move |block| {
         let mut draws = blocks.sequence(block);
         let clone = |_| {
-            let start_us = load.start_us(blocks.place(block, places, &mut draws));
+            let start_us = blocks.place(block, places, &mut draws);
             PlannedClone { start_us, session: draws.index(starts.len()) }
         };
         let clones = (0..blocks.draws(block)).map(clone).collect();
-        Batch { clones, later_us: load.start_us(blocks.first_place(block + 1, places)) }
+        Batch { clones, later_us: blocks.first_place(block + 1, places) }
     }))
 }
 

@@ -4,14 +4,22 @@
 //! that no target meets a step (its connections, its caches); from then on it is constant. The requests follow their
 //! sessions: their rate is what the multiple means once sessions as long as the captured ones have begun before,
 //! which [`settled_us`] tells.
+//!
+//! Which session a clone is of is dealt from shuffled decks of all captured sessions, in the order of the starts: every
+//! stretch of the trial has the captured mix but for the deck it cuts. With independent draws the luck of the mix would be
+//! most of the difference between two trials of the same load.
 
 use std::sync::Arc;
 
 use kingtide_common::units::{Multiple, Seed};
 
-use super::{Mode, Plan, Starts};
+use super::blocks::Blocks;
+use super::random::Draws;
+use super::{Mode, Plan, PlannedClone, Starts};
 use crate::sessions::Session;
 
+const PURPOSE_TRIAL: u64 = 4;
+const PURPOSE_DECK: u64 = 5;
 /// Share of the requests that a session has sent when the planned rate counts as settled.
 const SETTLED_SHARE: f64 = 0.95;
 
@@ -52,12 +60,49 @@ pub fn settled_us(sessions: &[Session]) -> u64 {
     *offsets_us.select_nth_unstable(rank).1
 }
 
-impl Load {
-    /// Without a ramp.
-    pub(super) fn even(length_us: u64) -> Self {
-        Self { length_us, ramp_us: 0 }
-    }
+/// The clones of a trial, in order of start. Holds those of one block.
+pub(super) fn clones(plan: &Plan, load: Load) -> impl Iterator<Item = PlannedClone> {
+    let places = load.weight_us().saturating_add(1);
+    let blocks = Blocks::new(plan.users(), plan.seed, PURPOSE_TRIAL);
+    let starts = blocks.numbers().flat_map(move |block| {
+        let mut draws = blocks.sequence(block);
+        let place = |_| load.start_us(blocks.place(block, places, &mut draws));
+        let mut starts: Vec<u64> = (0..blocks.draws(block)).map(place).collect();
+        starts.sort_unstable();
+        starts
+    });
+    let mut deck = Deck { seed: plan.seed, dealt: 0, left: Vec::new() };
+    let sessions = plan.starts.len();
+    starts.map(move |start_us| PlannedClone { start_us, session: deck.deal(sessions) })
+}
 
+/// Shuffled decks of all sessions, dealt to the last.
+struct Deck {
+    seed: Seed,
+    dealt: usize,
+    left: Vec<usize>,
+}
+
+impl Deck {
+    fn deal(&mut self, sessions: usize) -> usize {
+        if self.left.is_empty() {
+            self.left = shuffled(sessions, &mut Draws::of_block(self.seed, PURPOSE_DECK, self.dealt));
+            self.dealt += 1;
+        }
+        self.left.pop().expect("a plan without sessions has no clones")
+    }
+}
+
+/// Fisher and Yates.
+fn shuffled(count: usize, draws: &mut Draws) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..count).collect();
+    for at in (1..count).rev() {
+        order.swap(at, draws.index(at + 1));
+    }
+    order
+}
+
+impl Load {
     /// How long the full rate would take for as many starts: the ramp counts half.
     pub(super) fn weight_us(self) -> u64 {
         self.length_us - self.ramp_us.min(self.length_us) / 2
@@ -130,6 +175,18 @@ mod tests {
         }
         assert_eq!(starts.iter().sum::<u32>(), 5050);
         assert_eq!(plan.users(), 5050);
+    }
+
+    #[test]
+    fn every_deck_has_each_session_once() {
+        let plan = planned(3.0, Load { length_us: 100_000_000, ramp_us: 0 }, 1);
+        let clones: Vec<usize> = plan.clones().map(|clone| clone.session).collect();
+        for deck in clones.chunks_exact(101) {
+            let mut deck = deck.to_vec();
+            deck.sort_unstable();
+            assert_eq!(deck, (0..101).collect::<Vec<_>>());
+        }
+        assert_ne!(clones[..101], clones[101..202], "shuffled anew");
     }
 
     #[test]

@@ -78,7 +78,7 @@ fn recovery(finding: &Finding) -> Option<String> {
 
 fn trials(records: &[TrialRecord]) -> String {
     let mut table = Table::of_numbers(TITLES).align(3, Align::Left).align(9, Align::Left);
-    for TrialRecord { trial, judged } in records {
+    for TrialRecord { trial, judged, .. } in records {
         let worst = judged.shares.iter().max_by(|a, b| (a.share / a.limit).total_cmp(&(b.share / b.limit)));
         table.row([
             format!("{:.2}×", judged.multiple),

@@ -21,7 +21,9 @@ const NEAR: f64 = 2.0;
 /// Median over the trials that fail because answers lag behind, and Student's interval of their mean. What is refused is
 /// answered, only not as wished: a target that sheds has no such plateau.
 pub(super) fn plateau<'a>(full: impl Iterator<Item = &'a TrialRecord>, near: f64) -> Option<Plateau> {
-    let lags = |record: &&TrialRecord| matches!(record.judged.mode(), Some(FailureMode::Drift | FailureMode::Latency));
+    let lags = |record: &&TrialRecord| {
+        matches!(record.judged.mode(), Some(FailureMode::Drift | FailureMode::Latency))
+    };
     let is_near = |record: &&TrialRecord| record.judged.multiple < near * NEAR;
     let answered: Vec<f64> = full.filter(lags).filter(is_near).map(answered).collect();
     let multiple = median(answered.iter().copied())?;

@@ -49,7 +49,9 @@ fn capacity(config: &Config, history: History<'_>, outcome: Outcome, full_s: u64
         (Outcome::Metastable, passed, _) => {
             passed.map(|passed| of(alone(passed * RECOVERY_SHARE), Bound::AtMost))
         }
-        (Outcome::FailsAtSmallest, _, Some(upper)) | (_, None, Some(upper)) => Some(of(alone(upper), Bound::AtMost)),
+        (Outcome::FailsAtSmallest, _, Some(upper)) | (_, None, Some(upper)) => {
+            Some(of(alone(upper), Bound::AtMost))
+        }
         (_, Some(lower), None) => Some(of(alone(lower), Bound::AtLeast)),
         (_, Some(lower), Some(upper)) if config.steps.is_some() => {
             Some(of(Estimate { multiple: lower, low: lower, high: upper }, Bound::AtLeast))
@@ -73,7 +75,8 @@ fn failure_mode(history: History<'_>, outcome: Outcome, is_retrograde: bool) -> 
     }
     let smallest = history.upper()?.multiple;
     let near = |record: &&TrialRecord| record.trial.multiple <= smallest * NEAR;
-    let full: Vec<FailureMode> = history.full_length().filter(near).filter_map(|record| record.judged.mode()).collect();
+    let full: Vec<FailureMode> =
+        history.full_length().filter(near).filter_map(|record| record.judged.mode()).collect();
     let any = history.classifying().filter(near).filter_map(|record| record.judged.mode()).collect();
     most_frequent(if full.is_empty() { any } else { full })
 }
@@ -93,7 +96,8 @@ fn recovered(history: History<'_>) -> Option<bool> {
 fn after_overload(history: History<'_>) -> Option<f64> {
     let mut reruns = history.0.iter().filter(|record| record.trial.purpose == Purpose::Rerun);
     let is_less = reruns.clone().filter(|record| record.judged.is_high()).count() >= 2;
-    is_less.then(|| reruns.rfind(|record| !record.judged.is_high()).map_or(0.0, |record| record.trial.multiple))
+    is_less
+        .then(|| reruns.rfind(|record| !record.judged.is_high()).map_or(0.0, |record| record.trial.multiple))
 }
 
 fn reasons(config: &Config, history: History<'_>, outcome: Outcome) -> Vec<String> {

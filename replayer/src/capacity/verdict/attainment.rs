@@ -14,7 +14,8 @@ const N_EFFECTIVE_MIN: f64 = 4.0;
 
 /// One per criterion that is a share, in the SLO's order.
 pub(super) fn shares(slo: &Slo, observed: &Observation, window: Window) -> Vec<Share> {
-    let with_limit = |(at, criterion): (usize, &Criterion)| Some((at, criterion.to_string(), criterion.ask.share()?));
+    let with_limit =
+        |(at, criterion): (usize, &Criterion)| Some((at, criterion.to_string(), criterion.ask.share()?));
     let asked = slo.criteria.iter().enumerate().filter_map(with_limit);
     asked.map(|(at, criterion, limit)| share(criterion, limit, &counts(observed, window, at))).collect()
 }

@@ -48,7 +48,12 @@ fn truncation(series: &[f64]) -> Option<usize> {
 /// A second in which nothing ended keeps the latency of the one before.
 fn held(values: impl Iterator<Item = Option<f64>>) -> Vec<f64> {
     let mut last = None;
-    let known: Vec<Option<f64>> = values.map(|value| { last = value.or(last); last }).collect();
+    let known: Vec<Option<f64>> = values
+        .map(|value| {
+            last = value.or(last);
+            last
+        })
+        .collect();
     let first = known.iter().flatten().next().copied().unwrap_or(0.0);
     known.into_iter().map(|value| value.unwrap_or(first)).collect()
 }
@@ -73,14 +78,16 @@ mod tests {
     fn a_beginning_is_cut_and_a_steady_series_is_not() {
         let steady: Vec<f64> = noise(100).collect();
         assert!(truncation(&steady).unwrap() <= 10, "{:?}", truncation(&steady));
-        let warm: Vec<f64> = noise(100).enumerate().map(|(i, x)| x + 100.0 * (-(i as f64) / 6.0).exp()).collect();
+        let warm: Vec<f64> =
+            noise(100).enumerate().map(|(i, x)| x + 100.0 * (-(i as f64) / 6.0).exp()).collect();
         let cut = truncation(&warm).unwrap();
         assert!((15..=40).contains(&cut), "{cut}");
     }
 
     #[test]
     fn a_series_that_settles_late_has_no_steady_part() {
-        let late: Vec<f64> = noise(100).enumerate().map(|(i, x)| if i < 65 { x + i as f64 } else { x }).collect();
+        let late: Vec<f64> =
+            noise(100).enumerate().map(|(i, x)| if i < 65 { x + i as f64 } else { x }).collect();
         assert_eq!(truncation(&late), None);
     }
 
