@@ -1,8 +1,9 @@
 //! How many of something are busy when no more gets through.
 //!
 //! By the utilisation law (Denning and Buzen 1978) a station that completes X a second and holds each for S is busy with
-//! X · S at once. At the plateau that is its number of servers: 6.67 uploads a second × 3 s are 20 slots. S is taken at
-//! a light load, where it holds no queue, and X at the loads that failed.
+//! X · S at once. At the plateau that is its number of servers: 6.67 uploads a second × 3 s are 20 slots. X is taken at the
+//! loads that failed. S is a stage's time without its queue: what it would take at no load, by the line through 1/R over X
+//! of the loads that passed (R = S / (1 − X/μ) where servers queue, so 1/R falls with X).
 //!
 //! A stage that is busy with less than one at the plateau cannot be what is used up: it waits for something that is held
 //! elsewhere. Then the stages after it count too, as a transaction is held from the token check to the last write.
@@ -44,12 +45,12 @@ pub(super) fn at(profiles: &[Profile], growth: &Growth) -> Option<Slots> {
     let from = growth.light_stages.iter().position(|(name, _)| *name == part.stage)?;
     let last = growth.light_stages.iter().position(|(name, _)| name == RECEIVE)?;
     let (mut stages, mut hold_ms) = (Vec::new(), 0.0);
-    for (name, light_ms) in &growth.light_stages[from..last] {
+    for (name, _) in &growth.light_stages[from..last] {
         if per_s * hold_ms / 1e3 >= BUSY_MIN {
             break;
         }
         stages.push(name.clone());
-        hold_ms += light_ms;
+        hold_ms += unqueued_ms(profiles, growth, name);
     }
     let busy = per_s * hold_ms / 1e3;
     let is_held_beyond = stages.len() > 1;
@@ -58,11 +59,40 @@ pub(super) fn at(profiles: &[Profile], growth: &Growth) -> Option<Slots> {
     (busy >= BUSY_MIN).then_some(slots)
 }
 
+/// A stage's time at no load; see the module. As seen at the light load where the others tell nothing.
+fn unqueued_ms(profiles: &[Profile], growth: &Growth, stage: &str) -> f64 {
+    let passing = profiles.iter().filter(|profile| !profile.is_failing);
+    let point = |profile: &Profile| {
+        let ms = profile.routes.get(&growth.route)?.stage(stage).mean_ms;
+        (ms > 0.0).then_some((profile.completed_per_s, ms))
+    };
+    let points: Vec<(f64, f64)> = passing.filter_map(point).collect();
+    let least_ms = points.iter().map(|(_, ms)| *ms).fold(f64::INFINITY, f64::min);
+    if points.is_empty() {
+        return growth.light_stages.iter().find(|(name, _)| name == stage).map_or(0.0, |(_, ms)| *ms);
+    }
+    // The queue is part of what is seen, and no more than half of it where the load passed.
+    intercept(&points).map_or(least_ms, |per_ms| (1.0 / per_ms).clamp(0.5 * least_ms, least_ms))
+}
+
+/// Of the least-squares line through (x, 1/y), where it falls.
+fn intercept(points: &[(f64, f64)]) -> Option<f64> {
+    let n = points.len() as f64;
+    let (mean_x, mean_y) = (
+        points.iter().map(|(x, _)| x).sum::<f64>() / n,
+        points.iter().map(|(_, y)| 1.0 / y).sum::<f64>() / n,
+    );
+    let spread: f64 = points.iter().map(|(x, _)| (x - mean_x).powi(2)).sum();
+    let slope = points.iter().map(|(x, y)| (x - mean_x) * (1.0 / y - mean_y)).sum::<f64>() / spread;
+    // Loads alike give no line.
+    (spread > (0.1 * mean_x).powi(2) && slope < 0.0).then(|| mean_y - slope * mean_x)
+}
+
 impl Slots {
     pub(super) fn sentence(&self) -> String {
         let stages = self.stages.join(" + ");
         let held = format!(
-            "at the most that got through, {}/s, {stages} of {} at light load keep {} busy at once",
+            "at the most that got through, {}/s, {stages} of {} without a queue keep {} busy at once",
             number(Some(self.per_s)),
             ms(Some(self.hold_ms)),
             number(Some(self.busy))

@@ -55,6 +55,17 @@ fn twenty_slots_of_three_seconds() {
 }
 
 #[test]
+fn what_a_light_load_queues_is_not_taken_for_work() {
+    // M/M/1-like: S = 100 ms, so R = 100 / (1 − X/10); half of the requests are uploads.
+    let at = |per_s: f64, is_failing| {
+        let ms = if is_failing { 5000.0 } else { 100.0 / (1.0 - per_s / 2.0 / 10.0) };
+        load(per_s, per_s, is_failing, &[("store", ms), ("wait", 2.0)], 2.0)
+    };
+    let suspect = first(&[at(8.0, false), at(12.0, false), at(16.0, false), at(20.0, true)]);
+    assert!((suspect.slots.unwrap() - 1.0).abs() < 0.02, "{suspect:?}");
+}
+
+#[test]
 fn a_transaction_held_across_the_store() {
     // A pool of 20, each held for 50 + 3000 + 100 ms: 6.35 uploads a second.
     let light =
