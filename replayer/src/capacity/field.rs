@@ -17,6 +17,7 @@ use super::verdict::{Judged, Verdict, Window};
 use super::watch::{Abort, AbortCause, Live as Second, Watch};
 use crate::bottleneck::Profile;
 use crate::drive::{self, DriveConfig, DriveError, Measured, Stop};
+use crate::measure::ErrorClass;
 use crate::measure::attainment::{Applies, Bar, PlannedSecond};
 use crate::measure::gates::{Gates, validity};
 use crate::measure::live::{Counts, Live};
@@ -301,10 +302,12 @@ impl Shown<'_> {
     }
 }
 
-/// The failed gates. What was withheld is what lay beyond the trial's end: no gate is to see it.
+/// The failed gates. What was withheld is what lay beyond the trial's end, and what was cut off had no answer when a
+/// target that hangs was left alone: no gate is to see them.
 fn invalid(measured: &mut Measured, planned: u64) -> Vec<String> {
     let withheld = std::mem::take(&mut measured.recorder.withheld);
-    let mut gates: Gates = validity(&measured.recorder, planned - withheld.min(planned));
+    measured.recorder.failures.retain(|failure, _| failure.class != ErrorClass::CutOff);
+    let mut gates: Gates = validity(&measured.recorder, planned.saturating_sub(withheld));
     gates.insert("in_flight".to_owned(), measured.in_flight.gate());
     gates.iter().filter(|(_, gate)| !gate.pass).map(|(name, gate)| gate.failure(name)).collect()
 }

@@ -152,6 +152,8 @@ impl FailureKinds {
             Outcome::Answered { status: 429 | 503, .. } => &mut self.shed,
             Outcome::Answered { .. } => &mut self.error,
             Outcome::Failed(failure) => match failure.class {
+                // In flight when the run was ended: it had no answer yet.
+                ErrorClass::CutOff => &mut self.unfinished,
                 class if class.side() == Side::Generator => &mut self.generator,
                 ErrorClass::ConnectRefused | ErrorClass::ConnectTimeout | ErrorClass::ConnectFailed => {
                     &mut self.connect
