@@ -11,7 +11,13 @@ pub(crate) enum Rhythm {
 }
 
 /// Sorted instants of `length_s` seconds at `per_s` requests a second, grown to it evenly over `ramp_s`.
-pub(crate) fn arrivals(rhythm: Rhythm, per_s: f64, length_s: f64, ramp_s: f64, random: &mut Draws) -> Vec<f64> {
+pub(crate) fn arrivals(
+    rhythm: Rhythm,
+    per_s: f64,
+    length_s: f64,
+    ramp_s: f64,
+    random: &mut Draws,
+) -> Vec<f64> {
     let mut instants = Vec::new();
     // Sessions that began before the trial are in their middle when it begins.
     let (each, before_s) = match rhythm {
@@ -26,7 +32,8 @@ pub(crate) fn arrivals(rhythm: Rhythm, per_s: f64, length_s: f64, ramp_s: f64, r
         }
         session(rhythm, start_s, random, &mut instants);
     }
-    instants.retain(|at_s| (0.0..length_s).contains(at_s) && (*at_s >= ramp_s || random.unit() * ramp_s < *at_s));
+    instants
+        .retain(|at_s| (0.0..length_s).contains(at_s) && (*at_s >= ramp_s || random.unit() * ramp_s < *at_s));
     instants.sort_by(f64::total_cmp);
     instants
 }

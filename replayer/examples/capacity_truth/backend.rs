@@ -10,11 +10,19 @@ use super::random::Draws;
 /// A distribution of times, in seconds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Law {
-    Exponential { mean: f64 },
+    Exponential {
+        mean: f64,
+    },
     /// By its mean and its coefficient of variation.
-    Lognormal { mean: f64, variation: f64 },
+    Lognormal {
+        mean: f64,
+        variation: f64,
+    },
     /// With tail exponent `alpha`.
-    Pareto { mean: f64, alpha: f64 },
+    Pareto {
+        mean: f64,
+        alpha: f64,
+    },
 }
 
 /// What a request does inside the target, in order.
@@ -37,7 +45,11 @@ pub(crate) enum Door {
     /// 503 when so many wait for the first pool.
     QueueFull(usize),
     /// 429 by a token bucket for each of so many addresses.
-    PerAddress { addresses: usize, per_s: f64, burst: f64 },
+    PerAddress {
+        addresses: usize,
+        per_s: f64,
+        burst: f64,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -165,7 +177,9 @@ impl Backend {
                 Step::Take(pool) if self.free[pool] == 0 => return self.waiting[pool].push_back(inside),
                 Step::Take(pool) => self.free[pool] -= 1,
                 Step::Hold(law) => return self.hold(law, inside),
-                Step::HoldSometimes(share, law) if self.random.unit() < share => return self.hold(law, inside),
+                Step::HoldSometimes(share, law) if self.random.unit() < share => {
+                    return self.hold(law, inside);
+                }
                 Step::HoldSometimes(..) => {}
                 Step::Give(pool) => self.give(pool),
                 Step::Answer => {

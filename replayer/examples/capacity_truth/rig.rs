@@ -28,7 +28,8 @@ impl<'a> Rig<'a> {
     pub(crate) fn observe(&mut self, trial: &Trial, watch: Option<Watch>) -> Observation {
         let from_s = self.backend.now_s();
         let rest_s = from_s - self.last_end_s;
-        let mut seconds = Seconds { from_s, limit_s: self.subject.limit_s, ticks: Vec::new(), latencies: Vec::new() };
+        let mut seconds =
+            Seconds { from_s, limit_s: self.subject.limit_s, ticks: Vec::new(), latencies: Vec::new() };
         let aborted = self.send(trial, watch, &mut seconds);
         let sending_s = seconds.ticks.len() as u64;
         self.last_end_s = self.backend.now_s();

@@ -87,7 +87,8 @@ impl Subject {
             Kind::PoolBehindPool => {
                 let inner = 2 + random.index(7);
                 let inside = Law::Exponential { mean: inner as f64 / saturated_per_s };
-                let before = Law::Lognormal { mean: inside.mean() * random.between(0.5, 3.0), variation: 0.5 };
+                let before =
+                    Law::Lognormal { mean: inside.mean() * random.between(0.5, 3.0), variation: 0.5 };
                 // Large enough that the inner pool is what gives way, as a database's is.
                 let busy = saturated_per_s * (before.mean() + 3.0 * inside.mean());
                 let outer = whole(busy * random.between(1.2, 2.0)).max(inner + 2);
@@ -106,12 +107,17 @@ impl Subject {
             Kind::Shedding => {
                 let queue = 1 + random.index(2 * slots);
                 errors_share = if random.unit() < 0.5 { 0.01 } else { 0.05 };
-                let design = Design { pools: vec![slots], steps: simple(exponential), door: Door::QueueFull(queue) };
+                let design =
+                    Design { pools: vec![slots], steps: simple(exponential), door: Door::QueueFull(queue) };
                 // The queue is short: what is not refused is never late.
                 (design, saturated_per_s, 8.0 * service_s * (1.0 + queue as f64 / slots as f64))
             }
             Kind::Leaking => {
-                let reclaimed = Law::Exponential { mean: random.between(10.0, 40.0) };
+                // Many small leaks: what happens less often than once in a trial no trial can find.
+                let slots = 16 + random.index(49);
+                let service_s = slots as f64 / saturated_per_s;
+                let exponential = Law::Exponential { mean: service_s };
+                let reclaimed = Law::Exponential { mean: random.between(5.0, 20.0) };
                 let leaked = random.between(0.1, 0.4) * service_s / reclaimed.mean();
                 let steps = vec![
                     Step::Take(0),
@@ -134,7 +140,8 @@ impl Subject {
             }
         };
         let is_bursty = random.unit() < 0.3;
-        let rhythm = if is_bursty { Rhythm::Sessions { requests: 3.0, pause_s: 1.0 } } else { Rhythm::Poisson };
+        let rhythm =
+            if is_bursty { Rhythm::Sessions { requests: 3.0, pause_s: 1.0 } } else { Rhythm::Poisson };
         let slo = format!("p95<{}ms,errors<{}%", (limit_s * 1e3).round(), errors_share * 100.0);
         let unit_per_s = saturated_per_s / random.log_between(1.2, 12.0);
         Self {
@@ -175,7 +182,8 @@ impl Subject {
             backend.run_until(from_s + length_s);
             for ended in backend.ended.drain(..).filter(|_| piece > 0) {
                 counts.all += 1.0;
-                counts.late += f64::from(u8::from(ended.is_refused || ended.at_s - ended.came_s > self.limit_s));
+                counts.late +=
+                    f64::from(u8::from(ended.is_refused || ended.at_s - ended.came_s > self.limit_s));
                 counts.refused += f64::from(u8::from(ended.is_refused));
             }
             // What waits beyond the limit already is late, whenever it will end; and no truth is that far off.
@@ -191,8 +199,9 @@ impl Subject {
         let fill = truth_per_s / self.saturated_per_s;
         match (self.kind, mode) {
             (Kind::Shedding | Kind::RateLimited, mode) => mode == FailureMode::Shed,
-            // The backlog grows for ever only above saturation.
-            (_, FailureMode::Drift) => fill > 0.9,
+            // For ever the backlog grows only above saturation. Up to a seventh below it, congestion lasts longer than
+            // trials do, and either name is right.
+            (_, FailureMode::Drift) => fill > 0.87,
             (_, FailureMode::Latency) => fill < 0.985,
             _ => false,
         }

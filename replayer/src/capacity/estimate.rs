@@ -7,7 +7,7 @@ use super::finding::TrialRecord;
 use plateau::Plateau;
 use probit::Outcome;
 
-pub(super) use plateau::retrograde;
+pub(super) use plateau::{has_room, retrograde};
 
 /// By how much the posterior's half widths are widened. Calibrated against queues of known capacity (see
 /// `bench/capacity_truth.md`).
@@ -26,8 +26,11 @@ pub(super) fn estimate<'a>(full: impl Iterator<Item = &'a TrialRecord> + Clone) 
     let outcomes: Vec<Outcome> = full.clone().map(outcome).collect();
     let by_verdicts = probit::posterior(&outcomes)?;
     let widened = |edge: f64| by_verdicts.median * (edge / by_verdicts.median).powf(INFLATION);
-    let border =
-        Estimate { multiple: by_verdicts.median, low: widened(by_verdicts.low), high: widened(by_verdicts.high) };
+    let border = Estimate {
+        multiple: by_verdicts.median,
+        low: widened(by_verdicts.low),
+        high: widened(by_verdicts.high),
+    };
     let plateau = plateau::plateau(full, border.multiple);
     Some(plateau.map_or(border, |plateau| border.at_most(plateau)))
 }
@@ -47,6 +50,10 @@ impl Estimate {
         if plateau.multiple >= self.multiple {
             return self;
         }
-        Self { multiple: plateau.multiple, low: plateau.low.min(self.low), high: plateau.high.min(self.high).max(plateau.multiple) }
+        Self {
+            multiple: plateau.multiple,
+            low: plateau.low.min(self.low),
+            high: plateau.high.min(self.high).max(plateau.multiple),
+        }
     }
 }

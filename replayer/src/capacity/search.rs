@@ -143,8 +143,10 @@ impl Search {
     /// The first phase that has something left to do.
     fn decide(&self) -> Decision {
         let history = self.history();
-        let first = self.warm_up(history).or_else(|| self.after_hang(history)).or_else(|| self.recovery(history));
-        let searched = first.or_else(|| self.after_invalid(history)).or_else(|| self.unfinished_search(history));
+        let first =
+            self.warm_up(history).or_else(|| self.after_hang(history)).or_else(|| self.recovery(history));
+        let searched =
+            first.or_else(|| self.after_invalid(history)).or_else(|| self.unfinished_search(history));
         searched.filter(|decision| self.fits(*decision)).unwrap_or_else(|| self.ending(history))
     }
 
@@ -201,7 +203,8 @@ impl Search {
     fn after_invalid(&self, history: History<'_>) -> Option<Decision> {
         let last = history.last().filter(|record| record.judged.verdict == Verdict::Invalid)?;
         let at = |record: &&TrialRecord| {
-            history::same(record.trial.multiple, last.trial.multiple) && record.judged.verdict == Verdict::Invalid
+            history::same(record.trial.multiple, last.trial.multiple)
+                && record.judged.verdict == Verdict::Invalid
         };
         let times = self.records.iter().rev().take_while(at).count();
         (times < 2).then_some(Decision::Try(last.trial.multiple, last.trial.purpose))
@@ -214,7 +217,9 @@ impl Search {
             (Some(_), Some(_)) => None,
             (None, None) if history.ungenerable().is_some() => Some(Decision::End(Outcome::Invalid)),
             (None, None) => Some(Decision::Try(self.first_multiple(), Purpose::Bracket)),
-            (None, Some(upper)) if upper.multiple <= multiple_min => Some(Decision::End(Outcome::FailsAtSmallest)),
+            (None, Some(upper)) if upper.multiple <= multiple_min => {
+                Some(Decision::End(Outcome::FailsAtSmallest))
+            }
             (None, Some(upper)) => {
                 Some(Decision::Try((upper.multiple / growth).max(multiple_min), Purpose::Bracket))
             }
@@ -256,7 +261,9 @@ impl Search {
         match bounds {
             _ if history.contradictions() >= CONTRADICTIONS => Outcome::Unstable,
             (None, None) if history.classifying().next().is_none() => Outcome::Invalid,
-            (Some(lower), Some(upper)) if self.config.steps.is_some() || self.is_close(lower, upper) => Outcome::Found,
+            (Some(lower), Some(upper)) if self.config.steps.is_some() || self.is_close(lower, upper) => {
+                Outcome::Found
+            }
             (Some(lower), None) if lower.multiple >= self.top() => Outcome::MaximumReached,
             (None, Some(upper)) if self.config.steps.is_some() && upper.multiple <= self.first_multiple() => {
                 Outcome::FailsAtSmallest
@@ -320,7 +327,8 @@ impl Search {
             return None;
         }
         let is_recovery = |record: &&TrialRecord| record.trial.purpose == Purpose::Recovery;
-        let before_s: u64 = self.records.iter().rev().take_while(is_recovery).map(|record| record.sending_s).sum();
+        let before_s: u64 =
+            self.records.iter().rev().take_while(is_recovery).map(|record| record.sending_s).sum();
         let baseline = recovery::baseline(self.history(), trial.multiple)?;
         Some(before_s + observed.rest_s + recovery::back_at_s(&baseline, observed)?)
     }
@@ -343,7 +351,7 @@ fn proven(passed: Load, is_limited: bool, multiple_max: f64) -> Decision {
 /// After the first overload: a target that does not come back would make every later trial fail.
 fn overload_seen(history: History<'_>) -> Option<Decision> {
     let is_first = history.count(Purpose::Recovery) == 0;
-    let has_failed = history.last().is_some_and(|record| record.judged.mode().is_some());
+    let has_failed = history.last().is_some_and(|record| record.judged.has_failed());
     let passed = history.passed().filter(|_| is_first && has_failed)?;
     Some(Decision::Try(passed.multiple * RECOVERY_SHARE, Purpose::Recovery))
 }
@@ -394,7 +402,7 @@ fn after_search(history: History<'_>) -> Option<Decision> {
         Purpose::Rerun => None,
         Purpose::Recovery => Some(Decision::Try(rerun_multiple(history, lower), Purpose::Rerun)),
         Purpose::Overload => Some(Decision::Try(lower * RECOVERY_SHARE, Purpose::Recovery)),
-        _ if last.judged.mode().is_some() => Some(Decision::Try(lower * RECOVERY_SHARE, Purpose::Recovery)),
+        _ if last.judged.has_failed() => Some(Decision::Try(lower * RECOVERY_SHARE, Purpose::Recovery)),
         _ => Some(Decision::Try(upper, Purpose::Overload)),
     }
 }

@@ -8,7 +8,9 @@ pub(super) fn t_95(degrees: usize) -> f64 {
     match degrees {
         0 => f64::INFINITY,
         1..=10 => TABLE[degrees - 1],
-        _ => z + (z.powi(3) + z) / (4.0 * n) + (5.0 * z.powi(5) + 16.0 * z.powi(3) + 3.0 * z) / (96.0 * n * n),
+        _ => {
+            z + (z.powi(3) + z) / (4.0 * n) + (5.0 * z.powi(5) + 16.0 * z.powi(3) + 3.0 * z) / (96.0 * n * n)
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | latency  | two windows of 5 s in a row in which more took longer than 2 L than the SLO lets take longer than L |
 //! | errors   | two windows of 5 s in a row with more failures than 4 × what the SLO allows, and surely more than it allows |
-//! | backlog  | more in flight than 2 · L · X: by Little's law (L = λW) the wait is 2 L already |
+//! | backlog  | more in flight than 2 · L · X, and 20: by Little's law (L = λW) the wait is 2 L already |
 //! | hang     | nothing ends for 5 s and as long as 20 requests would have needed, while what is in flight has grown by half |
 //!
 //! L is the SLO's largest time, X the rate of answers in the last 10 s, taken as at least half of what was sent: while a
@@ -21,6 +21,8 @@ const LIMIT_MS_DEFAULT: f64 = 10_000.0;
 /// Without a criterion of errors or latency: a fifth may fail before a trial is stopped.
 const FAILED_SHARE_DEFAULT: f64 = 0.05;
 const HANG_S: usize = 5;
+/// Fewer than so many in flight are no backlog: while a slow trial begins, one request waits for its own answer.
+const BACKLOG_MIN: u64 = 20;
 /// So many answers are missing before silence is called a hang.
 const HANG_EXPECTED: f64 = 20.0;
 
@@ -141,7 +143,7 @@ impl Watch {
         let per_s = done.max(sent / 2.0) / last.len() as f64;
         let in_flight = last[last.len() - 1].in_flight;
         let wait_s = in_flight as f64 / per_s;
-        (per_s > 0.0 && wait_s > 2.0 * self.limit_ms / 1e3).then(|| {
+        (in_flight >= BACKLOG_MIN && wait_s > 2.0 * self.limit_ms / 1e3).then(|| {
             let text = format!(
                 "{in_flight} requests were in flight at {per_s:.1} answers a second: {wait_s:.1} s to wait, the SLO \
                  allows {:.1} s",

@@ -27,7 +27,8 @@ const SURE: f64 = 0.99;
 
 /// `None` without a trial on both sides.
 pub(super) fn posterior(outcomes: &[Outcome]) -> Option<Posterior> {
-    let both = outcomes.iter().any(|outcome| outcome.is_high) && outcomes.iter().any(|outcome| !outcome.is_high);
+    let both =
+        outcomes.iter().any(|outcome| outcome.is_high) && outcomes.iter().any(|outcome| !outcome.is_high);
     let loads = || outcomes.iter().map(|outcome| outcome.ln_multiple);
     let (first, last) = (loads().reduce(f64::min)? - MARGIN, loads().reduce(f64::max)? + MARGIN);
     let weights: Vec<(f64, f64)> = grid(first, last).map(|mu| (mu, weight(outcomes, mu))).collect();
@@ -69,7 +70,9 @@ mod tests {
     use super::*;
 
     fn outcomes(passed: &[f64], failed: &[f64]) -> Vec<Outcome> {
-        let of = |loads: &[f64], is_high| loads.iter().map(move |m| Outcome { ln_multiple: m.ln(), is_high }).collect::<Vec<_>>();
+        let of = |loads: &[f64], is_high| {
+            loads.iter().map(move |m| Outcome { ln_multiple: m.ln(), is_high }).collect::<Vec<_>>()
+        };
         [of(passed, false), of(failed, true)].concat()
     }
 

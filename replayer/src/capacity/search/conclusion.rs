@@ -21,7 +21,7 @@ pub(super) fn conclude(config: &Config, history: History<'_>, outcome: Outcome, 
         slo: config.slo.to_string(),
         capacity,
         safe: capacity.filter(|capacity| capacity.bound != Bound::AtMost).map(safe),
-        failure_mode: failure_mode(history, outcome, retrograde.is_some()),
+        failure_mode: failure_mode(history, outcome, capacity, retrograde.is_some()),
         recovery_s: history.0.iter().filter_map(|record| record.recovered_after_s).max(),
         recovered: recovered(history),
         after_overload_multiple: after_overload(history),
@@ -49,7 +49,9 @@ fn capacity(config: &Config, history: History<'_>, outcome: Outcome, full_s: u64
         (Outcome::Metastable, passed, _) => {
             passed.map(|passed| of(alone(passed * RECOVERY_SHARE), Bound::AtMost))
         }
-        (Outcome::FailsAtSmallest, _, Some(upper)) | (_, None, Some(upper)) => Some(of(alone(upper), Bound::AtMost)),
+        (Outcome::FailsAtSmallest, _, Some(upper)) | (_, None, Some(upper)) => {
+            Some(of(alone(upper), Bound::AtMost))
+        }
         (_, Some(lower), None) => Some(of(alone(lower), Bound::AtLeast)),
         (_, Some(lower), Some(upper)) if config.steps.is_some() => {
             Some(of(Estimate { multiple: lower, low: lower, high: upper }, Bound::AtLeast))
@@ -64,7 +66,12 @@ fn capacity(config: &Config, history: History<'_>, outcome: Outcome, full_s: u64
 }
 
 /// How the smallest failing loads fail: what most of their trials say.
-fn failure_mode(history: History<'_>, outcome: Outcome, is_retrograde: bool) -> Option<FailureMode> {
+fn failure_mode(
+    history: History<'_>,
+    outcome: Outcome,
+    capacity: Option<Capacity>,
+    is_retrograde: bool,
+) -> Option<FailureMode> {
     match outcome {
         Outcome::Hang => return Some(FailureMode::Hang),
         Outcome::Metastable => return Some(FailureMode::Recovery),
@@ -73,9 +80,17 @@ fn failure_mode(history: History<'_>, outcome: Outcome, is_retrograde: bool) -> 
     }
     let smallest = history.upper()?.multiple;
     let near = |record: &&TrialRecord| record.trial.multiple <= smallest * NEAR;
-    let full: Vec<FailureMode> = history.full_length().filter(near).filter_map(|record| record.judged.mode()).collect();
+    let full: Vec<FailureMode> =
+        history.full_length().filter(near).filter_map(|record| record.judged.mode()).collect();
     let any = history.classifying().filter(near).filter_map(|record| record.judged.mode()).collect();
-    most_frequent(if full.is_empty() { any } else { full })
+    let most = most_frequent(if full.is_empty() { any } else { full })?;
+    let room = capacity.and_then(|capacity| estimate::has_room(history.classifying(), capacity.multiple));
+    Some(match (most, room) {
+        // One trial alone takes a long spell of congestion for a backlog that grows for ever, and the other way round.
+        (FailureMode::Drift, Some(true)) => FailureMode::Latency,
+        (FailureMode::Latency, Some(false)) => FailureMode::Drift,
+        (most, _) => most,
+    })
 }
 
 fn most_frequent(mut modes: Vec<FailureMode>) -> Option<FailureMode> {
@@ -93,7 +108,8 @@ fn recovered(history: History<'_>) -> Option<bool> {
 fn after_overload(history: History<'_>) -> Option<f64> {
     let mut reruns = history.0.iter().filter(|record| record.trial.purpose == Purpose::Rerun);
     let is_less = reruns.clone().filter(|record| record.judged.is_high()).count() >= 2;
-    is_less.then(|| reruns.rfind(|record| !record.judged.is_high()).map_or(0.0, |record| record.trial.multiple))
+    is_less
+        .then(|| reruns.rfind(|record| !record.judged.is_high()).map_or(0.0, |record| record.trial.multiple))
 }
 
 fn reasons(config: &Config, history: History<'_>, outcome: Outcome) -> Vec<String> {

@@ -94,7 +94,8 @@ impl<'a> History<'a> {
     pub(in crate::capacity) fn ungenerable(self) -> Option<f64> {
         let valid = self.classifying().map(|record| record.trial.multiple).fold(0.0, f64::max);
         let invalid = self.0.iter().filter(|record| record.judged.verdict == Verdict::Invalid);
-        let above: Vec<f64> = invalid.map(|record| record.trial.multiple).filter(|load| *load > valid).collect();
+        let above: Vec<f64> =
+            invalid.map(|record| record.trial.multiple).filter(|load| *load > valid).collect();
         let twice = |load: &&f64| above.iter().filter(|other| same(**load, **other)).count() >= 2;
         above.iter().filter(twice).copied().min_by(f64::total_cmp)
     }
@@ -113,9 +114,11 @@ impl<'a> History<'a> {
 
     /// Pairs of sure full-length verdicts that no luck of the draw explains: a pass at 1.15 times a failing load.
     pub(in crate::capacity) fn contradictions(self) -> usize {
-        let failed: Vec<f64> = self.full_length().filter(|r| r.judged.mode().is_some()).map(|r| r.judged.multiple).collect();
+        let failed: Vec<f64> =
+            self.full_length().filter(|r| r.judged.has_failed()).map(|r| r.judged.multiple).collect();
         let passed = self.full_length().filter(|record| record.judged.verdict == Verdict::Pass);
-        let contradicts = |record: &&TrialRecord| failed.iter().any(|load| record.judged.multiple > load * CONTRADICTION);
+        let contradicts =
+            |record: &&TrialRecord| failed.iter().any(|load| record.judged.multiple > load * CONTRADICTION);
         passed.filter(contradicts).count()
     }
 }

@@ -49,15 +49,21 @@ impl Lengths<'_> {
 
     /// The largest load that passed while bracketing: the same during the whole refinement.
     fn bracketed(&self) -> f64 {
-        let passed = self.history.0.iter().filter(|record| {
-            record.trial.purpose == Purpose::Bracket && !record.judged.is_high()
-        });
+        let passed = self
+            .history
+            .0
+            .iter()
+            .filter(|record| record.trial.purpose == Purpose::Bracket && !record.judged.is_high());
         let largest = passed.map(|record| record.trial.multiple).reduce(f64::max);
         largest.unwrap_or(self.config.multiple_start)
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive; a float beyond u64 saturates")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "positive; a float beyond u64 saturates"
+)]
 fn seconds(length: f64) -> u64 {
     length.ceil() as u64
 }

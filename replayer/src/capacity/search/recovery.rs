@@ -23,7 +23,9 @@ pub(super) struct Baseline {
 pub(super) fn baseline(history: History<'_>, multiple: f64) -> Option<Baseline> {
     let passed = history.classifying().filter(|record| {
         let at_least = record.trial.multiple >= multiple || same(record.trial.multiple, multiple);
-        at_least && matches!(record.judged.verdict, Verdict::Pass | Verdict::Undecided) && !record.judged.is_high()
+        at_least
+            && matches!(record.judged.verdict, Verdict::Pass | Verdict::Undecided)
+            && !record.judged.is_high()
     });
     let nearest = passed.min_by(|a, b| a.trial.multiple.total_cmp(&b.trial.multiple))?;
     let judged = &nearest.judged;
@@ -33,7 +35,10 @@ pub(super) fn baseline(history: History<'_>, multiple: f64) -> Option<Baseline> 
 /// The second at which it was back: the beginning of the first three windows in order.
 pub(super) fn back_at_s(baseline: &Baseline, observed: &Observation) -> Option<u64> {
     let sending = usize::try_from(observed.sending_s).unwrap_or(usize::MAX).min(observed.seconds.len());
-    let in_order: Vec<bool> = observed.seconds[..sending].chunks_exact(WINDOW_S).map(|window| is_in_order(baseline, window)).collect();
+    let in_order: Vec<bool> = observed.seconds[..sending]
+        .chunks_exact(WINDOW_S)
+        .map(|window| is_in_order(baseline, window))
+        .collect();
     let first = in_order.windows(WINDOWS).position(|windows| windows.iter().all(|in_order| *in_order))?;
     Some((first * WINDOW_S) as u64)
 }

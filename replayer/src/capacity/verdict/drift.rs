@@ -51,7 +51,15 @@ mod tests {
 
     fn observed(in_flight: impl Fn(usize) -> u64) -> Observation {
         let seconds = (0..100).map(|at| Tick { in_flight: in_flight(at), ..Tick::default() }).collect();
-        Observation { unit_per_s: 10.0, sending_s: 100, ramp_s: 10, rest_s: 0, seconds, invalid: Vec::new(), aborted: None }
+        Observation {
+            unit_per_s: 10.0,
+            sending_s: 100,
+            ramp_s: 10,
+            rest_s: 0,
+            seconds,
+            invalid: Vec::new(),
+            aborted: None,
+        }
     }
 
     fn of(in_flight: impl Fn(usize) -> u64) -> Drift {
