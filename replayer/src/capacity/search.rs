@@ -26,7 +26,7 @@ const RECOVERY_S_MAX: u64 = 300;
 const DOWN_STEP: f64 = 1.3;
 const RERUNS_MAX: usize = 4;
 /// So many sure verdicts against each other are no chance.
-const CONTRADICTIONS: usize = 2;
+const CONTRADICTIONS: usize = 3;
 /// How close to what cannot be generated a passing load must be.
 const UNGENERABLE_WIDTH: f64 = 1.15;
 
@@ -411,3 +411,6 @@ fn after_search(history: History<'_>) -> Option<Decision> {
 fn rerun_multiple(history: History<'_>, lower: f64) -> f64 {
     estimate::estimate(history.full_length()).map_or(lower, |estimate| lower.min(estimate.low))
 }
+
+#[cfg(test)]
+mod tests;

@@ -134,8 +134,7 @@ pub fn judge(slo: &Slo, observed: &Observation) -> Judged {
     let mut judged = measured(slo, observed, steady.unwrap_or(discarded), drift);
     let (verdict, reasons) = decide(slo, observed, &judged, steady.is_some());
     judged.verdict = verdict;
-    judged.leaning_mode =
-        judged.is_high().then(|| missing_mode(slo, observed, &judged, |share| share.leans_high));
+    judged.leaning_mode = judged.is_high().then(|| missing_mode(observed, &judged, |share| share.leans_high));
     judged.reasons = reasons;
     judged
 }
@@ -201,7 +200,7 @@ fn decide(slo: &Slo, observed: &Observation, judged: &Judged, is_steady: bool) -
     }
     let failed = aborted(observed, judged)
         .or_else(|| drifted(slo, judged))
-        .or_else(|| missed(slo, observed, judged))
+        .or_else(|| missed(observed, judged))
         .or_else(|| fell_short(slo, judged));
     if let Some((mode, reason)) = failed {
         return (Verdict::Fail(mode), vec![format!("{}: {reason}", mode::words(mode))]);
@@ -233,23 +232,16 @@ fn drifted(slo: &Slo, judged: &Judged) -> Option<(FailureMode, String)> {
     Some((FailureMode::Drift, text))
 }
 
-fn missed(slo: &Slo, observed: &Observation, judged: &Judged) -> Option<(FailureMode, String)> {
+fn missed(observed: &Observation, judged: &Judged) -> Option<(FailureMode, String)> {
     let first = judged.shares.iter().find(|share| share.is_surely_missed())?;
-    Some((missing_mode(slo, observed, judged, Share::is_surely_missed), first.to_string()))
+    Some((missing_mode(observed, judged, Share::is_surely_missed), first.to_string()))
 }
 
-/// A failed request is late too: where more failed than may be late, the failures are the cause.
-fn missing_mode(
-    slo: &Slo,
-    observed: &Observation,
-    judged: &Judged,
-    is_missed: fn(&Share) -> bool,
-) -> FailureMode {
+/// A failed request is late too: the failures are the cause where at least half of the bad requests failed.
+fn missing_mode(observed: &Observation, judged: &Judged, is_missed: fn(&Share) -> bool) -> FailureMode {
     let failures = failures(observed, judged.window);
-    let failed_share = failures.sum() as f64 / (judged.planned_per_s * judged.window.length_s());
-    let is_errors =
-        judged.shares.iter().any(|share| is_missed(share) && share.criterion.starts_with("errors"));
-    let is_failures = is_errors || slo.failed_share_max().is_some_and(|limit| failed_share > limit);
+    let bad = judged.shares.iter().filter(|share| is_missed(share)).map(|share| share.bad).min();
+    let is_failures = bad.is_some_and(|bad| 2 * failures.sum() >= bad);
     if is_failures { mode::of_failures(&failures) } else { FailureMode::Latency }
 }
 
@@ -311,3 +303,6 @@ impl std::fmt::Display for Share {
         )
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -71,20 +71,23 @@ pub(in crate::capacity) fn retrograde<'a>(
 const OVERRUN: f64 = 1.1;
 /// A target that answers this much more than its capacity when it is overrun is not used up at its capacity.
 const ROOM: f64 = 1.08;
+/// What is answered in less time may be what stood ready: free slots, empty queues.
+const PROOF_S: f64 = 20.0;
 
 /// Whether more would be answered a second than `capacity`, only not in time; `None` when no load far enough above it was
 /// tried. A backlog grows for ever only where it would not. One trial that surely got more proves it; that there is no
 /// more takes all of them together, because a trial that was stopped early was still filling up.
 pub(in crate::capacity) fn has_room<'a>(
-    classifying: impl Iterator<Item = &'a TrialRecord>,
+    full: impl Iterator<Item = &'a TrialRecord>,
     capacity: f64,
 ) -> Option<bool> {
     let overrun =
         |record: &&TrialRecord| record.judged.has_failed() && record.judged.multiple > capacity * OVERRUN;
-    let records: Vec<&TrialRecord> = classifying.filter(overrun).collect();
+    let records: Vec<&TrialRecord> = full.filter(overrun).collect();
     let surely =
         |record: &&TrialRecord| answered(record) * (1.0 - 1.0 / record.judged.answers().max(1.0).sqrt());
-    let most = records.iter().map(surely).fold(0.0, f64::max);
+    let long = records.iter().filter(|record| record.judged.window.length_s() >= PROOF_S);
+    let most = long.map(surely).fold(0.0, f64::max);
     let length_s: f64 = records.iter().map(|record| record.judged.window.length_s()).sum();
     let sum: f64 = records.iter().map(|record| answered(record) * record.judged.window.length_s()).sum();
     (!records.is_empty()).then(|| most.max(sum / length_s) > capacity * ROOM)

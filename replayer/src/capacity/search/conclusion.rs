@@ -1,7 +1,7 @@
 //! From the trials to the finding.
 
+use super::Config;
 use super::history::History;
-use super::{Config, RECOVERY_SHARE};
 use crate::capacity::estimate::{self, Estimate};
 use crate::capacity::finding::{Bound, Capacity, Finding, Outcome, Safe, TrialRecord};
 use crate::capacity::trial::Purpose;
@@ -46,8 +46,8 @@ fn capacity(config: &Config, history: History<'_>, outcome: Outcome, full_s: u64
     let lower = history.lower().map(|load| load.multiple);
     let upper = history.upper().map(|load| load.multiple);
     match (outcome, lower, upper) {
-        (Outcome::Metastable, passed, _) => {
-            passed.map(|passed| of(alone(passed * RECOVERY_SHARE), Bound::AtMost))
+        (Outcome::Metastable, ..) => {
+            history.last().map(|light| of(alone(light.trial.multiple), Bound::AtMost))
         }
         (Outcome::FailsAtSmallest, _, Some(upper)) | (_, None, Some(upper)) => {
             Some(of(alone(upper), Bound::AtMost))
@@ -84,7 +84,7 @@ fn failure_mode(
         history.full_length().filter(near).filter_map(|record| record.judged.mode()).collect();
     let any = history.classifying().filter(near).filter_map(|record| record.judged.mode()).collect();
     let most = most_frequent(if full.is_empty() { any } else { full })?;
-    let room = capacity.and_then(|capacity| estimate::has_room(history.classifying(), capacity.multiple));
+    let room = capacity.and_then(|capacity| estimate::has_room(history.full_length(), capacity.multiple));
     Some(match (most, room) {
         // One trial alone takes a long spell of congestion for a backlog that grows for ever, and the other way round.
         (FailureMode::Drift, Some(true)) => FailureMode::Latency,
