@@ -1,87 +1,68 @@
-//! The proof of the capacity search: 200 searches against simulated targets whose capacity is known.
+//! The proof of the capacity search: 200 searches against simulated targets whose capacity is known, and the searches
+//! that other tools do beside them. Writes the table of `bench/capacity_truth.md` to stdout, progress to stderr.
+//!
+//! `cargo run --release -p kingtide --example capacity_truth [-- SEARCHES [BUDGET_S [SEED]]]`
+
 mod arrivals;
 mod backend;
+mod formula;
+mod naive;
 mod random;
 mod rig;
 mod subject;
+mod table;
+mod trials;
 
-use kingtide::capacity::search::{Config, Next, Search};
-use rig::Rig;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use subject::{Kind, Subject};
+use table::Row;
 
-fn main() {
-    let args: Vec<String> = std::env::args().collect();
-    let each: u64 = args.get(1).map_or(4, |text| text.parse().unwrap());
-    let budget: u64 = args.get(2).map_or(3600, |text| text.parse().unwrap());
-    for kind in Kind::ALL {
-        let mut ratios = vec![];
-        for i in 0..each {
-            let subject = Subject::draw(kind, 1000 * i + kind as u64);
-            let t0 = std::time::Instant::now();
-            let truth = subject.truth_per_s(400_000.0, 7);
-            let t1 = t0.elapsed();
-            let mut rig = Rig::new(&subject, 99 + i);
-            let mut search =
-                Search::new(Config { ..Config::new(subject.slo.clone(), subject.unit_per_s, budget) });
-            let found = loop {
-                match search.next() {
-                    Next::Done(f) => break f,
-                    Next::Trial(t) => {
-                        let watch = search.watch(&t);
-                        let o = rig.observe(&t, Some(watch));
-                        let j = search.on_trial(&t, &o);
-                        if args.len() > 3 {
-                            println!(
-                                "   {:?} {:.3} ({:.3} of truth) len {} {:?} x={:.3} rec {:?} {:?}",
-                                t.purpose,
-                                t.multiple,
-                                j.planned_per_s / truth,
-                                o.sending_s,
-                                j.verdict,
-                                j.completed_per_s / truth,
-                                j.drift.map(|d| d.per_s_low),
-                                j.reasons.first()
-                            );
-                        }
-                    }
-                }
-            };
-            let c = found.capacity.map(|c| {
-                (
-                    c.multiple * subject.unit_per_s / truth,
-                    c.low * subject.unit_per_s / truth,
-                    c.high * subject.unit_per_s / truth,
-                )
-            });
-            let (r, lo, hi) = c.unwrap_or((0., 0., 0.));
-            ratios.push(r);
-            println!(
-                "{:22} fill {:.3} C {:6.1} {:9} {:?} r {:.3} [{:.3} {:.3}] {:?} right {:?} rec {:?} after {:?} trials {} D {} time {:.0} truth {:.1?} total {:.1?}",
-                kind.name(),
-                truth / subject.saturated_per_s,
-                truth,
-                subject.slo.to_string(),
-                found.verdict,
-                r,
-                lo,
-                hi,
-                found.failure_mode,
-                found.failure_mode.map(|m| subject.is_right(m, truth)),
-                found.recovery_s,
-                found.after_overload_multiple.map(|m| m * subject.unit_per_s / truth),
-                found.trials.len(),
-                found.capacity.map_or(0, |c| c.trial_s),
-                rig.spent_s,
-                t1,
-                t0.elapsed()
-            );
+/// Requests in each of the simulations that a truth is bisected with.
+const TRUTH_REQUESTS: f64 = 1e6;
+/// Of so many subjects the truth is computed twice, with other draws, to know its own error.
+const TRUTH_TWICE: usize = 24;
+
+fn main() -> ExitCode {
+    let numbers: Result<Vec<u64>, _> = std::env::args().skip(1).map(|text| text.parse()).collect();
+    let Ok(numbers) = numbers else {
+        eprintln!("usage: capacity_truth [SEARCHES [BUDGET_S [SEED]]], all of them whole numbers");
+        return ExitCode::from(2);
+    };
+    let number = |at: usize, default| numbers.get(at).copied().unwrap_or(default);
+    let (searches, budget_s, seed) = (number(0, 200), number(1, 3_600), number(2, 1));
+    let rows = prove(searches, budget_s, seed);
+    print!("{}", table::markdown(&rows, budget_s, seed, TRUTH_REQUESTS));
+    ExitCode::SUCCESS
+}
+
+fn prove(searches: u64, budget_s: u64, seed: u64) -> Vec<Row> {
+    let (next, rows) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let work = || {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            if at as u64 >= searches {
+                return;
+            }
+            let row = prove_one(at, budget_s, seed);
+            eprintln!("{row}");
+            rows.lock().expect("no thread panics with it").push((at, row));
         }
-        ratios.sort_by(f64::total_cmp);
-        println!(
-            "== {} median {:.3}  {:?}",
-            kind.name(),
-            ratios[ratios.len() / 2],
-            ratios.iter().map(|r| (r * 1000.).round() / 1000.).collect::<Vec<_>>()
-        );
-    }
+    };
+    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
+    let mut rows = rows.into_inner().expect("all threads ended");
+    rows.sort_by_key(|(at, _)| *at);
+    rows.into_iter().map(|(_, row)| row).collect()
+}
+
+fn prove_one(at: usize, budget_s: u64, seed: u64) -> Row {
+    let kind = Kind::ALL[at % Kind::ALL.len()];
+    let subject = Subject::draw(kind, seed * 1_000_000 + at as u64);
+    let truth_per_s = subject.truth_per_s(TRUTH_REQUESTS, 1);
+    let again = (at < TRUTH_TWICE).then(|| subject.truth_per_s(TRUTH_REQUESTS, 2));
+    let (found, spent_s) = trials::search(&subject, budget_s);
+    Row::new(&subject, truth_per_s, again, &found, spent_s, naive::searches(&subject, truth_per_s))
 }

@@ -5,7 +5,7 @@ use super::backend::{Backend, Ended};
 use super::random::Draws;
 use super::subject::Subject;
 use kingtide::capacity::trial::{Count, Observation, Tick, Trial};
-use kingtide::capacity::watch::{Abort, Live, Watch};
+use kingtide::capacity::watch::{Abort, Live};
 
 /// A target that goes on living from trial to trial.
 #[derive(Debug)]
@@ -17,20 +17,32 @@ pub(crate) struct Rig<'a> {
     pub(crate) spent_s: f64,
 }
 
-/// After the sending, the runner waits no longer than this for answers.
-const DRAIN_S_MAX: usize = 120;
+/// After the sending, answers are waited for this long, in times of the SLO's limit: what a trial leaves in the target
+/// is load of the next one.
+const DRAIN_LIMITS: f64 = 4.0;
 
 impl<'a> Rig<'a> {
     pub(crate) fn new(subject: &'a Subject, seed: u64) -> Self {
         Self { subject, backend: Backend::new(subject.design.clone(), seed), last_end_s: 0.0, spent_s: 0.0 }
     }
 
-    pub(crate) fn observe(&mut self, trial: &Trial, watch: Option<Watch>) -> Observation {
+    /// `stop` is asked after each second; what ends after `late_above_ms` is counted as late for it.
+    pub(crate) fn observe(
+        &mut self,
+        trial: &Trial,
+        late_above_ms: f64,
+        stop: impl FnMut(Live) -> Option<Abort>,
+    ) -> Observation {
         let from_s = self.backend.now_s();
         let rest_s = from_s - self.last_end_s;
-        let mut seconds =
-            Seconds { from_s, limit_s: self.subject.limit_s, ticks: Vec::new(), latencies: Vec::new() };
-        let aborted = self.send(trial, watch, &mut seconds);
+        let mut seconds = Seconds {
+            from_s,
+            limit_s: self.subject.limit_s,
+            late_above_ms,
+            ticks: Vec::new(),
+            latencies: Vec::new(),
+        };
+        let aborted = self.send(trial, stop, &mut seconds);
         let sending_s = seconds.ticks.len() as u64;
         self.last_end_s = self.backend.now_s();
         self.drain(&mut seconds);
@@ -47,21 +59,24 @@ impl<'a> Rig<'a> {
         }
     }
 
-    fn send(&mut self, trial: &Trial, watch: Option<Watch>, seconds: &mut Seconds) -> Option<Abort> {
+    fn send(
+        &mut self,
+        trial: &Trial,
+        mut stop: impl FnMut(Live) -> Option<Abort>,
+        seconds: &mut Seconds,
+    ) -> Option<Abort> {
         let per_s = trial.multiple * self.subject.unit_per_s;
         let mut random = Draws::new(self.subject.seed ^ trial.seed.wrapping_mul(0x9e37_79b9));
         let instants =
             arrivals(self.subject.rhythm, per_s, trial.length_s as f64, trial.ramp_s as f64, &mut random);
         let mut instants = instants.into_iter().peekable();
-        let mut watch = watch;
         for second in 0..trial.length_s {
             let mut planned = 0;
             while let Some(at_s) = instants.next_if(|at_s| *at_s < (second + 1) as f64) {
                 self.backend.arrive(seconds.from_s + at_s);
                 planned += 1;
             }
-            let live = self.end_second(seconds, planned, watch.as_ref());
-            let abort = watch.as_mut().and_then(|watch| watch.on_second(live));
+            let abort = stop(self.end_second(seconds, planned));
             if abort.is_some() {
                 return abort;
             }
@@ -70,18 +85,18 @@ impl<'a> Rig<'a> {
     }
 
     fn drain(&mut self, seconds: &mut Seconds) {
-        for _ in 0..DRAIN_S_MAX {
+        for _ in 0..60 + whole(DRAIN_LIMITS * self.subject.limit_s) {
             if seconds.ticks.last().is_none_or(|tick| tick.in_flight == 0) {
                 break;
             }
-            self.end_second(seconds, 0, None);
+            self.end_second(seconds, 0);
         }
     }
 
-    fn end_second(&mut self, seconds: &mut Seconds, planned: u64, watch: Option<&Watch>) -> Live {
+    fn end_second(&mut self, seconds: &mut Seconds, planned: u64) -> Live {
         self.backend.run_until(seconds.from_s + (seconds.ticks.len() + 1) as f64);
         let ended = std::mem::take(&mut self.backend.ended);
-        seconds.add(planned, &ended, watch.map_or(f64::INFINITY, Watch::late_above_ms))
+        seconds.add(planned, &ended)
     }
 }
 
@@ -90,12 +105,13 @@ impl<'a> Rig<'a> {
 struct Seconds {
     from_s: f64,
     limit_s: f64,
+    late_above_ms: f64,
     ticks: Vec<Tick>,
     latencies: Vec<f64>,
 }
 
 impl Seconds {
-    fn add(&mut self, planned: u64, ended: &[Ended], late_above_ms: f64) -> Live {
+    fn add(&mut self, planned: u64, ended: &[Ended]) -> Live {
         let before = self.ticks.last().map_or(0, |tick| tick.in_flight);
         // What came before this trial is not its own.
         let own: Vec<&Ended> = ended.iter().filter(|ended| ended.came_s >= self.from_s).collect();
@@ -110,7 +126,7 @@ impl Seconds {
         tick.done = self.latencies.len() as u64;
         tick.latency_ms_p50 = percentile(&self.latencies, 0.5);
         tick.latency_ms_p95 = percentile(&self.latencies, 0.95);
-        let late = self.latencies.iter().filter(|ms| **ms > late_above_ms).count() as u64;
+        let late = self.latencies.iter().filter(|ms| **ms > self.late_above_ms).count() as u64;
         let failed = own.len() as u64 - tick.done;
         Live { planned, sent: planned, done: tick.done, failed, in_flight, late }
     }

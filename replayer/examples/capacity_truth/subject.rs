@@ -2,6 +2,7 @@
 
 use super::arrivals::{Rhythm, arrivals};
 use super::backend::{Backend, Design, Door, Law, Step};
+use super::formula;
 use super::random::Draws;
 use kingtide::capacity::slo::Slo;
 use kingtide::capacity::verdict::FailureMode;
@@ -57,6 +58,8 @@ pub(crate) struct Subject {
     pub(crate) seed: u64,
 }
 
+/// Nobody waits longer for an answer.
+const LIMIT_S_MAX: f64 = 60.0;
 const LATE_SHARE: f64 = 0.05;
 
 impl Subject {
@@ -113,7 +116,11 @@ impl Subject {
                 (design, saturated_per_s, 8.0 * service_s * (1.0 + queue as f64 / slots as f64))
             }
             Kind::Leaking => {
-                let reclaimed = Law::Exponential { mean: random.between(10.0, 40.0) };
+                // Many small leaks: what happens less often than once in a trial no trial can find.
+                let slots = 16 + random.index(49);
+                let service_s = slots as f64 / saturated_per_s;
+                let exponential = Law::Exponential { mean: service_s };
+                let reclaimed = Law::Exponential { mean: random.between(5.0, 20.0) };
                 let leaked = random.between(0.1, 0.4) * service_s / reclaimed.mean();
                 let steps = vec![
                     Step::Take(0),
@@ -138,6 +145,7 @@ impl Subject {
         let is_bursty = random.unit() < 0.3;
         let rhythm =
             if is_bursty { Rhythm::Sessions { requests: 3.0, pause_s: 1.0 } } else { Rhythm::Poisson };
+        let limit_s = limit_s.min(LIMIT_S_MAX);
         let slo = format!("p95<{}ms,errors<{}%", (limit_s * 1e3).round(), errors_share * 100.0);
         let unit_per_s = saturated_per_s / random.log_between(1.2, 12.0);
         Self {
@@ -153,15 +161,28 @@ impl Subject {
         }
     }
 
-    /// Requests a second at which the SLO is just held for ever: by bisection over simulations of `requests` requests
-    /// each, all with the same draws.
+    /// Requests a second at which the SLO is just held for ever: where there is a formula by that, else by bisection over
+    /// simulations of `requests` requests each, all with the same draws.
     pub(crate) fn truth_per_s(&self, requests: f64, seed: u64) -> f64 {
-        let (mut low, mut high) = (0.3 * self.saturated_per_s, 1.3 * self.saturated_per_s);
-        while high / low > 1.0005 {
-            let middle = (low * high).sqrt();
-            if self.holds(middle, requests, seed) { low = middle } else { high = middle }
+        let service_s = match self.design.steps[1] {
+            Step::Hold(Law::Exponential { mean }) => mean,
+            _ => return self.simulated_truth_per_s(requests, seed),
+        };
+        match (self.kind, self.rhythm) {
+            (Kind::Memoryless, Rhythm::Poisson) => {
+                bisect(0.3 * self.saturated_per_s, self.saturated_per_s, |per_s| {
+                    formula::late_share(self.design.pools[0], service_s, per_s, self.limit_s) <= LATE_SHARE
+                })
+            }
+            _ => self.simulated_truth_per_s(requests, seed),
         }
-        (low * high).sqrt()
+    }
+
+    /// First roughly, so that the long simulations have a tenth of the range.
+    pub(crate) fn simulated_truth_per_s(&self, requests: f64, seed: u64) -> f64 {
+        let (low, high) = (0.2 * self.saturated_per_s, 1.3 * self.saturated_per_s);
+        let about = bisect(low, high, |per_s| self.holds(per_s, requests / 10.0, seed));
+        bisect(0.93 * about, 1.07 * about, |per_s| self.holds(per_s, requests, seed))
     }
 
     fn holds(&self, per_s: f64, requests: f64, seed: u64) -> bool {
@@ -195,12 +216,22 @@ impl Subject {
         let fill = truth_per_s / self.saturated_per_s;
         match (self.kind, mode) {
             (Kind::Shedding | Kind::RateLimited, mode) => mode == FailureMode::Shed,
-            // The backlog grows for ever only above saturation.
-            (_, FailureMode::Drift) => fill > 0.9,
+            // For ever the backlog grows only above saturation. Up to a seventh below it, congestion lasts longer than
+            // trials do, and either name is right.
+            (_, FailureMode::Drift) => fill > 0.87,
             (_, FailureMode::Latency) => fill < 0.985,
             _ => false,
         }
     }
+}
+
+/// Where `holds` ends, to 0.05 %.
+fn bisect(mut low: f64, mut high: f64, holds: impl Fn(f64) -> bool) -> f64 {
+    while high / low > 1.0005 {
+        let middle = (low * high).sqrt();
+        if holds(middle) { low = middle } else { high = middle }
+    }
+    (low * high).sqrt()
 }
 
 #[derive(Debug, Clone, Copy, Default)]

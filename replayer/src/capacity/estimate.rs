@@ -7,11 +7,11 @@ use super::finding::TrialRecord;
 use plateau::Plateau;
 use probit::Outcome;
 
-pub(super) use plateau::retrograde;
+pub(super) use plateau::{has_room, retrograde};
 
 /// By how much the posterior's half widths are widened. Calibrated against queues of known capacity (see
 /// `bench/capacity_truth.md`).
-const INFLATION: f64 = 1.4;
+const INFLATION: f64 = 1.6;
 
 /// A capacity in multiples.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -26,7 +26,7 @@ const RECOVERY_S_MAX: u64 = 300;
 const DOWN_STEP: f64 = 1.3;
 const RERUNS_MAX: usize = 4;
 /// So many sure verdicts against each other are no chance.
-const CONTRADICTIONS: usize = 2;
+const CONTRADICTIONS: usize = 3;
 /// How close to what cannot be generated a passing load must be.
 const UNGENERABLE_WIDTH: f64 = 1.15;
 
@@ -351,7 +351,7 @@ fn proven(passed: Load, is_limited: bool, multiple_max: f64) -> Decision {
 /// After the first overload: a target that does not come back would make every later trial fail.
 fn overload_seen(history: History<'_>) -> Option<Decision> {
     let is_first = history.count(Purpose::Recovery) == 0;
-    let has_failed = history.last().is_some_and(|record| record.judged.mode().is_some());
+    let has_failed = history.last().is_some_and(|record| record.judged.has_failed());
     let passed = history.passed().filter(|_| is_first && has_failed)?;
     Some(Decision::Try(passed.multiple * RECOVERY_SHARE, Purpose::Recovery))
 }
@@ -402,7 +402,7 @@ fn after_search(history: History<'_>) -> Option<Decision> {
         Purpose::Rerun => None,
         Purpose::Recovery => Some(Decision::Try(rerun_multiple(history, lower), Purpose::Rerun)),
         Purpose::Overload => Some(Decision::Try(lower * RECOVERY_SHARE, Purpose::Recovery)),
-        _ if last.judged.mode().is_some() => Some(Decision::Try(lower * RECOVERY_SHARE, Purpose::Recovery)),
+        _ if last.judged.has_failed() => Some(Decision::Try(lower * RECOVERY_SHARE, Purpose::Recovery)),
         _ => Some(Decision::Try(upper, Purpose::Overload)),
     }
 }
@@ -411,3 +411,6 @@ fn after_search(history: History<'_>) -> Option<Decision> {
 fn rerun_multiple(history: History<'_>, lower: f64) -> f64 {
     estimate::estimate(history.full_length()).map_or(lower, |estimate| lower.min(estimate.low))
 }
+
+#[cfg(test)]
+mod tests;

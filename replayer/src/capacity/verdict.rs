@@ -8,8 +8,6 @@ mod drift;
 mod mode;
 mod warm_up;
 
-use std::cmp::Ordering;
-
 use serde::Serialize;
 
 use super::slo::{Ask, Slo};
@@ -66,6 +64,9 @@ pub struct Judged {
     pub in_flight: f64,
     pub latency_ms_p50: Option<f64>,
     pub latency_ms_p95: Option<f64>,
+    /// How it would fail, where it leans to that.
+    #[serde(skip)]
+    leaning_mode: Option<FailureMode>,
     /// In sentences a person can act on.
     pub reasons: Vec<String>,
 }
@@ -75,6 +76,12 @@ pub struct Judged {
 pub struct Window {
     pub from_s: usize,
     pub to_s: usize,
+}
+
+impl Window {
+    pub(super) fn length_s(self) -> f64 {
+        (self.to_s - self.from_s).max(1) as f64
+    }
 }
 
 /// How a criterion was met.
@@ -91,6 +98,9 @@ pub struct Share {
     pub high: f64,
     /// Independent requests that the asked ones are worth.
     pub n_effective: f64,
+    /// On which side of the limit it counts where the interval holds the limit.
+    #[serde(skip)]
+    pub leans_high: bool,
 }
 
 /// How what is in flight changes.
@@ -124,6 +134,7 @@ pub fn judge(slo: &Slo, observed: &Observation) -> Judged {
     let mut judged = measured(slo, observed, steady.unwrap_or(discarded), drift);
     let (verdict, reasons) = decide(slo, observed, &judged, steady.is_some());
     judged.verdict = verdict;
+    judged.leaning_mode = judged.is_high().then(|| missing_mode(observed, &judged, |share| share.leans_high));
     judged.reasons = reasons;
     judged
 }
@@ -133,16 +144,26 @@ impl Judged {
     pub fn is_high(&self) -> bool {
         match self.verdict {
             Verdict::Fail(_) => true,
-            Verdict::Undecided => self.shares.iter().any(|share| share.leans() == Ordering::Greater),
+            Verdict::Undecided => self.shares.iter().any(|share| share.leans_high),
             Verdict::Pass | Verdict::Invalid => false,
         }
     }
 
+    /// How the load is too high, where it is.
     pub fn mode(&self) -> Option<FailureMode> {
         match self.verdict {
             Verdict::Fail(mode) => Some(mode),
-            _ => None,
+            _ => self.leaning_mode,
         }
+    }
+
+    /// Complete answers in the window.
+    pub(super) fn answers(&self) -> f64 {
+        self.completed_per_s * self.window.length_s()
+    }
+
+    pub fn has_failed(&self) -> bool {
+        matches!(self.verdict, Verdict::Fail(_))
     }
 }
 
@@ -160,6 +181,7 @@ fn measured(slo: &Slo, observed: &Observation, window: Window, drift: Option<Dri
         in_flight: per_s(window, |at| observed.seconds[at].in_flight),
         latency_ms_p50: median(seconds.iter().filter_map(|tick| tick.latency_ms_p50)),
         latency_ms_p95: median(seconds.iter().filter_map(|tick| tick.latency_ms_p95)),
+        leaning_mode: None,
         reasons: Vec::new(),
     }
 }
@@ -178,7 +200,7 @@ fn decide(slo: &Slo, observed: &Observation, judged: &Judged, is_steady: bool) -
     }
     let failed = aborted(observed, judged)
         .or_else(|| drifted(slo, judged))
-        .or_else(|| missed(slo, observed, judged))
+        .or_else(|| missed(observed, judged))
         .or_else(|| fell_short(slo, judged));
     if let Some((mode, reason)) = failed {
         return (Verdict::Fail(mode), vec![format!("{}: {reason}", mode::words(mode))]);
@@ -210,16 +232,17 @@ fn drifted(slo: &Slo, judged: &Judged) -> Option<(FailureMode, String)> {
     Some((FailureMode::Drift, text))
 }
 
-fn missed(slo: &Slo, observed: &Observation, judged: &Judged) -> Option<(FailureMode, String)> {
-    let missed: Vec<&Share> = judged.shares.iter().filter(|share| share.is_surely_missed()).collect();
-    let first = missed.first()?;
-    // A failed request is late too: where more failed than may be late, the failures are the cause.
+fn missed(observed: &Observation, judged: &Judged) -> Option<(FailureMode, String)> {
+    let first = judged.shares.iter().find(|share| share.is_surely_missed())?;
+    Some((missing_mode(observed, judged, Share::is_surely_missed), first.to_string()))
+}
+
+/// A failed request is late too: the failures are the cause where at least half of the bad requests failed.
+fn missing_mode(observed: &Observation, judged: &Judged, is_missed: fn(&Share) -> bool) -> FailureMode {
     let failures = failures(observed, judged.window);
-    let failed_share = failures.sum() as f64 / (judged.planned_per_s * length_s(judged.window));
-    let is_errors = missed.iter().any(|share| share.criterion.starts_with("errors"));
-    let is_failures = is_errors || slo.failed_share_max().is_some_and(|limit| failed_share > limit);
-    let mode = if is_failures { mode::of_failures(&failures) } else { FailureMode::Latency };
-    Some((mode, first.to_string()))
+    let bad = judged.shares.iter().filter(|share| is_missed(share)).map(|share| share.bad).min();
+    let is_failures = bad.is_some_and(|bad| 2 * failures.sum() >= bad);
+    if is_failures { mode::of_failures(&failures) } else { FailureMode::Latency }
 }
 
 fn fell_short(slo: &Slo, judged: &Judged) -> Option<(FailureMode, String)> {
@@ -229,7 +252,7 @@ fn fell_short(slo: &Slo, judged: &Judged) -> Option<(FailureMode, String)> {
     });
     let per_s = asked.max_by(f64::total_cmp).filter(|per_s| judged.planned_per_s >= *per_s)?;
     // Two standard deviations of a Poisson count: at exactly the rate asked for half of all trials have fewer.
-    let luck = 2.0 * (per_s / length_s(judged.window).max(1.0)).sqrt();
+    let luck = 2.0 * (per_s / judged.window.length_s()).sqrt();
     (judged.completed_per_s + luck < per_s).then(|| {
         let text = format!(
             "{:.1} a second of {:.1} planned, asked for: {per_s}",
@@ -247,10 +270,6 @@ fn doubts(judged: &Judged, is_steady: bool) -> Vec<String> {
 
 fn whole(observed: &Observation) -> Window {
     Window { from_s: 0, to_s: observed.seconds.len() }
-}
-
-fn length_s(window: Window) -> f64 {
-    (window.to_s - window.from_s) as f64
 }
 
 fn failures(observed: &Observation, window: Window) -> Failures {
@@ -284,3 +303,6 @@ impl std::fmt::Display for Share {
         )
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,9 +3,9 @@
 //! | stops on | when |
 //! |---|---|
 //! | latency  | two windows of 5 s in a row in which more took longer than 2 L than the SLO lets take longer than L |
-//! | errors   | two windows of 5 s in a row with more failures than 4 × what the SLO allows, and surely more than it allows |
-//! | backlog  | more in flight than 2 · L · X: by Little's law (L = λW) the wait is 2 L already |
-//! | hang     | nothing ends for 5 s and as long as 20 requests would have needed, while what is in flight has grown by half |
+//! | errors   | two windows of 5 s in a row with more failures than 4 × what the SLO allows, and than a tenth |
+//! | backlog  | more in flight than 2 · L · X, and 20: by Little's law (L = λW) the wait is 2 L already |
+//! | hang     | nothing ends for 5 s (a quarter of L, up to 30 s) and as long as 20 requests would have needed, while what is in flight has grown by half |
 //!
 //! L is the SLO's largest time, X the rate of answers in the last 10 s, taken as at least half of what was sent: while a
 //! trial begins nothing can have ended yet. An abort is a FAIL.
@@ -20,7 +20,12 @@ const WINDOW_S: usize = 5;
 const LIMIT_MS_DEFAULT: f64 = 10_000.0;
 /// Without a criterion of errors or latency: a fifth may fail before a trial is stopped.
 const FAILED_SHARE_DEFAULT: f64 = 0.05;
-const HANG_S: usize = 5;
+/// However little the SLO allows, fewer failures than this are no danger to the target: they come in spells.
+const FAILED_SHARE_MIN: f64 = 0.1;
+const HANG_S: f64 = 5.0;
+const HANG_S_MAX: f64 = 30.0;
+/// Fewer than so many in flight are no backlog: while a slow trial begins, one request waits for its own answer.
+const BACKLOG_MIN: u64 = 20;
 /// So many answers are missing before silence is called a hang.
 const HANG_EXPECTED: f64 = 20.0;
 
@@ -103,16 +108,21 @@ impl Watch {
         let missing = rate * (silent_s as f64 - allowed_s);
         let normal = before.last().map_or(0, |live| live.in_flight);
         let grown = now as f64 >= 1.5 * normal as f64 && now as f64 >= HANG_EXPECTED;
-        (silent_s >= HANG_S && missing >= HANG_EXPECTED && grown).then(|| {
+        (silent_s as f64 >= self.hang_s() && missing >= HANG_EXPECTED && grown).then(|| {
             let text =
                 format!("no request ended for {silent_s} s while {now} were in flight (before: {normal})");
             (AbortCause::Hang, text)
         })
     }
 
+    /// Where answers may take minutes, one slow batch of them is silent for longer.
+    fn hang_s(&self) -> f64 {
+        (self.limit_ms / 1e3 / 4.0).clamp(HANG_S, HANG_S_MAX)
+    }
+
     fn errors(&self) -> Option<(AbortCause, String)> {
         let limit = self.failed_share_max;
-        let share = self.share_of_both(|live| live.failed, 4.0 * limit, limit)?;
+        let share = self.share_of_both(|live| live.failed, (4.0 * limit).max(FAILED_SHARE_MIN), limit)?;
         let text = format!(
             "{:.1} % of the requests failed in the last {} s (allowed: {:.1} %)",
             share * 100.0,
@@ -138,10 +148,14 @@ impl Watch {
         let last = self.seconds.last_chunk::<{ 2 * WINDOW_S }>()?;
         let done = sum(last, |live| live.done);
         let sent = sum(last, |live| live.sent);
+        // Silence is a hang, or a service that takes long and has just begun.
+        if sum(last, |live| live.done + live.failed) == 0.0 {
+            return None;
+        }
         let per_s = done.max(sent / 2.0) / last.len() as f64;
         let in_flight = last[last.len() - 1].in_flight;
         let wait_s = in_flight as f64 / per_s;
-        (per_s > 0.0 && wait_s > 2.0 * self.limit_ms / 1e3).then(|| {
+        (in_flight >= BACKLOG_MIN && wait_s > 2.0 * self.limit_ms / 1e3).then(|| {
             let text = format!(
                 "{in_flight} requests were in flight at {per_s:.1} answers a second: {wait_s:.1} s to wait, the SLO \
                  allows {:.1} s",
@@ -164,4 +178,73 @@ impl Watch {
 
 fn sum(seconds: &[Live], count: impl Fn(&Live) -> u64) -> f64 {
     seconds.iter().map(count).sum::<u64>() as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn live(per_s: u64, done: u64, failed: u64, in_flight: u64, late: u64) -> Live {
+        Live { planned: per_s, sent: per_s, done, failed, in_flight, late }
+    }
+
+    /// The cause and the second of the first abort.
+    fn first(slo: &str, seconds: impl IntoIterator<Item = Live>) -> Option<(AbortCause, u64)> {
+        let mut watch = Watch::new(&slo.parse().unwrap());
+        let abort = seconds.into_iter().find_map(|live| watch.on_second(live))?;
+        Some((abort.cause, abort.at_s))
+    }
+
+    fn steady(seconds: usize) -> impl Iterator<Item = Live> {
+        std::iter::repeat_n(live(50, 50, 0, 100, 0), seconds)
+    }
+
+    #[test]
+    fn what_goes_well_is_not_stopped() {
+        assert_eq!(first("p95<10s,errors<5%", steady(600)), None);
+        let within = std::iter::repeat_n(live(50, 47, 3, 100, 2), 600);
+        assert_eq!(first("p95<10s,errors<5%", within), None);
+    }
+
+    #[test]
+    fn a_slow_beginning_is_no_hang_and_no_backlog() {
+        // The service takes 8 s, so that nothing can end before.
+        let filling = (0..8).map(|at| live(20, 0, 0, 20 * (at + 1), 0));
+        assert_eq!(first("p95<10s", filling.chain(std::iter::repeat_n(live(20, 20, 0, 160, 0), 60))), None);
+        // One request every ten seconds, each alone.
+        let rare = (0..100).map(|at| live(u64::from(at % 10 == 0), u64::from(at % 10 == 9), 0, 1, 0));
+        assert_eq!(first("p95<1s", rare), None);
+    }
+
+    #[test]
+    fn a_hang_is_found_within_seconds() {
+        let hung = (0..60).map(|at| live(50, 0, 0, 100 + 50 * (at + 1), 0));
+        assert_eq!(first("p95<10s", steady(30).chain(hung.clone())), Some((AbortCause::Hang, 35)));
+        // Never answered at all: after the longest wait that the SLO allows.
+        let (cause, at_s) = first("p95<10s", hung.clone()).unwrap();
+        assert!(cause == AbortCause::Hang && (10..=15).contains(&at_s), "{cause:?} {at_s}");
+        // A pause of four seconds is none.
+        let pause = steady(30).chain(hung.take(4)).chain(steady(30));
+        assert_eq!(first("p95<10s", pause), None);
+    }
+
+    #[test]
+    fn errors_stop_after_two_windows_in_which_many_failed() {
+        let failing = std::iter::repeat_n(live(50, 35, 15, 100, 0), 60);
+        assert_eq!(first("p95<10s,errors<5%", steady(30).chain(failing)), Some((AbortCause::Errors, 39)));
+        let spell = std::iter::repeat_n(live(50, 10, 40, 100, 0), 2);
+        assert_eq!(first("p95<10s,errors<5%", steady(30).chain(spell).chain(steady(30))), None);
+        let one_of_few = (0..100).map(|at| live(1, 1, u64::from(at % 5 == 0), 1, 0));
+        assert_eq!(first("errors<1%", one_of_few.take(14)), None, "3 of 15 are luck");
+    }
+
+    #[test]
+    fn lateness_and_backlog_stop() {
+        let late = std::iter::repeat_n(live(50, 50, 0, 900, 10), 60);
+        assert_eq!(first("p95<10s", steady(30).chain(late)), Some((AbortCause::Latency, 37)));
+        let growing = (0..200).map(|at| live(100, 50, 0, 100 + 50 * at, 0));
+        let (cause, at_s) = first("p95<10s", growing).unwrap();
+        // 1,000 in flight at 50 a second are 20 s.
+        assert!(cause == AbortCause::Backlog && (18..=21).contains(&at_s), "{cause:?} {at_s}");
+    }
 }

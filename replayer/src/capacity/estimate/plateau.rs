@@ -5,7 +5,7 @@
 
 use super::super::finding::{Retrograde, TrialRecord};
 use super::super::student;
-use super::super::verdict::{FailureMode, median};
+use super::super::verdict::{FailureMode, Verdict, median};
 
 /// In multiples.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -22,7 +22,7 @@ const NEAR: f64 = 2.0;
 /// answered, only not as wished: a target that sheds has no such plateau.
 pub(super) fn plateau<'a>(full: impl Iterator<Item = &'a TrialRecord>, near: f64) -> Option<Plateau> {
     let lags = |record: &&TrialRecord| {
-        matches!(record.judged.mode(), Some(FailureMode::Drift | FailureMode::Latency))
+        matches!(record.judged.verdict, Verdict::Fail(FailureMode::Drift | FailureMode::Latency))
     };
     let is_near = |record: &&TrialRecord| record.judged.multiple < near * NEAR;
     let answered: Vec<f64> = full.filter(lags).filter(is_near).map(answered).collect();
@@ -46,19 +46,49 @@ fn half_width(values: &[f64]) -> f64 {
 /// Of one trial alone nothing is known but that it is about this good.
 const ALONE: f64 = 0.05;
 
-/// More load, fewer answers: the largest failing load, when it got less than this share of the most that any load got.
+/// More load, fewer answers: the largest failing load, when it got less than this share of what a passing load got.
 const RETROGRADE_SHARE: f64 = 0.85;
+/// Standard deviations of the difference of two Poisson rates; bursts make them more than they are.
+const RETROGRADE_SIGMAS: f64 = 4.0;
 
 pub(in crate::capacity) fn retrograde<'a>(
     classifying: impl Iterator<Item = &'a TrialRecord> + Clone,
 ) -> Option<Retrograde> {
-    let most = classifying.clone().map(|record| record.judged.completed_per_s).fold(0.0, f64::max);
-    let failed = classifying.filter(|record| record.judged.mode().is_some());
+    let passed = classifying.clone().filter(|record| !record.judged.is_high());
+    let most = passed.map(|record| record.judged.completed_per_s).fold(0.0, f64::max);
+    let failed = classifying.filter(|record| record.judged.has_failed());
     let highest = failed.max_by(|a, b| a.judged.multiple.total_cmp(&b.judged.multiple))?;
     let completed_per_s = highest.judged.completed_per_s;
-    (completed_per_s < RETROGRADE_SHARE * most).then_some(Retrograde {
+    let luck = RETROGRADE_SIGMAS * (2.0 * most / highest.judged.window.length_s()).sqrt();
+    (completed_per_s < RETROGRADE_SHARE * most && completed_per_s + luck < most).then_some(Retrograde {
         at_multiple: highest.judged.multiple,
         completed_per_s,
         completed_per_s_max: most,
     })
+}
+
+/// Trials this far above the capacity use the target up.
+const OVERRUN: f64 = 1.1;
+/// A target that answers this much more than its capacity when it is overrun is not used up at its capacity.
+const ROOM: f64 = 1.08;
+/// What is answered in less time may be what stood ready: free slots, empty queues.
+const PROOF_S: f64 = 20.0;
+
+/// Whether more would be answered a second than `capacity`, only not in time; `None` when no load far enough above it was
+/// tried. A backlog grows for ever only where it would not. One trial that surely got more proves it; that there is no
+/// more takes all of them together, because a trial that was stopped early was still filling up.
+pub(in crate::capacity) fn has_room<'a>(
+    full: impl Iterator<Item = &'a TrialRecord>,
+    capacity: f64,
+) -> Option<bool> {
+    let overrun =
+        |record: &&TrialRecord| record.judged.has_failed() && record.judged.multiple > capacity * OVERRUN;
+    let records: Vec<&TrialRecord> = full.filter(overrun).collect();
+    let surely =
+        |record: &&TrialRecord| answered(record) * (1.0 - 1.0 / record.judged.answers().max(1.0).sqrt());
+    let long = records.iter().filter(|record| record.judged.window.length_s() >= PROOF_S);
+    let most = long.map(surely).fold(0.0, f64::max);
+    let length_s: f64 = records.iter().map(|record| record.judged.window.length_s()).sum();
+    let sum: f64 = records.iter().map(|record| answered(record) * record.judged.window.length_s()).sum();
+    (!records.is_empty()).then(|| most.max(sum / length_s) > capacity * ROOM)
 }

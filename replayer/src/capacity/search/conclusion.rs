@@ -1,7 +1,7 @@
 //! From the trials to the finding.
 
+use super::Config;
 use super::history::History;
-use super::{Config, RECOVERY_SHARE};
 use crate::capacity::estimate::{self, Estimate};
 use crate::capacity::finding::{Bound, Capacity, Finding, Outcome, Safe, TrialRecord};
 use crate::capacity::trial::Purpose;
@@ -21,7 +21,7 @@ pub(super) fn conclude(config: &Config, history: History<'_>, outcome: Outcome, 
         slo: config.slo.to_string(),
         capacity,
         safe: capacity.filter(|capacity| capacity.bound != Bound::AtMost).map(safe),
-        failure_mode: failure_mode(history, outcome, retrograde.is_some()),
+        failure_mode: failure_mode(history, outcome, capacity, retrograde.is_some()),
         recovery_s: history.0.iter().filter_map(|record| record.recovered_after_s).max(),
         recovered: recovered(history),
         after_overload_multiple: after_overload(history),
@@ -46,8 +46,8 @@ fn capacity(config: &Config, history: History<'_>, outcome: Outcome, full_s: u64
     let lower = history.lower().map(|load| load.multiple);
     let upper = history.upper().map(|load| load.multiple);
     match (outcome, lower, upper) {
-        (Outcome::Metastable, passed, _) => {
-            passed.map(|passed| of(alone(passed * RECOVERY_SHARE), Bound::AtMost))
+        (Outcome::Metastable, ..) => {
+            history.last().map(|light| of(alone(light.trial.multiple), Bound::AtMost))
         }
         (Outcome::FailsAtSmallest, _, Some(upper)) | (_, None, Some(upper)) => {
             Some(of(alone(upper), Bound::AtMost))
@@ -66,7 +66,12 @@ fn capacity(config: &Config, history: History<'_>, outcome: Outcome, full_s: u64
 }
 
 /// How the smallest failing loads fail: what most of their trials say.
-fn failure_mode(history: History<'_>, outcome: Outcome, is_retrograde: bool) -> Option<FailureMode> {
+fn failure_mode(
+    history: History<'_>,
+    outcome: Outcome,
+    capacity: Option<Capacity>,
+    is_retrograde: bool,
+) -> Option<FailureMode> {
     match outcome {
         Outcome::Hang => return Some(FailureMode::Hang),
         Outcome::Metastable => return Some(FailureMode::Recovery),
@@ -78,7 +83,14 @@ fn failure_mode(history: History<'_>, outcome: Outcome, is_retrograde: bool) -> 
     let full: Vec<FailureMode> =
         history.full_length().filter(near).filter_map(|record| record.judged.mode()).collect();
     let any = history.classifying().filter(near).filter_map(|record| record.judged.mode()).collect();
-    most_frequent(if full.is_empty() { any } else { full })
+    let most = most_frequent(if full.is_empty() { any } else { full })?;
+    let room = capacity.and_then(|capacity| estimate::has_room(history.full_length(), capacity.multiple));
+    Some(match (most, room) {
+        // One trial alone takes a long spell of congestion for a backlog that grows for ever, and the other way round.
+        (FailureMode::Drift, Some(true)) => FailureMode::Latency,
+        (FailureMode::Latency, Some(false)) => FailureMode::Drift,
+        (most, _) => most,
+    })
 }
 
 fn most_frequent(mut modes: Vec<FailureMode>) -> Option<FailureMode> {

@@ -112,14 +112,20 @@ impl<'a> History<'a> {
         self.0.iter().any(|record| record.judged.mode() == Some(FailureMode::Hang))
     }
 
-    /// Pairs of sure full-length verdicts that no luck of the draw explains: a pass at 1.15 times a failing load.
+    /// Sure full-length verdicts against each other: passes at 1.15 times a failing load, which no luck of the draw
+    /// explains, and loads that passed and failed, which happens at the border itself but not all around it.
     pub(in crate::capacity) fn contradictions(self) -> usize {
-        let failed: Vec<f64> =
-            self.full_length().filter(|r| r.judged.mode().is_some()).map(|r| r.judged.multiple).collect();
-        let passed = self.full_length().filter(|record| record.judged.verdict == Verdict::Pass);
-        let contradicts =
-            |record: &&TrialRecord| failed.iter().any(|load| record.judged.multiple > load * CONTRADICTION);
-        passed.filter(contradicts).count()
+        let failed: Vec<&TrialRecord> =
+            self.full_length().filter(|record| record.judged.has_failed()).collect();
+        let passed = || self.full_length().filter(|record| record.judged.verdict == Verdict::Pass);
+        let is_beyond = |pass: &&TrialRecord| {
+            failed.iter().any(|fail| pass.judged.multiple > fail.judged.multiple * CONTRADICTION)
+        };
+        let mut both: Vec<f64> = passed().map(|record| record.trial.multiple).collect();
+        both.retain(|multiple| failed.iter().any(|fail| same(fail.trial.multiple, *multiple)));
+        both.sort_by(f64::total_cmp);
+        both.dedup();
+        passed().filter(is_beyond).count() + both.len()
     }
 }
 

@@ -51,3 +51,45 @@ fn is_in_order(baseline: &Baseline, window: &[Tick]) -> bool {
     // One more in flight is nothing at a light load.
     is_fast && in_flight <= MARGIN * baseline.in_flight + 1.0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BASELINE: Baseline = Baseline { latency_ms_p95: 300.0, in_flight: 10.0 };
+
+    fn observed(ms: impl Fn(usize) -> Option<f64>, in_flight: impl Fn(usize) -> u64) -> Observation {
+        let tick = |at| Tick { latency_ms_p95: ms(at), in_flight: in_flight(at), ..Tick::default() };
+        let seconds = (0..60).map(tick).collect();
+        Observation {
+            unit_per_s: 1.0,
+            sending_s: 60,
+            ramp_s: 0,
+            rest_s: 0,
+            seconds,
+            invalid: Vec::new(),
+            aborted: None,
+        }
+    }
+
+    #[test]
+    fn it_is_back_when_latency_and_in_flight_stay_back() {
+        assert_eq!(back_at_s(&BASELINE, &observed(|_| Some(310.0), |_| 11)), Some(0));
+        assert_eq!(
+            back_at_s(&BASELINE, &observed(|at| Some(if at < 17 { 900.0 } else { 310.0 }), |_| 9)),
+            Some(15)
+        );
+        // Good for ten seconds, and bad again.
+        assert_eq!(
+            back_at_s(&BASELINE, &observed(|at| Some(if at % 15 < 10 { 310.0 } else { 900.0 }), |_| 9)),
+            None
+        );
+        assert_eq!(back_at_s(&BASELINE, &observed(|_| Some(310.0), |_| 40)), None);
+    }
+
+    #[test]
+    fn silence_is_in_order_only_when_nothing_waits() {
+        assert_eq!(back_at_s(&BASELINE, &observed(|_| None, |_| 5)), None);
+        assert_eq!(back_at_s(&BASELINE, &observed(|_| None, |_| 0)), Some(0));
+    }
+}

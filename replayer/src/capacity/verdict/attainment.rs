@@ -1,9 +1,7 @@
 //! Whether the SLO was met: of the planned requests, how many were bad, and how sure that is.
 
-use std::cmp::Ordering;
-
 use super::{Share, Window};
-use crate::capacity::slo::{Criterion, Slo};
+use crate::capacity::slo::{Ask, Slo};
 use crate::capacity::trial::{Count, Observation};
 use crate::capacity::wilson;
 
@@ -14,10 +12,11 @@ const N_EFFECTIVE_MIN: f64 = 4.0;
 
 /// One per criterion that is a share, in the SLO's order.
 pub(super) fn shares(slo: &Slo, observed: &Observation, window: Window) -> Vec<Share> {
-    let with_limit =
-        |(at, criterion): (usize, &Criterion)| Some((at, criterion.to_string(), criterion.ask.share()?));
-    let asked = slo.criteria.iter().enumerate().filter_map(with_limit);
-    asked.map(|(at, criterion, limit)| share(criterion, limit, &counts(observed, window, at))).collect()
+    let asked = slo.criteria.iter().enumerate().filter_map(|(at, criterion)| {
+        let measured = Measured::new(&counts(observed, window, at));
+        Some(measured.against(criterion.to_string(), criterion.ask.share()?, leaning(criterion.ask)))
+    });
+    asked.collect()
 }
 
 fn counts(observed: &Observation, window: Window, at: usize) -> Vec<Count> {
@@ -25,12 +24,46 @@ fn counts(observed: &Observation, window: Window, at: usize) -> Vec<Count> {
     seconds.iter().map(|tick| tick.criteria.get(at).copied().unwrap_or_default()).collect()
 }
 
-fn share(criterion: String, limit: f64, seconds: &[Count]) -> Share {
-    let total = sum(seconds);
-    let share = total.share().unwrap_or(0.0);
-    let n_effective = n_effective(total, seconds);
-    let (low, high) = wilson::interval(share, n_effective, wilson::Z_95);
-    Share { criterion, asked: total.asked, bad: total.bad, limit, share, low, high, n_effective }
+/// A share of bad requests, before it is compared with anything.
+struct Measured {
+    total: Count,
+    share: f64,
+    n_effective: f64,
+}
+
+/// What is taken for the share of a trial whose interval holds the limit.
+type Leaning = fn(share: f64, low: f64, high: f64) -> f64;
+
+impl Measured {
+    fn new(seconds: &[Count]) -> Self {
+        let total = sum(seconds);
+        Self { total, share: total.share().unwrap_or(0.0), n_effective: n_effective(total, seconds) }
+    }
+
+    fn against(&self, criterion: String, limit: f64, leaning: Leaning) -> Share {
+        let (low, high) = wilson::interval(self.share, self.n_effective, wilson::Z_95);
+        Share {
+            criterion,
+            asked: self.total.asked,
+            bad: self.total.bad,
+            limit,
+            share: self.share,
+            low,
+            high,
+            n_effective: self.n_effective,
+            leans_high: leaning(self.share, low, high) > limit,
+        }
+    }
+}
+
+/// Refusals come evenly: their share is what it is. Lateness near the capacity comes in rare long spells, so that most
+/// trials show less of it than there is in the long run and a few show far more: there the middle of the interval is
+/// taken, which is the higher the fewer spells were seen, up to twice what was seen.
+fn leaning(ask: Ask) -> Leaning {
+    match ask {
+        Ask::Latency { .. } => |share, low, high| f64::midpoint(low, high).min(2.0 * share),
+        Ask::Errors { .. } | Ask::Throughput { .. } => |share, _, _| share,
+    }
 }
 
 /// How many independent requests the asked ones are worth: as many as would give the share the variance that it has by
@@ -58,10 +91,5 @@ impl Share {
     /// The whole interval is beyond it.
     pub(super) fn is_surely_missed(&self) -> bool {
         self.low > self.limit
-    }
-
-    /// By the share alone, sure or not.
-    pub(super) fn leans(&self) -> Ordering {
-        self.share.total_cmp(&self.limit)
     }
 }

@@ -8,6 +8,8 @@ use super::Window;
 use crate::capacity::trial::Observation;
 
 const BATCH_S: usize = 5;
+/// Fewer seconds are no window.
+const SECONDS_MIN: usize = 5;
 /// Of the whole trial.
 const DISCARDED: f64 = 0.2;
 
@@ -18,8 +20,9 @@ pub(super) fn discard(observed: &Observation) -> Window {
     // A tenth after the ramp, which is a tenth itself: also where the ramp is longer.
     let ramp = observed.ramp_s as f64 + to_s as f64 * DISCARDED / 2.0;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of seconds")]
-    let from_s = (fifth.max(ramp.floor()) as usize).min(to_s);
-    Window { from_s, to_s }
+    let from_s = fifth.max(ramp.floor()) as usize;
+    // Stopped during the ramp: what was sent last is the load that it could not take.
+    Window { from_s: if from_s + SECONDS_MIN > to_s { to_s / 2 } else { from_s }, to_s }
 }
 
 /// The steady part of `window` by what is in flight and by the median latency; `None` when one of them has none.
@@ -111,5 +114,6 @@ mod tests {
         assert_eq!(discard(&observed(100, 10)), Window { from_s: 20, to_s: 100 });
         assert_eq!(discard(&observed(100, 40)), Window { from_s: 50, to_s: 100 });
         assert_eq!(discard(&observed(1000, 10)), Window { from_s: 26, to_s: 130 });
+        assert_eq!(discard(&observed(10, 10)), Window { from_s: 5, to_s: 10 });
     }
 }
