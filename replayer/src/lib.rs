@@ -25,4 +25,5 @@ pub mod report;
 pub mod rows;
 pub mod selection;
 pub mod sessions;
+pub mod statistics;
 pub mod unfinished;
