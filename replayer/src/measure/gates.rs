@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::gate::Gate;
+use super::gate::{Gate, GateKind};
 use super::recorder::Recorder;
 use crate::plan::dispersion::label;
 use crate::plan::{Comparison, DispersionCheck, Fidelity};
@@ -41,6 +41,11 @@ pub fn validity(recorder: &Recorder, planned: u64) -> Gates {
     ];
     let gates = gates.into_iter().map(|(name, gate)| (name.to_owned(), gate));
     gates.chain(recorder.distinct.gates()).collect()
+}
+
+/// The same gates, each saying what it decides.
+pub(super) fn of_kind(kind: GateKind, gates: Gates) -> impl Iterator<Item = (String, Gate)> {
+    gates.into_iter().map(move |(name, gate)| (name, Gate { kind: Some(kind), ..gate }))
 }
 
 fn lag(recorder: &Recorder) -> Gate {

@@ -11,7 +11,7 @@ use super::achieved::Achieved;
 use super::attempts::Attempts;
 use super::clients::Clients;
 use super::distinct::DistinctReport;
-pub use super::gate::Gate;
+pub use super::gate::{Gate, GateKind};
 use super::held::HeldCounts;
 use super::in_flight::InFlight;
 use super::raw::SampleCounts;

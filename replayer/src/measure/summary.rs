@@ -9,10 +9,10 @@ use kingtide_common::latency::LatencyRecorder;
 
 use super::achieved::{self, Achieved, Sides};
 use super::distributions::{LagRecorders, StageRecorders};
-use super::gates::{Gates, likeness, share, validity};
+use super::gates::{Gates, likeness, of_kind, share, validity};
 use super::raw::SampleCounts;
 use super::recorder::{Recorder, RouteCounts};
-use super::run::{CurvePoint, FailureCount, LagPartsReport, Percentiles, RouteReport, RunReport};
+use super::run::{CurvePoint, FailureCount, GateKind, LagPartsReport, Percentiles, RouteReport, RunReport};
 use super::series::SECONDS_MAX;
 use super::verdict::{Evidence, judge};
 use super::{ClientStage, ErrorClass, in_flight};
@@ -134,7 +134,9 @@ pub fn report(context: &Context<'_>, measured: &Measured) -> RunReport {
         dispersion_target: windows(context, |check| check.target),
         dispersion_planned: windows(context, |check| check.planned),
         achieved,
-        fidelity: valid.into_iter().chain(like).chain(sent_like).collect(),
+        fidelity: of_kind(GateKind::Validity, valid)
+            .chain(of_kind(GateKind::Likeness, like.into_iter().chain(sent_like).collect()))
+            .collect(),
         routes: routes(context, measured),
         series: recorder.series.seconds(),
         latency_curve: curve(&total.latency),

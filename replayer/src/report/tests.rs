@@ -210,7 +210,8 @@ fn gates() -> BTreeMap<String, Gate> {
 }
 
 fn gate(value: f64, limit: f64, meaning: &str) -> Gate {
-    Gate { value: Some(value), limit, pass: true, decided: true, meaning: meaning.to_owned(), reason: None }
+    let meaning = meaning.to_owned();
+    Gate { kind: None, value: Some(value), limit, pass: true, decided: true, meaning, reason: None }
 }
 
 fn routes(planned: u64, slowness: f64) -> Vec<RouteReport> {

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use kingtide::measure::run::{RunReport, Verdict};
+use kingtide::measure::run::{GateKind, RunReport, Verdict};
 use kingtide::report::read_run;
 use kingtide_common::capture::{CaptureWriter, WriterOptions};
 use kingtide_common::exchange::{Exchange, Record};
@@ -121,6 +121,11 @@ fn at_one_times_the_capture_itself_is_sent() {
     let uploads = run.routes.iter().find(|route| route.route == "POST /upload").unwrap();
     assert_eq!((uploads.planned, uploads.done, uploads.file_bytes), (6, 6, 120_015));
     assert_eq!(server.received().len(), 12);
+    let kinds = ["lag_p99_ms", "in_flight", "pacer_dispersion", "users", "sent_route_mix"]
+        .map(|gate| run.fidelity[gate].kind);
+    let (validity, likeness) = (Some(GateKind::Validity), Some(GateKind::Likeness));
+    assert_eq!(kinds, [validity, validity, validity, likeness, likeness]);
+    assert!(run.fidelity.values().all(|gate| gate.kind.is_some()), "{:?}", run.fidelity);
     assert_eq!(read_run(&out).unwrap(), run);
     assert_fits_schema(&out.join("run.json"));
 }
