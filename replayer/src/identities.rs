@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use accounts::Accounts;
 use template::{Seat, Template};
@@ -21,10 +22,20 @@ use crate::sessions::{PASSWORD, Session, Source, normal};
 /// Where accounts come from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Identities {
-    file: Option<Accounts>,
+    file: Option<Arc<Accounts>>,
     templates: Vec<Template>,
     /// First number of the templates' counter.
     counter_from: u64,
+    /// Accounts that earlier runs took.
+    passed_over: usize,
+}
+
+/// How many accounts the users of a plan take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Demand {
+    pub accounts: usize,
+    /// How many there are; `None` where templates make as many as are asked for.
+    pub held: Option<usize>,
 }
 
 /// Why these identities cannot serve a run. Names file, line, number and remedy; never a value.
@@ -89,7 +100,7 @@ pub enum IdentityError {
 impl Identities {
     /// Reads a CSV file with a header line.
     pub fn read(path: &Path) -> Result<Self, IdentityError> {
-        Ok(Self { file: Some(Accounts::read(path)?), ..Self::default() })
+        Ok(Self { file: Some(Arc::new(Accounts::read(path)?)), ..Self::default() })
     }
 
     /// Adds templates for columns that the file does not have. `variable` answers for `env:NAME`.
@@ -109,6 +120,25 @@ impl Identities {
         }
         self.counter_from = counter_from;
         Ok(self)
+    }
+
+    /// For a run after others that took so many accounts: its users get the next ones, and where the file ends its
+    /// first ones again.
+    #[must_use]
+    pub fn after(&self, taken: usize) -> Self {
+        Self { passed_over: taken, ..self.clone() }
+    }
+
+    /// See [`Demand::held`].
+    fn held(&self, needs: &Needs) -> Option<usize> {
+        let naming = needs.naming();
+        let is_named = naming.iter().any(|column| self.is_in_file(column));
+        self.file.as_ref().filter(|_| is_named && !self.makes_accounts(&naming)).map(|file| file.len())
+    }
+
+    /// Whether a template alone makes each user another one.
+    fn makes_accounts(&self, naming: &[&str]) -> bool {
+        naming.iter().any(|column| self.template(column).is_some_and(Template::is_distinct))
     }
 
     fn is_in_file(&self, column: &str) -> bool {
@@ -156,8 +186,7 @@ impl Identities {
     /// That what names an account differs from user to user: all that logins need but the password.
     fn check_distinct(&self, needs: &Needs) -> Result<(), IdentityError> {
         let naming = needs.naming();
-        let is_distinct = |column: &&str| self.template(column).is_some_and(Template::is_distinct);
-        if needs.clones <= 1 || naming.iter().any(is_distinct) {
+        if needs.clones <= 1 || self.makes_accounts(&naming) {
             return Ok(());
         }
         match &self.file {
@@ -179,8 +208,13 @@ impl Identity<'_> {
     pub fn value(&self, column: &str, captured: &str) -> Option<String> {
         let from_template =
             self.identities.template(column).map(|template| template.value(self.seat, captured));
-        let from_file = || self.identities.file.as_ref()?.value(self.seat.index, column).map(str::to_owned);
-        from_template.or_else(from_file)
+        from_template.or_else(|| self.in_file(column))
+    }
+
+    fn in_file(&self, column: &str) -> Option<String> {
+        let file = self.identities.file.as_ref()?;
+        let row = (self.identities.passed_over + self.seat.index) % file.len();
+        file.value(row, column).map(str::to_owned)
     }
 
     /// Whether a column tells who the user is, rather than proving it.
@@ -209,7 +243,8 @@ impl<'a> Seating<'a> {
     pub fn of(&self, clone: usize) -> Option<Identity<'a>> {
         let identities = self.identities?;
         let index = self.seats.get(clone).copied().flatten()?.get() as usize - 1;
-        let (of, counter_from) = (self.taken as usize, identities.counter_from);
+        let counter_from = identities.counter_from.saturating_add(identities.passed_over as u64);
+        let of = self.taken as usize;
         Some(Identity { identities, seat: Seat { index, of, counter_from, salt: self.salt } })
     }
 }
@@ -242,15 +277,8 @@ pub fn assign<'a>(
     sessions: &[Session],
     salt: u64,
 ) -> Result<Seating<'a>, IdentityError> {
-    let needing: Vec<bool> = sessions.iter().map(|session| columns_of(session).next().is_some()).collect();
-    let needs = needs(plan, sessions, &needing);
-    match identities {
-        Some(identities) => identities.check(&needs)?,
-        None if needs.clones > 0 => {
-            return Err(IdentityError::Absent { needed: needs.clones, columns: needs.names() });
-        }
-        None => {}
-    }
+    let needing = needing(sessions);
+    check(identities, &needs(plan, sessions, &needing))?;
     let mut taken = 0;
     let seat = |needs: bool| {
         taken += u32::from(needs);
@@ -258,6 +286,32 @@ pub fn assign<'a>(
     };
     let seats = plan.clones().map(|clone| needing[clone.session]).map(seat).collect();
     Ok(Seating { identities, seats, taken, salt })
+}
+
+/// What [`assign`] will take, or why it cannot.
+pub fn demand(
+    identities: Option<&Identities>,
+    plan: &Plan,
+    sessions: &[Session],
+) -> Result<Demand, IdentityError> {
+    let needs = needs(plan, sessions, &needing(sessions));
+    check(identities, &needs)?;
+    Ok(Demand { accounts: needs.clones, held: identities.and_then(|all| all.held(&needs)) })
+}
+
+fn check(identities: Option<&Identities>, needs: &Needs) -> Result<(), IdentityError> {
+    match identities {
+        Some(identities) => identities.check(needs),
+        None if needs.clones > 0 => {
+            Err(IdentityError::Absent { needed: needs.clones, columns: needs.names() })
+        }
+        None => Ok(()),
+    }
+}
+
+/// Which sessions log in.
+fn needing(sessions: &[Session]) -> Vec<bool> {
+    sessions.iter().map(|session| columns_of(session).next().is_some()).collect()
 }
 
 fn needs(plan: &Plan, sessions: &[Session], needing: &[bool]) -> Needs {
@@ -350,6 +404,30 @@ mod tests {
         let identities = Identities { counter_from: 99, ..identities };
         let emails = assigned(Some(&identities), &[LOGIN, &[], LOGIN], "email").unwrap();
         assert_eq!(emails, [Some("s099@x".to_owned()), None, Some("s100@x".to_owned())]);
+    }
+
+    #[test]
+    fn runs_after_others_take_the_next_accounts() {
+        let of = |identities: &Identities, taken| {
+            let emails = assigned(Some(&identities.after(taken)), &[LOGIN, &[], LOGIN], "email").unwrap();
+            emails.into_iter().flatten().collect::<Vec<_>>()
+        };
+        let file = read("email,password\na@x,1\nb@x,2\nc@x,3\n");
+        assert_eq!([of(&file, 0), of(&file, 2)], [["a@x", "b@x"], ["c@x", "a@x"]], "it begins again");
+        let made = templates(Identities::default(), &["email=s{n}@x", "password=one"]).unwrap();
+        assert_eq!([of(&made, 0), of(&made, 2)], [["s1@x", "s2@x"], ["s3@x", "s4@x"]]);
+    }
+
+    #[test]
+    fn a_plan_says_how_many_accounts_it_takes() {
+        let sessions = [session(LOGIN), session(&[]), session(LOGIN)];
+        let of = |identities| demand(Some(&identities), &plan(&sessions), &sessions);
+        let file = || read("email,password\na@x,1\nb@x,2\nc@x,3\n");
+        assert_eq!(of(file()).unwrap(), Demand { accounts: 2, held: Some(3) });
+        let mixed = templates(read("password\n1\n2\n"), &["email={n}"]).unwrap();
+        assert_eq!(of(mixed).unwrap(), Demand { accounts: 2, held: None });
+        assert!(of(read("email,password\na@x,1\n")).is_err());
+        assert!(demand(None, &plan(&sessions), &sessions).is_err());
     }
 
     #[test]
