@@ -10,6 +10,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use serde::Serialize;
 
 mod capture;
 pub mod completions;
@@ -22,6 +23,7 @@ mod model;
 pub mod plan;
 pub mod replay;
 pub mod report;
+mod seeds;
 mod selection;
 mod share;
 mod source;
@@ -73,7 +75,7 @@ enum Command {
     Inspect(inspect::InspectArgs),
     Import(import::ImportArgs),
     Plan(plan::PlanArgs),
-    Replay(replay::ReplayArgs),
+    Replay(Box<replay::ReplayArgs>),
     Report(report::ReportArgs),
     Edit(edit::EditArgs),
     Export(export::ExportArgs),
@@ -111,6 +113,11 @@ pub fn print_result(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     written.or_else(|error| if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
+}
+
+/// A result for scripts, as it is printed and written.
+fn json_of(result: &impl Serialize) -> serde_json::Result<String> {
+    Ok(serde_json::to_string_pretty(result)? + "\n")
 }
 
 /// Help and version are results; everything else that clap objects to is bad input.

@@ -58,7 +58,7 @@ impl Gate {
     }
 
     /// What fails, for the reasons of a verdict.
-    pub(super) fn failure(&self, name: &str) -> String {
+    pub(crate) fn failure(&self, name: &str) -> String {
         let said = format!("{} {}", self.meaning, round(self.limit));
         let value = self.value.map(|value| format!("{} ({said})", round(value)));
         let reason = self.reason.clone().unwrap_or(said);

@@ -12,7 +12,8 @@ use crate::measure::held::HeldCounts;
 use crate::measure::in_flight::InFlight;
 use crate::measure::raw::SampleCounts;
 use crate::measure::run::{
-    BindingCounts, CurvePoint, FailureCount, Gate, LagPartsReport, Percentiles, RouteReport, Second, Verdict,
+    BindingCounts, CurvePoint, FailureCount, Gate, GateKind, LagPartsReport, Percentiles, RouteReport,
+    Second, Verdict,
 };
 use crate::measure::{ClientStage, ErrorClass};
 use crate::preflight::Preflight;
@@ -119,8 +120,10 @@ pub(crate) fn invalid_run() -> RunReport {
     let mut run = run(10.0, 2.0);
     run.verdict = Verdict::Invalid;
     run.lag_ms = times(run.planned, 48.0);
-    run.fidelity
-        .insert("lag_p99_ms".to_owned(), Gate { pass: false, ..gate(55.2, 5.0, "lag p99 in ms, at most") });
+    run.fidelity.insert(
+        "lag_p99_ms".to_owned(),
+        Gate { kind: Some(GateKind::Validity), pass: false, ..gate(55.2, 5.0, "lag p99 in ms, at most") },
+    );
     run.reasons = vec!["the generator was late: lag p99 of 55.2 ms exceeds 5 ms".to_owned()];
     run
 }
@@ -339,6 +342,8 @@ fn runs_of_one_multiple_are_told_apart() {
     let volley = RunReport { mode: "volley".to_owned(), ..failing_run() };
     assert_eq!(words::headline(&[run(5.0, 1.0), volley.clone()]), "Held at 5× crowd, missed at 5× volley");
     assert_eq!(words::run_names(&[volley.clone(), volley]), ["5× #1", "5× #2"]);
+    let seeds = [7, 8].map(|seed| RunReport { seed, ..run(5.0, 1.0) });
+    assert_eq!(words::run_names(&seeds), ["5× seed 7", "5× seed 8"]);
 }
 
 #[test]

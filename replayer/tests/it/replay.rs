@@ -53,7 +53,7 @@ impl Scene {
         self.directory.path().join(name)
     }
 
-    fn replay(&self, target: &str, more: &[&str]) -> Command {
+    pub(super) fn replay(&self, target: &str, more: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kingtide"));
         command.arg("replay").arg(self.path("capture")).args(["--target", target]).args(more);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -77,7 +77,7 @@ pub(super) fn text(bytes: &[u8]) -> String {
 }
 
 /// On a busy machine the generator may be late, which the run must then say.
-fn assert_exit_says(verdict: Verdict, output: &Output) {
+pub(super) fn assert_exit_says(verdict: Verdict, output: &Output) {
     let expected = match verdict {
         Verdict::Pass => 0,
         Verdict::Fail => 1,
@@ -163,7 +163,8 @@ fn bad_input_is_found_before_anything_is_sent() {
     assert!(refused("ftp://127.0.0.1", &[]).contains("the scheme `ftp`"));
     assert!(refused("http://127.0.0.1:1", &[]).contains("is the target running?"));
     assert!(refused(&server.origin, &["--ca", "/absent.pem"]).contains("leave --ca out"));
-    assert!(refused(&server.origin, &["--out", "/proc/run"]).contains("--out"));
+    let accounts = ["--identity", "email=student{n}@school.example", "--identity", "password=x"];
+    assert!(refused(&server.origin, &[&["--out", "/proc/run"], &accounts[..]].concat()).contains("--out"));
     assert!(refused(&server.origin, &["--drain", "1000h"]).contains("at most 24h"));
     assert!(refused(&server.origin, &["--identities", "/absent.csv"]).contains("/absent.csv"));
     assert!(refused(&server.origin, &["--max-failures", "200%"]).contains("write 1% or 0.01"));
@@ -271,7 +272,7 @@ fn an_interrupted_run_still_reports() {
     assert_eq!((run.verdict, output.status.code()), (Verdict::Invalid, Some(3)), "{}", text(&output.stderr));
 }
 
-fn interrupt(child: &Child) {
+pub(super) fn interrupt(child: &Child) {
     let pid = Pid::from_raw(child.id().cast_signed()).unwrap();
     kill_process(pid, Signal::INT).unwrap();
 }
