@@ -14,6 +14,7 @@ mod gate;
 pub mod gates;
 pub mod held;
 pub mod in_flight;
+mod lateness;
 pub mod live;
 pub mod raw;
 pub mod recorder;
