@@ -16,6 +16,7 @@ mod capture;
 pub mod completions;
 pub mod edit;
 pub mod export;
+mod gates;
 pub mod import;
 pub mod inspect;
 mod interrupt;

@@ -14,6 +14,7 @@ use crate::measure::run::RunReport;
 
 mod achieved;
 pub mod format;
+pub mod gates;
 pub mod html;
 pub mod table;
 pub mod terminal;

@@ -27,6 +27,7 @@ use self::samples::SamplesArgs;
 use self::several::SettleArgs;
 use self::uplink::UplinkArgs;
 use self::users::UsersArgs;
+use super::gates::GatesArgs;
 use super::seeds::SeedsArgs;
 use super::share::Share;
 use super::source::SourceArgs;
@@ -35,6 +36,7 @@ use crate::drive::{Clock, DriveConfig, Late, Target};
 use crate::measure::run::{RunReport, Verdict};
 use crate::plan::Mode;
 use crate::report::format::count;
+use crate::report::gates::GatesTold;
 use crate::report::{Report, terminal};
 use crate::seeds::report::directory_of;
 
@@ -137,6 +139,8 @@ pub struct ReplayArgs {
     /// JSON on stdout instead of a table (schema: replayer/schemas/run.json, with --seeds seeds.json).
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    gates: GatesArgs,
     /// Needed for a target that is not on this machine or in a private network: its host, once more.
     #[arg(long, value_name = "HOST")]
     yes_this_is: Option<String>,
@@ -161,7 +165,7 @@ fn single(player: &Player<'_>) -> anyhow::Result<Exit> {
     let Played { run, kept, .. } = player.play(&player.turns[0])?;
     let exit = exit_of(run.verdict);
     // Told whatever became of the file: nobody wants to repeat an hour for a full disk.
-    print_result(&if player.args.json { json_of(&run)? } else { table(run) })?;
+    print_result(&if player.args.json { json_of(&run)? } else { table(run, player.args.gates.told()) })?;
     kept?;
     Ok(exit)
 }
@@ -213,11 +217,11 @@ impl ReplayArgs {
     }
 }
 
-fn table(run: RunReport) -> String {
+fn table(run: RunReport, told: GatesTold) -> String {
     let errors: Vec<String> =
         run.errors.iter().map(|(class, errors)| format!("{class} {}", count(*errors))).collect();
     let errors = if errors.is_empty() { String::new() } else { format!("errors: {}\n", errors.join(", ")) };
-    terminal::render(&Report { capture: None, runs: vec![run] }) + &errors
+    terminal::render(&Report { capture: None, runs: vec![run] }, told) + &errors
 }
 
 fn exit_of(verdict: Verdict) -> Exit {

@@ -71,14 +71,20 @@ impl Gate {
         format!("{name} {value}, beyond {}", round(self.limit))
     }
 
-    /// Failures first, then what nobody can tell.
-    pub fn rank(&self) -> (bool, bool) {
-        (self.pass, self.decided)
+    /// Failures first, those that make a run invalid before cautions, then what nobody can tell.
+    pub fn rank(&self) -> (bool, bool, bool) {
+        (self.pass, self.decided, self.kind == Some(GateKind::Likeness))
     }
 
-    /// In a word or two.
+    /// It passes, and that says something.
+    pub fn is_ok(&self) -> bool {
+        self.pass && self.decided
+    }
+
+    /// In a word or two. What fails without making the run invalid is a caution.
     pub fn standing(&self) -> &'static str {
         match (self.pass, self.decided, self.value) {
+            (false, ..) if self.kind == Some(GateKind::Likeness) => "CAUTION",
             (false, ..) => "FAILS",
             (true, true, _) => "ok",
             (true, false, Some(_)) => "too short to tell",

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::gates::GatesTold;
 use super::*;
 use crate::inspect::tests::classroom_summary;
 use crate::measure::achieved::{Achieved, Durations, Level, Rhythm, RouteStages};
@@ -354,7 +355,21 @@ fn units_stay_beside_their_numbers() {
 
 #[test]
 fn the_terminal_table() {
-    insta::assert_snapshot!(terminal::render(&report()));
+    insta::assert_snapshot!(terminal::render(&report(), GatesTold::All));
+}
+
+#[test]
+fn gates_that_are_ok_are_counted_and_the_worst_come_first() {
+    let mut invalid = invalid_run();
+    let caution =
+        Gate { kind: Some(GateKind::Likeness), pass: false, ..gate(0.4, 0.15, "deviation, at most") };
+    invalid.fidelity.insert("dispersion_10s".to_owned(), caution);
+    let text = |runs: &[RunReport]| gates::render(runs, GatesTold::NotOk);
+    insta::assert_snapshot!(text(&[run(1.0, 1.0), invalid]));
+    let mut ok = run(1.0, 1.0);
+    ok.fidelity.retain(|_, gate| gate.decided);
+    assert_eq!(text(&[ok]), "3 gates ok; --gates names them\n");
+    assert_eq!(gates::render(&[run(1.0, 1.0)], GatesTold::All).lines().count(), 5, "the titles and all four");
 }
 
 fn parsed(schema: &str) -> serde_json::Value {

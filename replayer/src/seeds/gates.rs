@@ -21,6 +21,13 @@ pub struct GateFigure {
     pub value: Option<Figure>,
 }
 
+impl GateFigure {
+    /// Ok with every seed.
+    pub fn is_ok(&self) -> bool {
+        self.failed.is_empty() && self.undecided.is_empty()
+    }
+}
+
 /// By name.
 pub type GateFigures = BTreeMap<String, GateFigure>;
 

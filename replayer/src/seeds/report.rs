@@ -184,13 +184,13 @@ fn judge(setting: &Setting, runs: &[RunReport], not_begun: &[u64]) -> Judgement 
     });
     let stopped = (!not_begun.is_empty()).then(|| {
         let why = setting.broken_by.as_deref().unwrap_or("stopped");
-        format!("{why}: {} not begun", named(not_begun))
+        format!("{why}: {} not begun", seeds_named(not_begun))
     });
     Judgement { verdict, reasons: too_few.into_iter().chain(missed).chain(left_out).chain(stopped).collect() }
 }
 
 /// `seed 8`, `seeds 8, 9 and 10`.
-pub(super) fn named(seeds: &[u64]) -> String {
+pub(super) fn seeds_named(seeds: &[u64]) -> String {
     let noun = if seeds.len() == 1 { "seed" } else { "seeds" };
     let numbers: Vec<String> = seeds.iter().map(u64::to_string).collect();
     format!("{noun} {}", listed(&numbers).unwrap_or_default())

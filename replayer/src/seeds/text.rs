@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 use super::figures::{Figure, Figures};
 use super::gates::GateFigures;
 use super::merged::Merged;
-use super::report::{SeedRun, SeedsReport, named};
+use super::report::{SeedRun, SeedsReport, seeds_named};
 use crate::measure::run::Percentiles;
 use crate::report::format::{UNKNOWN, count, ms, multiple};
+use crate::report::gates::GatesTold;
 use crate::report::table::{Align, Table};
 use crate::report::words::{spoken, verdict_name};
 
@@ -19,7 +20,7 @@ const ROUTES_NAMED: usize = 5;
 const SEEDS_NAMED: usize = 5;
 
 /// Ends in a line feed; times are latencies unless named otherwise.
-pub fn render(report: &SeedsReport) -> String {
+pub fn render(report: &SeedsReport, told: GatesTold) -> String {
     let mut text = String::new();
     let counted = report.runs.iter().filter(|run| run.left_out.is_none()).count();
     let _ = writeln!(
@@ -36,7 +37,7 @@ pub fn render(report: &SeedsReport) -> String {
     text + &runs(report)
         + &figures(&report.figures, Some(("all requests", &merged)))
         + &routes(report)
-        + &gates(&report.gates, counted)
+        + &gates(&report.gates, counted, told)
         + &reasons(&report.reasons)
 }
 
@@ -112,8 +113,8 @@ fn routes(report: &SeedsReport) -> String {
     if table.is_empty() { String::new() } else { format!("\n{}", table.render(0)) }
 }
 
-/// Those that did not pass with all of so many seeds, and how many did.
-pub fn gates(gates: &GateFigures, seeds: usize) -> String {
+/// Those that were not ok with all of so many seeds, or all; and how many were.
+pub fn gates(gates: &GateFigures, seeds: usize, told: GatesTold) -> String {
     let mut table =
         Table::of_numbers(["gate", "mean [95 % interval]", "FAILS with", "too short to tell with"])
             .align(2, Align::Left)
@@ -122,16 +123,16 @@ pub fn gates(gates: &GateFigures, seeds: usize) -> String {
         0 => String::new(),
         all if all == seeds => "all seeds".to_owned(),
         many if many > SEEDS_NAMED => format!("{many} of {seeds} seeds"),
-        _ => named(numbers),
+        _ => seeds_named(numbers),
     };
-    let told = gates.iter().filter(|(_, gate)| !(gate.failed.is_empty() && gate.undecided.is_empty()));
-    let mut told: Vec<_> = told.collect();
-    told.sort_by_key(|(_, gate)| std::cmp::Reverse(gate.failed.len()));
-    for (name, gate) in &told {
+    let ok = gates.values().filter(|gate| gate.is_ok()).count();
+    let named = gates.iter().filter(|(_, gate)| told == GatesTold::All || !gate.is_ok());
+    let mut named: Vec<_> = named.collect();
+    named.sort_by_key(|(_, gate)| std::cmp::Reverse(gate.failed.len()));
+    for (name, gate) in &named {
         let value = gate.value.as_ref().map_or_else(|| UNKNOWN.to_owned(), Figure::told);
         table.row([spoken(name), value, with(&gate.failed), with(&gate.undecided)]);
     }
-    let ok = gates.len() - told.len();
     let all = if gates.is_empty() {
         String::new()
     } else {

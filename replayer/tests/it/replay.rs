@@ -135,7 +135,7 @@ fn a_hang_is_named_first_and_exits_non_zero() {
     let server = Server::http(|_| std::future::pending());
     let scene = Scene::new(vec![(1, 0, get("/hangs").exchange), (2, 5, get("/hangs").exchange)]);
     let out = scene.path("out");
-    let output = scene.run(&server.origin, &["--drain", "300ms", "--out", out.to_str().unwrap()]);
+    let output = scene.run(&server.origin, &["--drain", "300ms", "--gates", "--out", out.to_str().unwrap()]);
     let run = read_run(&out).unwrap();
     assert_ne!(run.verdict, Verdict::Pass);
     assert_exit_says(run.verdict, &output);

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::PlanReport;
 use crate::measure::gates::{Gates, likeness};
 use crate::report::format::{count, number, seconds};
+use crate::report::gates::GatesTold;
 use crate::report::table::Table;
 use crate::seeds::{Figures, GateFigures, Reading, Unit, gates, text};
 
@@ -61,7 +62,7 @@ impl Together<'_> {
         self.plans.iter().for_each(|plan| table.row(cells(plan)));
         text += &table.render(0);
         text += &text::figures(&self.figures, None);
-        text += &text::gates(&self.gates, self.plans.len());
+        text += &text::gates(&self.gates, self.plans.len(), GatesTold::NotOk);
         self.notes().try_for_each(|note| writeln!(text, "note: {note}"))?;
         Ok(text)
     }

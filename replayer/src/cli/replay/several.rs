@@ -1,7 +1,5 @@
 //! The runs of several seeds one after another, and what they say together.
 
-use std::path::Path;
-
 use clap::Args;
 use kingtide_common::units::Span;
 
@@ -33,8 +31,7 @@ struct Series {
 }
 
 pub(super) fn run(player: &Player<'_>) -> anyhow::Result<Exit> {
-    let ReplayArgs { settle, out, json, .. } = player.args;
-    let (settle, out) = (settle.settle, out.as_deref());
+    let (settle, out) = (player.args.settle.settle, player.args.out.as_deref());
     let cautions = player.cautions();
     for caution in &cautions {
         eprintln!("warning: {caution}");
@@ -49,16 +46,16 @@ pub(super) fn run(player: &Player<'_>) -> anyhow::Result<Exit> {
         cautions,
     };
     let told = SeedsReport::of(&setting, &runs, merging.merged());
-    let told = told.map(|report| tell(&report, *json, out)).transpose();
+    let told = told.map(|report| tell(&report, player.args)).transpose();
     // Told all the same: the runs that were are worth as much.
     trouble.map_or(Ok(()), Err)?;
     Ok(told?.unwrap_or(Exit::Invalid))
 }
 
-fn tell(report: &SeedsReport, is_json: bool, out: Option<&Path>) -> anyhow::Result<Exit> {
+fn tell(report: &SeedsReport, args: &ReplayArgs) -> anyhow::Result<Exit> {
     let json = json_of(report)?;
-    let kept = out.map(|directory| report::write_whole(&directory.join(SEEDS_FILE), &json));
-    print_result(&if is_json { json } else { text::render(report) })?;
+    let kept = args.out.as_deref().map(|directory| report::write_whole(&directory.join(SEEDS_FILE), &json));
+    print_result(&if args.json { json } else { text::render(report, args.gates.told()) })?;
     kept.transpose()?;
     Ok(exit_of(report.verdict))
 }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::measure::Recorder;
 use crate::measure::recorder::tests::answered;
+use crate::report::gates::GatesTold;
 use crate::report::tests::{failing_run, invalid_run, run};
 use crate::seeds::merged::Merging;
 use crate::seeds::text;
@@ -124,7 +125,7 @@ fn a_run_that_began_before_the_target_was_done_is_named() {
 #[test]
 fn the_text() {
     let runs = [passing(7, 1.0), of_seed(8, failing_run()), late(9), passing(10, 1.3)];
-    insta::assert_snapshot!(text::render(&joint(5, &runs)));
+    insta::assert_snapshot!(text::render(&joint(5, &runs), GatesTold::NotOk));
 }
 
 fn parsed(schema: &str) -> serde_json::Value {
