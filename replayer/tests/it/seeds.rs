@@ -180,6 +180,8 @@ fn a_stop_in_the_second_run_leaves_the_rest_out_and_says_so() {
         (1, 1, true, Verdict::Invalid)
     );
     assert_eq!(joint["not_begun"], serde_json::json!([3, 4, 5]));
+    let counted = if first.verdict == Verdict::Invalid { 0 } else { first.sent };
+    assert_eq!(joint["merged"]["sent"], counted, "what was stopped is in no figure");
     assert!(joint["reasons"].to_string().contains("stopped: seeds 3, 4 and 5 not begun"), "{joint}");
     assert!(
         joint["runs"][1]["left_out"].as_str().unwrap().contains("stopped before its plan was sent"),
@@ -248,4 +250,30 @@ fn what_makes_no_sense_with_several_seeds_is_refused_before_anything_is_sent() {
     let last = u64::MAX.to_string();
     assert!(refused(&["--seeds", "3", "--seed", &last]).contains("begin lower"));
     assert!(server.received().is_empty());
+}
+
+#[test]
+fn trouble_before_a_later_run_costs_no_run_that_was_made() {
+    let server = Server::http(|_| async { answer(200, "{}") });
+    let scene = Scene::new(vec![(1, 0, get("/").exchange)]);
+    let out = scene.path("out");
+    std::fs::create_dir(&out).unwrap();
+    std::fs::write(out.join("seed-2"), "in the way").unwrap();
+    let output = scene
+        .run(&server.origin, &["--seeds", "3", "--settle", "0s", "--json", "--out", out.to_str().unwrap()]);
+    let joint: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_fits(&joint);
+    assert_eq!(joint, read_json(&out.join("seeds.json")));
+    assert_eq!((&joint["runs"][0]["done"], &joint["not_begun"]), (&1.into(), &serde_json::json!([2, 3])));
+    let reasons = joint["reasons"].to_string();
+    assert!(
+        reasons.contains("cannot make the directory") && reasons.contains("seeds 2 and 3 not begun"),
+        "{reasons}"
+    );
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        text(&output.stderr).contains("error: --out: cannot make the directory"),
+        "{}",
+        text(&output.stderr)
+    );
 }
