@@ -50,7 +50,7 @@ Examples:
   kingtide replay captures/monday --target https://staging.example.com -x 2 --yes-this-is staging.example.com
   kingtide replay captures/monday --target https://app.staging.internal -x 2 --ca staging-ca.pem
   kingtide replay captures/monday --target http://10.0.0.7 -x 10 --json | jq .verdict
-  kingtide replay captures/monday --target http://10.0.0.7 -x 5 --seeds 5 --out runs/5x      how much p95 varies
+  kingtide replay captures/monday --target http://10.0.0.7 -x 5 --seeds 5 --out runs/5x   with intervals
   kingtide replay captures/monday --target http://10.0.0.7 -x 5 --uplink 3g     every upload at 750 kbit/s
   kingtide replay captures/monday --target http://10.0.0.7 -x 10 --samples requests.csv.gz --samples-max 1g
   kingtide replay --model configs/models/students.toml --users 50 --spawn-per-s 5 --duration 10m \

@@ -244,6 +244,7 @@ fn what_makes_no_sense_with_several_seeds_is_refused_before_anything_is_sent() {
     };
     assert!(refused(&["--seeds", "1"]).contains("for one leave --seeds out"));
     assert!(refused(&["--seeds", "0"]).contains("2 to 100"));
+    assert!(refused(&["--settle", "1s"]).contains("--seeds <K>"));
     assert!(refused(&["--seeds", "3", "--samples", "x.csv.gz"]).contains("leave --samples out"));
     assert!(refused(&["--seeds", "3", "--settle", "1000h"]).contains("--settle 3600000s: nobody waits"));
     assert!(refused(&["--seeds", "3", "--out", "/proc/runs"]).contains("--out"));

@@ -21,7 +21,7 @@ use crate::measure::live::Live;
 use crate::measure::raw::SampleWriter;
 use crate::measure::run::RunReport;
 use crate::measure::summary::{self, Context};
-use crate::plan::{self, Plan};
+use crate::plan::{self, Fidelity, Plan};
 use crate::preflight;
 use crate::report::format::{counted, multiple};
 use crate::report::{self, RUN_FILE, ReportError};
@@ -47,6 +47,13 @@ pub(super) struct Turn {
     accounts_before: usize,
     /// Directory of its files.
     out: Option<PathBuf>,
+}
+
+/// What is there before the first request.
+struct Before {
+    machine: Machine,
+    fidelity: Fidelity,
+    samples: Option<SampleWriter>,
 }
 
 /// A plan that was played.
@@ -130,27 +137,24 @@ impl<'a> Player<'a> {
         announce(turn, &recorded, &self.config);
         let machine = self.args.machine.look(&turn.plan, sessions, &self.config)?;
         turn.out.as_deref().map_or(Ok(()), |directory| prepare_directory(directory, RUN_FILE))?;
-        let samples = self.args.samples.start(turn.out.as_deref(), sessions)?;
+        let before = Before {
+            machine,
+            fidelity: plan::fidelity(&turn.plan, sessions),
+            samples: self.args.samples.start(turn.out.as_deref(), sessions)?,
+        };
         let config = DriveConfig {
-            samples: samples.as_ref().map(SampleWriter::sink),
+            samples: before.samples.as_ref().map(SampleWriter::sink),
             identities: self.config.identities.as_ref().map(|all| all.after(turn.accounts_before)),
             ..self.config.clone()
         };
         let measured = drive(turn, sessions, &config)?;
-        let run = self.report(turn, &recorded, &machine, samples, &measured);
+        let run = self.report(turn, &recorded, before, &measured);
         let json = json_of(&run)?;
         let write = |directory: &Path| report::write_whole(&directory.join(RUN_FILE), &json);
         Ok(Played { kept: turn.out.as_deref().map_or(Ok(()), write), run, measured })
     }
 
-    fn report(
-        &self,
-        turn: &Turn,
-        recorded: &Recorded,
-        machine: &Machine,
-        samples: Option<SampleWriter>,
-        measured: &Measured,
-    ) -> RunReport {
+    fn report(&self, turn: &Turn, recorded: &Recorded, before: Before, measured: &Measured) -> RunReport {
         let sessions = &recorded.sessions.sessions;
         let context = Context {
             capture: &recorded.name,
@@ -161,11 +165,11 @@ impl<'a> Player<'a> {
             plan: &turn.plan,
             sessions,
             max_failed_share: self.args.max_failures.get(),
-            fidelity: &plan::fidelity(&turn.plan, sessions),
-            preflight: &machine.preflight,
-            headroom: machine.headroom.as_ref(),
+            fidelity: &before.fidelity,
+            preflight: &before.machine.preflight,
+            headroom: before.machine.headroom.as_ref(),
             cautions: &recorded.cautions(),
-            samples: samples.map(SampleWriter::finish),
+            samples: before.samples.map(SampleWriter::finish),
         };
         summary::report(&context, measured)
     }

@@ -17,7 +17,7 @@ use crate::seeds::{SeedsReport, Setting, text};
 #[derive(Debug, Args)]
 pub(super) struct SettleArgs {
     /// With --seeds: pause after each run's last answer, in which the target comes to rest.
-    #[arg(long, value_name = "TIME", default_value = "5s")]
+    #[arg(long, value_name = "TIME", default_value = "5s", requires = "seeds")]
     pub(super) settle: Span,
 }
 
@@ -26,7 +26,9 @@ pub(super) struct SettleArgs {
 struct Series {
     runs: Vec<RunReport>,
     merging: Merging,
-    /// The first.
+    /// Why there was no further run.
+    broken_by: Option<String>,
+    /// The first; it need not have ended the series.
     trouble: Option<anyhow::Error>,
 }
 
@@ -37,12 +39,12 @@ pub(super) fn run(player: &Player<'_>) -> anyhow::Result<Exit> {
         eprintln!("warning: {caution}");
     }
     out.map_or(Ok(()), |directory| prepare_directory(directory, SEEDS_FILE))?;
-    let Series { runs, merging, trouble } = play(player, settle)?;
+    let Series { runs, merging, broken_by, trouble } = play(player, settle)?;
     let setting = Setting {
         seeds: player.turns.iter().map(|turn| turn.plan.seed.0).collect(),
         settle_s: settle.0.as_secs_f64(),
         has_files: out.is_some(),
-        broken_by: trouble.as_ref().map(|error| format!("{error:#}")),
+        broken_by,
         cautions,
     };
     let told = SeedsReport::of(&setting, &runs, merging.merged());
@@ -70,6 +72,7 @@ fn play(player: &Player<'_>, settle: Span) -> anyhow::Result<Series> {
         match player.play(turn) {
             Ok(played) => series.add(turn, played),
             Err(error) => {
+                series.broken_by = Some(format!("{error:#}"));
                 series.trouble.get_or_insert(error);
                 break;
             }
