@@ -10,12 +10,14 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use serde::Serialize;
 
 pub mod capacity;
 mod capture;
 pub mod completions;
 pub mod edit;
 pub mod export;
+mod gates;
 pub mod import;
 pub mod inspect;
 mod interrupt;
@@ -23,6 +25,7 @@ mod model;
 pub mod plan;
 pub mod replay;
 pub mod report;
+mod seeds;
 mod selection;
 mod share;
 mod source;
@@ -75,8 +78,8 @@ enum Command {
     Inspect(inspect::InspectArgs),
     Import(import::ImportArgs),
     Plan(plan::PlanArgs),
-    Replay(replay::ReplayArgs),
-    Capacity(capacity::CapacityArgs),
+    Replay(Box<replay::ReplayArgs>),
+    Capacity(Box<capacity::CapacityArgs>),
     Report(report::ReportArgs),
     Edit(edit::EditArgs),
     Export(export::ExportArgs),
@@ -115,6 +118,11 @@ pub fn print_result(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     written.or_else(|error| if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
+}
+
+/// A result for scripts, as it is printed and written.
+fn json_of(result: &impl Serialize) -> serde_json::Result<String> {
+    Ok(serde_json::to_string_pretty(result)? + "\n")
 }
 
 /// Help and version are results; everything else that clap objects to is bad input.

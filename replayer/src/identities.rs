@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use accounts::Accounts;
 use template::{Seat, Template};
@@ -21,10 +22,20 @@ use crate::sessions::{PASSWORD, Session, Source, normal};
 /// Where accounts come from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Identities {
-    file: Option<Accounts>,
+    file: Option<Arc<Accounts>>,
     templates: Vec<Template>,
     /// First number of the templates' counter.
     counter_from: u64,
+    /// Accounts that earlier runs took.
+    passed_over: usize,
+}
+
+/// How many accounts the users of a plan take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Demand {
+    pub accounts: usize,
+    /// How many there are; `None` where templates make as many as are asked for.
+    pub held: Option<usize>,
 }
 
 /// Why these identities cannot serve a run. Names file, line, number and remedy; never a value.
@@ -89,7 +100,7 @@ pub enum IdentityError {
 impl Identities {
     /// Reads a CSV file with a header line.
     pub fn read(path: &Path) -> Result<Self, IdentityError> {
-        Ok(Self { file: Some(Accounts::read(path)?), ..Self::default() })
+        Ok(Self { file: Some(Arc::new(Accounts::read(path)?)), ..Self::default() })
     }
 
     /// Adds templates for columns that the file does not have. `variable` answers for `env:NAME`.
@@ -109,6 +120,25 @@ impl Identities {
         }
         self.counter_from = counter_from;
         Ok(self)
+    }
+
+    /// For a run after others that took so many accounts: its users get the next ones, and where the file ends its
+    /// first ones again.
+    #[must_use]
+    pub fn after(&self, taken: usize) -> Self {
+        Self { passed_over: taken, ..self.clone() }
+    }
+
+    /// See [`Demand::held`].
+    fn held(&self, needs: &Needs) -> Option<usize> {
+        let naming = needs.naming();
+        let is_named = naming.iter().any(|column| self.is_in_file(column));
+        self.file.as_ref().filter(|_| is_named && !self.makes_accounts(&naming)).map(|file| file.len())
+    }
+
+    /// Whether a template alone makes each user another one.
+    fn makes_accounts(&self, naming: &[&str]) -> bool {
+        naming.iter().any(|column| self.template(column).is_some_and(Template::is_distinct))
     }
 
     fn is_in_file(&self, column: &str) -> bool {
@@ -156,8 +186,7 @@ impl Identities {
     /// That what names an account differs from user to user: all that logins need but the password.
     fn check_distinct(&self, needs: &Needs) -> Result<(), IdentityError> {
         let naming = needs.naming();
-        let is_distinct = |column: &&str| self.template(column).is_some_and(Template::is_distinct);
-        if needs.clones <= 1 || naming.iter().any(is_distinct) {
+        if needs.clones <= 1 || self.makes_accounts(&naming) {
             return Ok(());
         }
         match &self.file {
@@ -179,8 +208,13 @@ impl Identity<'_> {
     pub fn value(&self, column: &str, captured: &str) -> Option<String> {
         let from_template =
             self.identities.template(column).map(|template| template.value(self.seat, captured));
-        let from_file = || self.identities.file.as_ref()?.value(self.seat.index, column).map(str::to_owned);
-        from_template.or_else(from_file)
+        from_template.or_else(|| self.in_file(column))
+    }
+
+    fn in_file(&self, column: &str) -> Option<String> {
+        let file = self.identities.file.as_ref()?;
+        let row = (self.identities.passed_over + self.seat.index) % file.len();
+        file.value(row, column).map(str::to_owned)
     }
 
     /// Whether a column tells who the user is, rather than proving it.
@@ -209,7 +243,8 @@ impl<'a> Seating<'a> {
     pub fn of(&self, clone: usize) -> Option<Identity<'a>> {
         let identities = self.identities?;
         let index = self.seats.get(clone).copied().flatten()?.get() as usize - 1;
-        let (of, counter_from) = (self.taken as usize, identities.counter_from);
+        let counter_from = identities.counter_from.saturating_add(identities.passed_over as u64);
+        let of = self.taken as usize;
         Some(Identity { identities, seat: Seat { index, of, counter_from, salt: self.salt } })
     }
 }
@@ -242,15 +277,8 @@ pub fn assign<'a>(
     sessions: &[Session],
     salt: u64,
 ) -> Result<Seating<'a>, IdentityError> {
-    let needing: Vec<bool> = sessions.iter().map(|session| columns_of(session).next().is_some()).collect();
-    let needs = needs(plan, sessions, &needing);
-    match identities {
-        Some(identities) => identities.check(&needs)?,
-        None if needs.clones > 0 => {
-            return Err(IdentityError::Absent { needed: needs.clones, columns: needs.names() });
-        }
-        None => {}
-    }
+    let needing = needing(sessions);
+    check(identities, &needs(plan, sessions, &needing))?;
     let mut taken = 0;
     let seat = |needs: bool| {
         taken += u32::from(needs);
@@ -258,6 +286,32 @@ pub fn assign<'a>(
     };
     let seats = plan.clones().map(|clone| needing[clone.session]).map(seat).collect();
     Ok(Seating { identities, seats, taken, salt })
+}
+
+/// What [`assign`] will take, or why it cannot.
+pub fn demand(
+    identities: Option<&Identities>,
+    plan: &Plan,
+    sessions: &[Session],
+) -> Result<Demand, IdentityError> {
+    let needs = needs(plan, sessions, &needing(sessions));
+    check(identities, &needs)?;
+    Ok(Demand { accounts: needs.clones, held: identities.and_then(|all| all.held(&needs)) })
+}
+
+fn check(identities: Option<&Identities>, needs: &Needs) -> Result<(), IdentityError> {
+    match identities {
+        Some(identities) => identities.check(needs),
+        None if needs.clones > 0 => {
+            Err(IdentityError::Absent { needed: needs.clones, columns: needs.names() })
+        }
+        None => Ok(()),
+    }
+}
+
+/// Which sessions log in.
+fn needing(sessions: &[Session]) -> Vec<bool> {
+    sessions.iter().map(|session| columns_of(session).next().is_some()).collect()
 }
 
 fn needs(plan: &Plan, sessions: &[Session], needing: &[bool]) -> Needs {
@@ -280,147 +334,4 @@ fn columns_of(session: &Session) -> impl Iterator<Item = &String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Write;
-
-    use kingtide_common::exchange::Exchange;
-    use kingtide_common::units::{Multiple, Seed};
-
-    use super::*;
-    use crate::plan::{Mode, amplify};
-    use crate::sessions::{Choice, Escape, Hole, Place, Step};
-
-    fn read(text: &str) -> Identities {
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        file.write_all(text.as_bytes()).unwrap();
-        Identities::read(file.path()).unwrap()
-    }
-
-    fn templates(of: Identities, texts: &[&str]) -> Result<Identities, IdentityError> {
-        let texts: Vec<TemplateText> = texts.iter().map(|text| (*text).to_owned().into()).collect();
-        of.with_templates(&texts, 1, |_| None)
-    }
-
-    fn session(columns: &[&str]) -> Session {
-        let hole = |column: &&str| Hole {
-            place: Place::Body,
-            range: 0..0,
-            escape: Escape::Raw,
-            source: Source::Identity { column: (*column).to_owned() },
-            choice: Choice::default(),
-        };
-        let holes = columns.iter().map(hole).collect();
-        let step = Step { exchange: Exchange::default(), offset_us: 0, connection: 0, holes };
-        Session { key: String::new(), start_ns: 0, steps: vec![step], orphan: false }
-    }
-
-    /// Each session once.
-    fn plan(sessions: &[Session]) -> Plan {
-        amplify(sessions, Multiple::new(1.0).unwrap(), Mode::Crowd, Seed(1))
-    }
-
-    /// What the clones of sessions with these columns have in a column, or why not.
-    fn assigned(
-        identities: Option<&Identities>,
-        clones: &[&[&str]],
-        column: &str,
-    ) -> Result<Vec<Option<String>>, String> {
-        let sessions: Vec<Session> = clones.iter().map(|columns| session(columns)).collect();
-        let plan = plan(&sessions);
-        let path = identities.and_then(|all| Some(all.file.as_ref()?.path.display().to_string()));
-        let seating = assign(identities, &plan, &sessions, 7).map_err(|error| {
-            let said = error.to_string();
-            path.map_or(said.clone(), |path| said.replace(&path, "FILE"))
-        })?;
-        Ok((0..clones.len()).map(|clone| seating.of(clone)?.value(column, "captured")).collect())
-    }
-
-    const LOGIN: &[&str] = &["email", "password"];
-
-    #[test]
-    fn each_clone_that_logs_in_has_its_own_account() {
-        let identities = read("Email,password\na@x, one\nb@x,\"t,wo\"\n");
-        let passwords = assigned(Some(&identities), &[LOGIN, &[], LOGIN], "password").unwrap();
-        assert_eq!(passwords, [Some("one".to_owned()), None, Some("t,wo".to_owned())]);
-    }
-
-    #[test]
-    fn templates_make_as_many_accounts_as_are_needed() {
-        let identities = templates(Identities::default(), &["email=s{n:03}@x", "password=one"]).unwrap();
-        let identities = Identities { counter_from: 99, ..identities };
-        let emails = assigned(Some(&identities), &[LOGIN, &[], LOGIN], "email").unwrap();
-        assert_eq!(emails, [Some("s099@x".to_owned()), None, Some("s100@x".to_owned())]);
-    }
-
-    #[test]
-    fn a_template_adds_a_column_to_the_file() {
-        let identities = templates(read("email\na@x\nb@x\n"), &["password=one"]).unwrap();
-        let of = |column| assigned(Some(&identities), &[LOGIN, LOGIN], column).unwrap();
-        assert_eq!(of("password"), [Some("one".to_owned()), Some("one".to_owned())]);
-        assert_eq!(of("email"), [Some("a@x".to_owned()), Some("b@x".to_owned())]);
-    }
-
-    #[test]
-    fn what_cannot_serve_the_plan_is_refused_with_the_remedy() {
-        let file = read("email,password\na@x,1\n");
-        let refused = |identities: Option<&Identities>, clones: &[&[&str]]| {
-            assigned(identities, clones, "").unwrap_err()
-        };
-        assert_eq!(
-            refused(Some(&file), &[LOGIN, LOGIN, LOGIN]),
-            "this replay has 3 users who log in, but `FILE` has 1 accounts: add 2 more lines, or lower -x"
-        );
-        assert_eq!(
-            refused(Some(&file), &[&["email", "username"]]),
-            "the captured logins need the column `username`, which `FILE` does not have \
-             (it has: email, password): add it to the header line and to each account, \
-             or give --identity 'username=TEXT'"
-        );
-        assert_eq!(
-            refused(None, &[&["email"], &["email", "username"]]),
-            "this replay has 2 users who log in (fields: email, username): \
-             give a CSV file with as many accounts by --identities FILE, \
-             or a template for each field, such as --identity 'email=student{n:05}@school.example'"
-        );
-        let with = |texts: &[&str]| templates(Identities::default(), texts).unwrap();
-        let same = refused(Some(&with(&["email=ann@x", "password=1{n}"])), &[LOGIN, LOGIN]);
-        assert!(same.contains("every user would log in as the same account"), "{same}");
-        let partial = refused(Some(&with(&["email=ann{n}@x"])), &[LOGIN, LOGIN]);
-        assert!(partial.contains("--identity 'password=TEXT'"), "{partial}");
-        let unused = refused(Some(&with(&["email={n}", "password=1", "school=x"])), &[LOGIN]);
-        assert!(unused.contains("--identity school: no captured login has it"), "{unused}");
-    }
-
-    #[test]
-    fn a_column_is_given_once() {
-        for (file, texts) in
-            [("email\na@x\n", vec!["E-mail={n}"]), ("x\ny\n", vec!["email={n}", "email={n}"])]
-        {
-            let twice = templates(read(file), &texts);
-            assert!(matches!(twice, Err(IdentityError::Twice { .. })), "{texts:?}");
-        }
-    }
-
-    #[test]
-    fn accounts_that_differ_only_in_their_password_are_one() {
-        let columns: &[&str] = &["matriculation", "password"];
-        let file = read("matriculation,password,room\n7,1,a\n8,1,a\n7,2,b\n");
-        let refused = assigned(Some(&file), &[columns, columns], "").unwrap_err();
-        assert!(refused.contains("lines 2 and 4 are the same account"), "{refused}");
-        let counted = templates(read("school,password\nx,1\nx,2\n"), &["matriculation={n}"]).unwrap();
-        let columns: &[&str] = &["matriculation", "password", "school"];
-        assert!(assigned(Some(&counted), &[columns, columns], "").is_ok());
-    }
-
-    #[test]
-    fn a_capture_without_logins_needs_no_accounts() {
-        assert_eq!(assigned(None, &[&[], &[]], "email").unwrap(), [None, None]);
-    }
-
-    #[test]
-    fn passwords_are_not_printed() {
-        let file = read("email,password\na@x,hunter2\n");
-        let both = templates(read("email\na@x\n"), &["password=hunter2"]).unwrap();
-        assert!(!format!("{file:?} {both:?}").contains("hunter2"));
-    }
-}
+mod tests;

@@ -3,7 +3,8 @@
 //! A module per arrow: [`sessions`] groups a capture into users and finds what must be bound,
 //! [`plan`] amplifies them into intended instants, [`drive`] sends on time, [`measure`] keeps the four
 //! instants of every sample, [`report`] says what they mean. [`import`] makes captures of other programs'
-//! recordings, [`model`] makes sessions without a capture. `sessions`, `plan`, `model` and the statistics are
+//! recordings, [`model`] makes sessions without a capture, [`seeds`] says what several runs say together. `sessions`,
+//! `plan`, `model`, `seeds` and `statistics` are
 //! pure: no clock, no socket, no randomness but the seed.
 
 pub mod audit;
@@ -25,6 +26,8 @@ pub mod plan;
 pub mod preflight;
 pub mod report;
 pub mod rows;
+pub mod seeds;
 pub mod selection;
 pub mod sessions;
+pub mod statistics;
 pub mod unfinished;

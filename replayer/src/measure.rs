@@ -16,6 +16,7 @@ pub mod gates;
 pub mod held;
 pub mod in_flight;
 pub mod kept;
+mod lateness;
 pub mod live;
 pub mod raw;
 pub mod recorder;

@@ -130,6 +130,12 @@ impl Plan {
         is_drawn && !self.starts.is_empty()
     }
 
+    /// Whether another seed gives another plan of the same sessions.
+    pub fn is_by_chance(&self) -> bool {
+        let is_fraction = || !self.users().is_multiple_of(self.starts.len());
+        self.is_drawn() || (self.mode == Mode::Volley && !self.starts.is_empty() && is_fraction())
+    }
+
     fn is_shifted(&self) -> bool {
         self.mode == Mode::Crowd && self.is_drawn()
     }

@@ -15,6 +15,7 @@ use crate::measure::run::RunReport;
 mod achieved;
 pub mod capacity;
 pub mod format;
+pub mod gates;
 pub mod html;
 pub mod table;
 pub mod terminal;
@@ -22,6 +23,8 @@ pub mod words;
 
 /// The file that a run leaves in its directory.
 pub const RUN_FILE: &str = "run.json";
+/// The file that the runs of several seeds leave beside their directories.
+pub const SEEDS_FILE: &str = "seeds.json";
 
 /// A capture, if one was given, and the runs of it, in the order given.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -34,6 +37,8 @@ pub struct Report {
 pub enum ReportError {
     #[error("{}: no run here: give the directory that `kingtide replay --out` wrote, or its {RUN_FILE}", path.display())]
     NoRun { path: PathBuf },
+    #[error("{}: several runs: give those that you want to see, {}/seed-*", path.display(), path.display())]
+    SeveralRuns { path: PathBuf },
     #[error("{}: {source}", path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error(
@@ -71,6 +76,7 @@ pub fn read_run(path: &Path) -> Result<RunReport, ReportError> {
 fn unreadable(path: &Path, source: std::io::Error) -> ReportError {
     let path = path.to_owned();
     match source.kind() {
+        std::io::ErrorKind::NotFound if path.join(SEEDS_FILE).is_file() => ReportError::SeveralRuns { path },
         std::io::ErrorKind::NotFound => ReportError::NoRun { path },
         _ => ReportError::Read { path, source },
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, ensure};
 use clap::Args;
-use kingtide_common::units::{Multiple, Span};
+use kingtide_common::units::{Multiple, Seed, Span};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -24,7 +24,7 @@ use crate::capacity::field::Field;
 use crate::capacity::finding::{Bound, Finding, Outcome};
 use crate::capacity::search::{Config, Next, Search};
 use crate::capacity::slo::Slo;
-use crate::drive::DriveConfig;
+use crate::drive::{Clock, DriveConfig};
 use crate::measure::route::Routes;
 use crate::plan;
 use crate::report;
@@ -117,7 +117,7 @@ pub struct CapacityArgs {
 }
 
 pub fn run(args: &CapacityArgs) -> anyhow::Result<Exit> {
-    let recorded = args.source.read(args.seed)?;
+    let recorded = args.source.open()?.sessions(Seed(args.seed))?;
     let sessions = &recorded.sessions.sessions;
     args.check_routes(sessions)?;
     let config = args.drive_config()?;
@@ -177,6 +177,8 @@ impl CapacityArgs {
         ensure!(!timeout.is_zero(), "--timeout 0s: no answer comes in no time; write 60s");
         let mut config = DriveConfig::new(self.target.allowed()?, timeout, stop::on_signals()?);
         self.users.apply(&mut config)?;
+        // How long answers took is recorded in a capture; a model only supposes it, so its users wait for them.
+        config.clock = if self.source.is_model() { Clock::Think } else { Clock::Offsets };
         config.drain = timeout;
         config.workers = self.workers.unwrap_or(config.workers);
         Ok(config)

@@ -1,7 +1,7 @@
 //! `--model FILE` and how many users do what it says: sessions without a capture.
 
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{anyhow, ensure};
 use clap::Args;
@@ -24,9 +24,16 @@ pub(super) struct ArrivalsArgs {
     duration: Span,
 }
 
+/// A model, and how many users do what it says.
+#[derive(Debug)]
+pub(super) struct Modelled {
+    path: PathBuf,
+    model: Model,
+    arrivals: Arrivals,
+}
+
 impl ArrivalsArgs {
-    /// The sessions of a model's users.
-    pub(super) fn sessions(&self, model: &Path, seed: Seed) -> anyhow::Result<Recorded> {
+    pub(super) fn of_model(&self, path: &Path) -> anyhow::Result<Modelled> {
         let spawn_per_s = self.spawn_per_s;
         ensure!(
             spawn_per_s.is_finite() && spawn_per_s > 0.0,
@@ -34,7 +41,14 @@ impl ArrivalsArgs {
         );
         ensure!(!self.duration.0.is_zero(), "--duration 0s: no request fits into it; write 5m");
         let arrivals = Arrivals { users: self.users, spawn_per_s, duration: self.duration.0 };
-        let read = Model::read(model).map_err(|error| anyhow!("--model: {}", error.in_one_line()))?;
-        Ok(Recorded::of_model(model, read.sessions(&arrivals, seed)?))
+        let model = Model::read(path).map_err(|error| anyhow!("--model: {}", error.in_one_line()))?;
+        Ok(Modelled { path: path.to_owned(), model, arrivals })
+    }
+}
+
+impl Modelled {
+    /// The sessions of the model's users.
+    pub(super) fn sessions(&self, seed: Seed) -> anyhow::Result<Recorded> {
+        Ok(Recorded::of_model(&self.path, self.model.sessions(&self.arrivals, seed)?))
     }
 }

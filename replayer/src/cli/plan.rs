@@ -1,5 +1,7 @@
 //! `kingtide plan`: what a replay would send, before anything is sent.
 
+mod several;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -8,8 +10,9 @@ use kingtide_common::units::{ByteSize, Multiple, Seed};
 use serde::Serialize;
 
 use super::capture::Recorded;
-use super::source::SourceArgs;
-use super::{Exit, print_result};
+use super::seeds::SeedsArgs;
+use super::source::{SourceArgs, Traffic};
+use super::{Exit, json_of, print_result};
 use crate::measure::gates::likeness;
 use crate::measure::run::Gate;
 use crate::plan::{self, Fidelity, Mode, Plan, dispersion};
@@ -24,6 +27,7 @@ Examples:
   kingtide plan captures/monday -x 1 --show-bindings     where each value of a request comes from
   kingtide plan captures/monday --show-bindings --rules bindings.toml    the same, with rules of yours
   kingtide plan captures/monday -x 10 --mode volley --seed 7 --json
+  kingtide plan captures/monday -x 5 --seeds 10          how much ten draws of it differ
   kingtide plan --model configs/models/students.toml --users 50 --spawn-per-s 5    without a capture";
 
 /// Below this width starts follow something outside that users obey at once.
@@ -38,15 +42,14 @@ pub struct PlanArgs {
     /// How many times the captured users, 0.1 to 1000.
     #[arg(short = 'x', long, value_name = "N", default_value = "1")]
     multiple: Multiple,
-    /// Start of the random sequence; the same seed gives the same plan.
-    #[arg(long, value_name = "S", default_value_t = 1)]
-    seed: u64,
+    #[command(flatten)]
+    seeds: SeedsArgs,
     /// How the users are multiplied.
     #[arg(long, value_enum, default_value_t)]
     mode: Mode,
     /// Print where each value of a request comes from, by route: what is unresolved (!) first, what is ambiguous (?) with
     /// the other places that hold the value.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "seeds")]
     show_bindings: bool,
     /// Print JSON.
     #[arg(long)]
@@ -55,13 +58,29 @@ pub struct PlanArgs {
 
 /// Reads the capture or model, plans, and prints the plan to stdout. What the capture lacks goes to stderr.
 pub fn run(args: &PlanArgs) -> anyhow::Result<Exit> {
-    let recorded = args.source.read(args.seed)?;
-    let plan = plan::amplify(&recorded.sessions.sessions, args.multiple, args.mode, Seed(args.seed));
-    let report = PlanReport::new(&plan, &recorded, args.show_bindings);
-    let text =
-        if args.json { serde_json::to_string_pretty(&report)? + "\n" } else { report.to_text(columns())? };
-    print_result(&text)?;
+    let reports = args.reports()?;
+    print_result(&match reports.as_slice() {
+        [only] if args.json => json_of(only)?,
+        [only] => only.to_text(columns())?,
+        all if args.json => json_of(&several::together(all))?,
+        all => several::together(all).to_text()?,
+    })?;
     Ok(Exit::Held)
+}
+
+impl PlanArgs {
+    /// One for each seed.
+    fn reports(&self) -> anyhow::Result<Vec<PlanReport>> {
+        let seeds = self.seeds.all()?;
+        let traffic = self.source.open()?;
+        seeds.into_iter().map(|seed| self.report(&traffic, seed)).collect()
+    }
+
+    fn report(&self, traffic: &Traffic, seed: Seed) -> anyhow::Result<PlanReport> {
+        let recorded = traffic.sessions(seed)?;
+        let plan = plan::amplify(&recorded.sessions.sessions, self.multiple, self.mode, seed);
+        Ok(PlanReport::new(&plan, &recorded, self.show_bindings))
+    }
 }
 
 /// `kingtide plan --json`.
@@ -87,6 +106,9 @@ pub struct PlanReport {
     /// From the first release to the last.
     duration_s: f64,
     shift_s: f64,
+    /// Another seed gives another plan.
+    #[serde(skip)]
+    is_by_chance: bool,
     /// What a reader must know of the plan beside its gates.
     cautions: Vec<String>,
     dispersion_captured: BTreeMap<String, f64>,
@@ -125,6 +147,7 @@ impl PlanReport {
             upload_bytes_planned: planned().map(upload_bytes).sum(),
             duration_s: last_us.unwrap_or_default() as f64 / 1e6,
             shift_s: plan.shift_s,
+            is_by_chance: recorded.is_model || plan.is_by_chance(),
             cautions: fidelity.cautions(plan),
             dispersion_captured: column(|check| check.captured),
             dispersion_target: column(|check| check.target),

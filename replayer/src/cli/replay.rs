@@ -4,41 +4,43 @@
 
 mod answers;
 mod machine;
+mod player;
 mod progress;
 mod samples;
+mod several;
 pub(super) mod stop;
 mod uplink;
 pub(super) mod users;
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::ensure;
 use clap::Args;
-use kingtide_common::units::{Multiple, Seed, Span};
+use kingtide_common::units::{Multiple, Span};
 
 use self::answers::AnswersArgs;
-use self::machine::{Machine, MachineArgs};
-use self::progress::Display;
+use self::machine::MachineArgs;
+use self::player::{Played, Player};
 use self::samples::SamplesArgs;
+use self::several::SettleArgs;
 use self::uplink::UplinkArgs;
 use self::users::UsersArgs;
-use super::capture::Recorded;
+use super::gates::GatesArgs;
+use super::seeds::SeedsArgs;
 use super::share::Share;
 use super::source::SourceArgs;
-use super::{Exit, print_result};
-use crate::drive::{self, Clock, DriveConfig, Late, Target};
-use crate::measure::live::Live;
-use crate::measure::raw::SampleWriter;
+use super::target::TargetArgs;
+use super::{Exit, json_of, print_result};
+use crate::drive::{Clock, DriveConfig, Late, Target};
 use crate::measure::run::{RunReport, Verdict};
-use crate::measure::summary::{self, Context};
-use crate::plan::{self, Mode, Plan};
-use crate::report::format::{count, counted, multiple};
-use crate::report::{self, RUN_FILE, Report, terminal};
+use crate::plan::Mode;
+use crate::report::format::count;
+use crate::report::gates::GatesTold;
+use crate::report::{Report, terminal};
+use crate::seeds::report::directory_of;
 
-const REACH_TIMEOUT: Duration = Duration::from_secs(5);
 const WAIT_MAX: Duration = Duration::from_hours(24);
 
 const EXAMPLES: &str = "\
@@ -48,6 +50,7 @@ Examples:
   kingtide replay captures/monday --target https://staging.example.com -x 2 --yes-this-is staging.example.com
   kingtide replay captures/monday --target https://app.staging.internal -x 2 --ca staging-ca.pem
   kingtide replay captures/monday --target http://10.0.0.7 -x 10 --json | jq .verdict
+  kingtide replay captures/monday --target http://10.0.0.7 -x 5 --seeds 5 --out runs/5x   with intervals
   kingtide replay captures/monday --target http://10.0.0.7 -x 5 --uplink 3g     every upload at 750 kbit/s
   kingtide replay captures/monday --target http://10.0.0.7 -x 10 --samples requests.csv.gz --samples-max 1g
   kingtide replay --model configs/models/students.toml --users 50 --spawn-per-s 5 --duration 10m \
@@ -67,7 +70,12 @@ Before the first request the machine is looked at: descriptors and local ports f
 load, clock and timer, the way to the target. What is tight is said and kept in run.json (preflight); a plan that
 cannot work from here is refused. --headroom also tries how many times the plan's busiest seconds it can send on time.
 
-Ctrl-C releases nothing more, waits for what is in flight and reports; a second one ends at once.
+With --seeds each plan is played by itself, with accounts of its own as far as the file has them, into DIR/seed-S.
+DIR/seeds.json says of each figure the mean over the runs with its 95 % interval, and what all requests together give.
+A run that is invalid is left out; with fewer than two valid runs the whole is.
+
+Ctrl-C releases nothing more, waits for what is in flight and reports; a second one ends at once. Seeds whose turn had
+not come are not begun.
 
 Exit status:
   0  the target held         2  bad input: arguments, files, a silent target, too few descriptors or ports
@@ -79,22 +87,18 @@ Exit status:
 pub struct ReplayArgs {
     #[command(flatten)]
     source: SourceArgs,
-    /// Where to send: http://HOST:PORT or https://HOST. Paths come from the capture or model.
-    #[arg(long, value_name = "URL")]
-    target: String,
-    /// PEM file with the certificate of the CA (or of the server itself) that an https target's TLS rests
-    /// on, beside the public ones. For staging servers with a private CA.
-    #[arg(long, value_name = "FILE")]
-    ca: Option<PathBuf>,
+    #[command(flatten)]
+    target: TargetArgs,
     /// How many times the captured users, 0.1 to 1000.
     #[arg(short = 'x', long, value_name = "N", default_value = "1")]
     multiple: Multiple,
     /// How users are multiplied.
     #[arg(long, value_enum, default_value_t)]
     mode: Mode,
-    /// Start of the random sequence: the same seed gives the same plan.
-    #[arg(long, value_name = "S", default_value_t = 1)]
-    seed: u64,
+    #[command(flatten)]
+    seeds: SeedsArgs,
+    #[command(flatten)]
+    settle: SettleArgs,
     #[command(flatten)]
     users: UsersArgs,
     /// Where requests within a session take their instants from [default: offsets; with --model think].
@@ -122,92 +126,43 @@ pub struct ReplayArgs {
     /// Threads that send [default: one per core].
     #[arg(long, value_name = "COUNT")]
     workers: Option<NonZeroUsize>,
-    /// Write the report into this directory, as run.json.
+    /// Write the report into this directory, as run.json (with --seeds: seeds.json, and a directory for each run).
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
     samples: SamplesArgs,
-    /// JSON on stdout instead of a table (schema: replayer/schemas/run.json).
+    /// JSON on stdout instead of a table (schema: replayer/schemas/run.json, with --seeds seeds.json).
     #[arg(long)]
     json: bool,
-    /// Needed for a target that is not on this machine or in a private network: its host, once more.
-    #[arg(long, value_name = "HOST")]
-    yes_this_is: Option<String>,
+    #[command(flatten)]
+    gates: GatesArgs,
 }
 
 pub fn run(args: &ReplayArgs) -> anyhow::Result<Exit> {
-    let recorded = args.source.read(args.seed)?;
-    let target = args.allowed_target()?;
-    let plan = plan::amplify(&recorded.sessions.sessions, args.multiple, args.mode, Seed(args.seed));
-    let config = args.drive_config(target)?;
-    announce(&recorded, &plan, &config);
-    let machine = args.machine.look(&plan, &recorded.sessions.sessions, &config)?;
-    args.out.as_deref().map_or(Ok(()), prepare_directory)?;
-    let samples = args.samples.start(args.out.as_deref(), &recorded.sessions.sessions)?;
-    let config = DriveConfig { samples: samples.as_ref().map(SampleWriter::sink), ..config };
-    let run = drive(args, &recorded, &plan, &config, &machine, samples)?;
+    let seeds = args.seeds.all()?;
+    args.samples.check(seeds.len())?;
+    let traffic = args.source.open()?;
+    let config = args.drive_config(args.target.allowed()?)?;
+    let out = args.out.as_deref();
+    match seeds.as_slice() {
+        [_] => single(&Player::prepared(args, traffic, config, &seeds, |_| out.map(Path::to_owned))?),
+        _ => several::run(&Player::prepared(args, traffic, config, &seeds, |seed| {
+            Some(out?.join(directory_of(seed.0)))
+        })?),
+    }
+}
+
+/// The run of one seed.
+fn single(player: &Player<'_>) -> anyhow::Result<Exit> {
+    let Played { run, kept, .. } = player.play(&player.turns[0])?;
     let exit = exit_of(run.verdict);
-    let json = serde_json::to_string_pretty(&run)? + "\n";
-    let kept = args.out.as_deref().map(|directory| report::write_whole(&directory.join(RUN_FILE), &json));
     // Told whatever became of the file: nobody wants to repeat an hour for a full disk.
-    print_result(&if args.json { json } else { table(run) })?;
-    kept.transpose()?;
+    print_result(&if player.args.json { json_of(&run)? } else { table(run, player.args.gates.told()) })?;
+    kept?;
     Ok(exit)
 }
 
-fn drive(
-    args: &ReplayArgs,
-    recorded: &Recorded,
-    plan: &Plan,
-    config: &DriveConfig,
-    machine: &Machine,
-    samples: Option<SampleWriter>,
-) -> anyhow::Result<RunReport> {
-    let sessions = &recorded.sessions.sessions;
-    let fidelity = plan::fidelity(plan, sessions);
-    let live = Arc::new(Live::default());
-    let planned_end = Duration::from_micros(drive::planned_end_us(plan, sessions, config.uplink));
-    let planned = drive::planned_requests(plan, sessions);
-    let display = Display::start(Arc::clone(&live), planned, planned_end);
-    let measured = drive::run(plan, sessions, config, &live);
-    display.finish();
-    let context = Context {
-        capture: &recorded.name,
-        is_recorded: !args.source.is_model(),
-        target: &config.target.origin(),
-        clock: config.clock,
-        uplink: config.uplink,
-        plan,
-        sessions,
-        max_failed_share: args.max_failures.get(),
-        fidelity: &fidelity,
-        preflight: &machine.preflight,
-        headroom: machine.headroom.as_ref(),
-        cautions: &recorded.cautions(),
-        samples: samples.map(SampleWriter::finish),
-    };
-    Ok(summary::report(&context, &measured?))
-}
-
 impl ReplayArgs {
-    /// The target, if it answers and may be loaded.
-    fn allowed_target(&self) -> anyhow::Result<Target> {
-        let target = Target::resolve(&self.target).context("--target")?;
-        let target = match &self.ca {
-            Some(ca) => target.trusting(ca).context("--ca")?,
-            None => target,
-        };
-        let host = target.host().to_owned();
-        let is_named = self.yes_this_is.as_deref() == Some(host.as_str());
-        if !target.is_private() && !is_named {
-            bail!(
-                "--target {host} is neither this machine nor in a private network; \
-                 if you may load it, repeat its name: --yes-this-is {host}"
-            );
-        }
-        Ok(target.reached(REACH_TIMEOUT)?)
-    }
-
     /// How long answers took is recorded in a capture; a model only supposes it, so its users wait for them.
     fn clock(&self) -> Clock {
         self.clock.unwrap_or(if self.source.is_model() { Clock::Think } else { Clock::Offsets })
@@ -216,7 +171,12 @@ impl ReplayArgs {
     fn drive_config(&self, target: Target) -> anyhow::Result<DriveConfig> {
         let timeout = self.timeout.0;
         ensure!(!timeout.is_zero(), "--timeout 0s: no answer comes in no time; write 60s");
-        for (flag, span) in [("--timeout", self.timeout), ("--drain", self.drain.unwrap_or(self.timeout))] {
+        let waits = [
+            ("--timeout", self.timeout),
+            ("--drain", self.drain.unwrap_or(self.timeout)),
+            ("--settle", self.settle.settle),
+        ];
+        for (flag, span) in waits {
             ensure!(span.0 <= WAIT_MAX, "{flag} {span}: nobody waits that long; give at most 24h");
         }
         let mut config = DriveConfig::new(target, timeout, stop::on_signals()?);
@@ -231,35 +191,11 @@ impl ReplayArgs {
     }
 }
 
-fn prepare_directory(directory: &Path) -> anyhow::Result<()> {
-    let name = directory.display();
-    std::fs::create_dir_all(directory).with_context(|| format!("--out: cannot make the directory {name}"))?;
-    report::can_write(&directory.join(RUN_FILE)).context("--out")
-}
-
-fn announce(recorded: &Recorded, plan: &Plan, config: &DriveConfig) {
-    let sessions = &recorded.sessions.sessions;
-    let users = plan.users() as u64;
-    let requests = drive::planned_requests(plan, sessions);
-    let seconds = Duration::from_micros(drive::planned_end_us(plan, sessions, config.uplink)).as_secs_f64();
-    eprintln!(
-        "{}: {} at {} ({}, seed {}) = {} with {} in {seconds:.0} s, to {}",
-        recorded.name,
-        counted(sessions.len() as u64, "session"),
-        multiple(plan.multiple.get()),
-        plan.mode,
-        plan.seed.0,
-        counted(users, "user"),
-        counted(requests, "request"),
-        config.target.origin(),
-    );
-}
-
-fn table(run: RunReport) -> String {
+fn table(run: RunReport, told: GatesTold) -> String {
     let errors: Vec<String> =
         run.errors.iter().map(|(class, errors)| format!("{class} {}", count(*errors))).collect();
     let errors = if errors.is_empty() { String::new() } else { format!("errors: {}\n", errors.join(", ")) };
-    terminal::render(&Report { capture: None, runs: vec![run] }) + &errors
+    terminal::render(&Report { capture: None, runs: vec![run] }, told) + &errors
 }
 
 fn exit_of(verdict: Verdict) -> Exit {
@@ -273,6 +209,7 @@ fn exit_of(verdict: Verdict) -> Exit {
 #[cfg(test)]
 mod tests {
     use clap::{CommandFactory, FromArgMatches, Parser};
+    use kingtide_common::units::Seed;
 
     use super::*;
 
@@ -291,7 +228,10 @@ mod tests {
     #[test]
     fn defaults_are_those_of_the_help() {
         let args = parsed("capture --target http://127.0.0.1:1").unwrap();
-        assert_eq!((args.mode, args.clock(), args.seed), (Mode::Crowd, Clock::Offsets, 1));
+        assert_eq!(
+            (args.mode, args.clock(), args.seeds.all().unwrap()),
+            (Mode::Crowd, Clock::Offsets, vec![Seed(1)])
+        );
         assert_eq!((args.timeout.0, args.drain), (Duration::from_mins(1), None));
         assert!((args.max_failures.get() - 0.01).abs() < f64::EPSILON);
     }
@@ -329,24 +269,5 @@ mod tests {
         ] {
             assert!(parsed(&format!("capture --target http://127.0.0.1 {words}")).is_err(), "{words}");
         }
-    }
-
-    #[test]
-    fn a_public_target_needs_its_name_once_more() {
-        let refused = parsed("capture --target http://192.0.2.1").unwrap().allowed_target().unwrap_err();
-        assert!(refused.to_string().contains("--yes-this-is 192.0.2.1"), "{refused}");
-        let other = parsed("capture --target http://192.0.2.1 --yes-this-is example.com").unwrap();
-        assert!(other.allowed_target().is_err());
-    }
-
-    #[test]
-    fn a_target_that_does_not_answer_is_bad_input() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let origin = format!("http://{}", listener.local_addr().unwrap());
-        let args = parsed(&format!("capture --target {origin}")).unwrap();
-        assert!(args.allowed_target().is_ok());
-        drop(listener);
-        let refused = args.allowed_target().unwrap_err().to_string();
-        assert!(refused.contains("is the target running?"), "{refused}");
     }
 }

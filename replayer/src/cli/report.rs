@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::gates::GatesArgs;
 use super::{Exit, print_result};
 use crate::report::{self, Report, html, terminal};
 use crate::sessions::Rules;
@@ -33,6 +34,8 @@ pub struct ReportArgs {
     /// Write the JSON report here (schema: replayer/schemas/report.json).
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    #[command(flatten)]
+    gates: GatesArgs,
 }
 
 pub fn run(args: &ReportArgs) -> anyhow::Result<Exit> {
@@ -51,6 +54,6 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<Exit> {
         report::write_whole(path, &html::page(&report)?)?;
         eprintln!("wrote {}", path.display());
     }
-    print_result(&terminal::render(&report))?;
+    print_result(&terminal::render(&report, args.gates.told()))?;
     Ok(Exit::Held)
 }

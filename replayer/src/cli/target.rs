@@ -43,3 +43,39 @@ impl TargetArgs {
         Ok(target.reached(REACH_TIMEOUT)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: TargetArgs,
+    }
+
+    fn parsed(words: &str) -> Result<TargetArgs, clap::Error> {
+        Line::try_parse_from(std::iter::once("replay").chain(words.split_whitespace())).map(|line| line.args)
+    }
+
+    #[test]
+    fn a_public_target_needs_its_name_once_more() {
+        let refused = parsed("--target http://192.0.2.1").unwrap().allowed().unwrap_err();
+        assert!(refused.to_string().contains("--yes-this-is 192.0.2.1"), "{refused}");
+        let other = parsed("--target http://192.0.2.1 --yes-this-is example.com").unwrap();
+        assert!(other.allowed().is_err());
+    }
+
+    #[test]
+    fn a_target_that_does_not_answer_is_bad_input() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let origin = format!("http://{}", listener.local_addr().unwrap());
+        let args = parsed(&format!("--target {origin}")).unwrap();
+        assert!(args.allowed().is_ok());
+        drop(listener);
+        let refused = args.allowed().unwrap_err().to_string();
+        assert!(refused.contains("is the target running?"), "{refused}");
+    }
+}

@@ -2,9 +2,22 @@
 
 use serde::{Deserialize, Serialize};
 
+/// What a gate decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GateKind {
+    /// Whether the run may speak about the target: a failure makes it invalid.
+    Validity,
+    /// How like N times the captured users it was: a failure is a caution.
+    Likeness,
+}
+
 /// One check of the run against what it was meant to be.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Gate {
+    /// Absent in reports older than the field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<GateKind>,
     /// `null` when there was nothing to measure it on.
     pub value: Option<f64>,
     pub limit: f64,
@@ -27,12 +40,16 @@ fn is_decided() -> bool {
 impl Gate {
     pub(super) fn at_most(value: f64, limit: f64, meaning: &str) -> Self {
         let meaning = format!("{meaning}, at most");
-        Self { value: Some(value), limit, pass: value <= limit, decided: true, meaning, reason: None }
+        Self { pass: value <= limit, ..Self::of(value, limit, meaning) }
     }
 
     pub(super) fn at_least(value: f64, limit: f64, meaning: &str) -> Self {
         let meaning = format!("{meaning}, at least");
-        Self { value: Some(value), limit, pass: value >= limit, decided: true, meaning, reason: None }
+        Self { pass: value >= limit, ..Self::of(value, limit, meaning) }
+    }
+
+    fn of(value: f64, limit: f64, meaning: String) -> Self {
+        Self { kind: None, value: Some(value), limit, pass: true, decided: true, meaning, reason: None }
     }
 
     /// Without a value: it neither passed nor failed.
@@ -54,14 +71,20 @@ impl Gate {
         format!("{name} {value}, beyond {}", round(self.limit))
     }
 
-    /// Failures first, then what nobody can tell.
-    pub fn rank(&self) -> (bool, bool) {
-        (self.pass, self.decided)
+    /// Failures first, those that make a run invalid before cautions, then what nobody can tell.
+    pub fn rank(&self) -> (bool, bool, bool) {
+        (self.pass, self.decided, self.kind == Some(GateKind::Likeness))
     }
 
-    /// In a word or two.
+    /// It passes, and that says something.
+    pub fn is_ok(&self) -> bool {
+        self.pass && self.decided
+    }
+
+    /// In a word or two. What fails without making the run invalid is a caution.
     pub fn standing(&self) -> &'static str {
         match (self.pass, self.decided, self.value) {
+            (false, ..) if self.kind == Some(GateKind::Likeness) => "CAUTION",
             (false, ..) => "FAILS",
             (true, true, _) => "ok",
             (true, false, Some(_)) => "too short to tell",

@@ -7,15 +7,12 @@
 
 use std::collections::BTreeMap;
 
-use super::gate::Gate;
+use super::gate::{Gate, GateKind};
+use super::lateness;
 use super::recorder::Recorder;
 use crate::plan::dispersion::label;
 use crate::plan::{Comparison, DispersionCheck, Fidelity};
 
-/// A twentieth of the finest window in which the plan's rhythm is compared (0.1 s). With the share below it
-/// makes two points of the tail, of which neither implies the other: 99 % within 5 ms, 99.5 % within 10 ms.
-const LAG_MS_P99_MAX: f64 = 5.0;
-const LATE_SHARE_MAX: f64 = 0.005;
 pub(crate) const SENT_SHARE_MIN: f64 = 0.99;
 const UNRESOLVED_SHARE_MAX: f64 = 0.01;
 /// A tenth of the shortest timeout that is a target's failure, the connect's: beyond it a timeout may be that
@@ -29,8 +26,8 @@ pub type Gates = BTreeMap<String, Gate>;
 pub fn validity(recorder: &Recorder, planned: u64) -> Gates {
     let unaccounted = recorder.planned().abs_diff(planned) as f64;
     let gates = [
-        ("lag_p99_ms", lag(recorder)),
-        ("late_share", late(recorder)),
+        ("lag_p99_ms", lateness::lag(recorder)),
+        ("late_share", lateness::late(recorder)),
         ("sent_share", sent(recorder, planned)),
         ("stall_ms_max", stall(recorder)),
         ("unresolved_share", unresolved(recorder)),
@@ -43,24 +40,12 @@ pub fn validity(recorder: &Recorder, planned: u64) -> Gates {
     gates.chain(recorder.distinct.gates()).collect()
 }
 
-fn lag(recorder: &Recorder) -> Gate {
-    let lag_ms = recorder.lag.pacer.quantile_ms(0.99);
-    let gate = Gate::at_most(
-        lag_ms.unwrap_or_default(),
-        LAG_MS_P99_MAX,
-        "99 % of the sends were late by this generator's doing, in ms",
-    );
-    if lag_ms.is_some() { gate } else { gate.without_value(NOTHING_SENT) }
+/// The same gates, each saying what it decides.
+pub(super) fn of_kind(kind: GateKind, gates: Gates) -> impl Iterator<Item = (String, Gate)> {
+    gates.into_iter().map(move |(name, gate)| (name, Gate { kind: Some(kind), ..gate }))
 }
 
-const NOTHING_SENT: &str = "nothing was sent";
-
-fn late(recorder: &Recorder) -> Gate {
-    let sent = recorder.lag.pacer.count();
-    let late = share(recorder.late, sent);
-    let gate = Gate::at_most(late, LATE_SHARE_MAX, "share of the sends that were over 10 ms late");
-    if sent > 0 { gate } else { gate.without_value(NOTHING_SENT) }
-}
+pub(super) const NOTHING_SENT: &str = "nothing was sent";
 
 /// An empty plan fails: what asked nothing of the target did not find it good.
 fn sent(recorder: &Recorder, planned: u64) -> Gate {

@@ -239,7 +239,8 @@ impl RouteCounts {
         }
     }
 
-    fn merge(&mut self, other: &Self) {
+    /// Adds everything of another, exactly.
+    pub fn merge(&mut self, other: &Self) {
         self.ended += other.ended;
         self.sent += other.sent;
         self.done += other.done;
@@ -285,13 +286,13 @@ fn end_of(sample: &Sample) -> End {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::measure::ClientStage;
 
     const MS: u64 = 1_000_000;
 
-    pub(in crate::measure) fn answered(status: u16, worse: bool) -> Sample {
+    pub(crate) fn answered(status: u16, worse: bool) -> Sample {
         Sample {
             route: 0,
             clone: 7,

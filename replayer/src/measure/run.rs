@@ -5,13 +5,14 @@
 
 use std::collections::BTreeMap;
 
+use kingtide_common::latency::LatencyRecorder;
 use serde::{Deserialize, Serialize};
 
 use super::achieved::Achieved;
 use super::attempts::Attempts;
 use super::clients::Clients;
 use super::distinct::DistinctReport;
-pub use super::gate::Gate;
+pub use super::gate::{Gate, GateKind};
 use super::held::HeldCounts;
 use super::in_flight::InFlight;
 use super::raw::SampleCounts;
@@ -40,6 +41,19 @@ pub struct Percentiles {
     pub p99: Option<f64>,
     pub p999: Option<f64>,
     pub max: Option<f64>,
+}
+
+impl Percentiles {
+    pub fn of(recorder: &LatencyRecorder) -> Self {
+        Self {
+            count: recorder.count(),
+            p50: recorder.quantile_ms(0.5),
+            p95: recorder.quantile_ms(0.95),
+            p99: recorder.quantile_ms(0.99),
+            p999: recorder.quantile_ms(0.999),
+            max: recorder.max_ms(),
+        }
+    }
 }
 
 /// Why requests went out later than intended; of each request the parts add up to sent − intended.

@@ -9,10 +9,10 @@ use kingtide_common::latency::LatencyRecorder;
 
 use super::achieved::{self, Achieved, Sides};
 use super::distributions::{LagRecorders, StageRecorders};
-use super::gates::{Gates, likeness, share, validity};
+use super::gates::{Gates, likeness, of_kind, share, validity};
 use super::raw::SampleCounts;
 use super::recorder::{Recorder, RouteCounts};
-use super::run::{CurvePoint, FailureCount, LagPartsReport, Percentiles, RouteReport, RunReport};
+use super::run::{CurvePoint, FailureCount, GateKind, LagPartsReport, Percentiles, RouteReport, RunReport};
 use super::series::SECONDS_MAX;
 use super::verdict::{Evidence, judge};
 use super::{ClientStage, ErrorClass, in_flight};
@@ -121,10 +121,10 @@ pub fn report(context: &Context<'_>, measured: &Measured) -> RunReport {
         body_bytes: total.upload.body_bytes,
         sent_bytes: total.traffic.sent_bytes,
         received_bytes: total.traffic.received_bytes,
-        latency_ms: percentiles(&total.latency),
+        latency_ms: Percentiles::of(&total.latency),
         latency_clamped: total.latency.clamped(),
-        service_ms: percentiles(&total.service),
-        lag_ms: percentiles(&recorder.lag.pacer),
+        service_ms: Percentiles::of(&total.service),
+        lag_ms: Percentiles::of(&recorder.lag.pacer),
         lag_parts_ms: lag_parts(&recorder.lag),
         dependency_delayed_share,
         stages_ms: stages(&total.stages),
@@ -134,7 +134,9 @@ pub fn report(context: &Context<'_>, measured: &Measured) -> RunReport {
         dispersion_target: windows(context, |check| check.target),
         dispersion_planned: windows(context, |check| check.planned),
         achieved,
-        fidelity: valid.into_iter().chain(like).chain(sent_like).collect(),
+        fidelity: of_kind(GateKind::Validity, valid)
+            .chain(of_kind(GateKind::Likeness, like.into_iter().chain(sent_like).collect()))
+            .collect(),
         routes: routes(context, measured),
         series: recorder.series.seconds(),
         latency_curve: curve(&total.latency),
@@ -225,15 +227,15 @@ fn statuses(counts: &RouteCounts) -> BTreeMap<String, u64> {
 fn stages(recorders: &StageRecorders) -> BTreeMap<String, Percentiles> {
     ClientStage::ALL
         .into_iter()
-        .map(|stage| (stage.name().to_owned(), percentiles(recorders.of(stage))))
+        .map(|stage| (stage.name().to_owned(), Percentiles::of(recorders.of(stage))))
         .collect()
 }
 
 fn lag_parts(recorders: &LagRecorders) -> LagPartsReport {
     LagPartsReport {
-        pacer: percentiles(&recorders.pacer),
-        connect: percentiles(&recorders.connect),
-        dependency: percentiles(&recorders.dependency),
+        pacer: Percentiles::of(&recorders.pacer),
+        connect: Percentiles::of(&recorders.connect),
+        dependency: Percentiles::of(&recorders.dependency),
     }
 }
 
@@ -268,20 +270,9 @@ fn route_report(label: &str, counts: &RouteCounts, planned: u64) -> RouteReport 
         file_bytes: counts.upload.file_bytes,
         sent_bytes: counts.traffic.sent_bytes,
         received_bytes: counts.traffic.received_bytes,
-        latency_ms: percentiles(&counts.latency),
-        service_ms: percentiles(&counts.service),
+        latency_ms: Percentiles::of(&counts.latency),
+        service_ms: Percentiles::of(&counts.service),
         stages_ms: stages(&counts.stages),
-    }
-}
-
-fn percentiles(recorder: &LatencyRecorder) -> Percentiles {
-    Percentiles {
-        count: recorder.count(),
-        p50: recorder.quantile_ms(0.5),
-        p95: recorder.quantile_ms(0.95),
-        p99: recorder.quantile_ms(0.99),
-        p999: recorder.quantile_ms(0.999),
-        max: recorder.max_ms(),
     }
 }
 

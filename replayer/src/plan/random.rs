@@ -50,7 +50,7 @@ impl Draws {
 
     /// Standard normal to within what a shift of starts needs: the sum of 12 uniforms less 6 (Irwin–Hall),
     /// exact in mean and variance, cut at ±6.
-    pub(super) fn normal(&mut self) -> f64 {
+    pub(crate) fn normal(&mut self) -> f64 {
         (0..12).map(|_| self.unit()).sum::<f64>() - NORMAL_MAX
     }
 }

@@ -1,14 +1,14 @@
 //! The runs as a table in the terminal: one row per run, then what they mean.
 
-use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::format::{count, ms, number};
+use super::gates::GatesTold;
 use super::table::{Align, Table};
 use super::words;
-use super::{Report, achieved};
+use super::{Report, achieved, gates};
 use crate::measure::ClientStage;
-use crate::measure::run::{Gate, RouteReport, RunReport};
+use crate::measure::run::{RouteReport, RunReport};
 
 const TITLES: [&str; 13] = [
     "run",
@@ -31,7 +31,7 @@ const ROUTE_TITLES: [&str; 7] = ["route", "sent", "latency", "connect", "send", 
 const ROUTES_NAMED: usize = 5;
 
 /// The whole text, ending in a line feed; times are latencies unless named otherwise.
-pub fn render(report: &Report) -> String {
+pub fn render(report: &Report, told: GatesTold) -> String {
     if report.runs.is_empty() {
         return report.capture.as_ref().map(crate::inspect::text::render).unwrap_or_default();
     }
@@ -45,28 +45,7 @@ pub fn render(report: &Report) -> String {
         + &slowest_routes(&report.runs)
         + &achieved::render(&report.runs)
         + "\n"
-        + &gates(&report.runs)
-}
-
-/// Every gate of every run, the worst first: value, limit, and what that says.
-fn gates(runs: &[RunReport]) -> String {
-    let titles = std::iter::once("gate: value / limit".to_owned()).chain(words::run_names(runs));
-    let titles: Vec<String> = titles.collect();
-    let mut table = Table::of_numbers(titles.iter().map(String::as_str));
-    let names: BTreeSet<&String> = runs.iter().flat_map(|run| run.fidelity.keys()).collect();
-    let mut names: Vec<&String> = names.into_iter().collect();
-    names.sort_by_key(|name| runs.iter().filter_map(|run| run.fidelity.get(*name)).map(Gate::rank).min());
-    for name in names {
-        let cells = runs.iter().map(|run| gate_cell(run.fidelity.get(name)));
-        table.row(std::iter::once(words::spoken(name)).chain(cells));
-    }
-    table.render(0)
-}
-
-fn gate_cell(gate: Option<&Gate>) -> String {
-    let cell =
-        |gate: &Gate| format!("{} / {}  {}", number(gate.value), number(Some(gate.limit)), gate.standing());
-    gate.map(cell).unwrap_or_default()
+        + &gates::render(&report.runs, told)
 }
 
 /// Damage of the capture that the runs rest on.

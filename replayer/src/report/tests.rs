@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::gates::GatesTold;
 use super::*;
 use crate::inspect::tests::classroom_summary;
 use crate::measure::achieved::{Achieved, Durations, Level, Rhythm, RouteStages};
@@ -12,7 +13,8 @@ use crate::measure::held::HeldCounts;
 use crate::measure::in_flight::InFlight;
 use crate::measure::raw::SampleCounts;
 use crate::measure::run::{
-    BindingCounts, CurvePoint, FailureCount, Gate, LagPartsReport, Percentiles, RouteReport, Second, Verdict,
+    BindingCounts, CurvePoint, FailureCount, Gate, GateKind, LagPartsReport, Percentiles, RouteReport,
+    Second, Verdict,
 };
 use crate::measure::{ClientStage, ErrorClass};
 use crate::preflight::Preflight;
@@ -119,8 +121,10 @@ pub(crate) fn invalid_run() -> RunReport {
     let mut run = run(10.0, 2.0);
     run.verdict = Verdict::Invalid;
     run.lag_ms = times(run.planned, 48.0);
-    run.fidelity
-        .insert("lag_p99_ms".to_owned(), Gate { pass: false, ..gate(55.2, 5.0, "lag p99 in ms, at most") });
+    run.fidelity.insert(
+        "lag_p99_ms".to_owned(),
+        Gate { kind: Some(GateKind::Validity), pass: false, ..gate(55.2, 5.0, "lag p99 in ms, at most") },
+    );
     run.reasons = vec!["the generator was late: lag p99 of 55.2 ms exceeds 5 ms".to_owned()];
     run
 }
@@ -210,7 +214,8 @@ fn gates() -> BTreeMap<String, Gate> {
 }
 
 fn gate(value: f64, limit: f64, meaning: &str) -> Gate {
-    Gate { value: Some(value), limit, pass: true, decided: true, meaning: meaning.to_owned(), reason: None }
+    let meaning = meaning.to_owned();
+    Gate { kind: None, value: Some(value), limit, pass: true, decided: true, meaning, reason: None }
 }
 
 fn routes(planned: u64, slowness: f64) -> Vec<RouteReport> {
@@ -338,6 +343,8 @@ fn runs_of_one_multiple_are_told_apart() {
     let volley = RunReport { mode: "volley".to_owned(), ..failing_run() };
     assert_eq!(words::headline(&[run(5.0, 1.0), volley.clone()]), "Held at 5× crowd, missed at 5× volley");
     assert_eq!(words::run_names(&[volley.clone(), volley]), ["5× #1", "5× #2"]);
+    let seeds = [7, 8].map(|seed| RunReport { seed, ..run(5.0, 1.0) });
+    assert_eq!(words::run_names(&seeds), ["5× seed 7", "5× seed 8"]);
 }
 
 #[test]
@@ -348,7 +355,21 @@ fn units_stay_beside_their_numbers() {
 
 #[test]
 fn the_terminal_table() {
-    insta::assert_snapshot!(terminal::render(&report()));
+    insta::assert_snapshot!(terminal::render(&report(), GatesTold::All));
+}
+
+#[test]
+fn gates_that_are_ok_are_counted_and_the_worst_come_first() {
+    let mut invalid = invalid_run();
+    let caution =
+        Gate { kind: Some(GateKind::Likeness), pass: false, ..gate(0.4, 0.15, "deviation, at most") };
+    invalid.fidelity.insert("dispersion_10s".to_owned(), caution);
+    let text = |runs: &[RunReport]| gates::render(runs, GatesTold::NotOk);
+    insta::assert_snapshot!(text(&[run(1.0, 1.0), invalid]));
+    let mut ok = run(1.0, 1.0);
+    ok.fidelity.retain(|_, gate| gate.decided);
+    assert_eq!(text(&[ok]), "3 gates ok; --gates names them\n");
+    assert_eq!(gates::render(&[run(1.0, 1.0)], GatesTold::All).lines().count(), 5, "the titles and all four");
 }
 
 fn parsed(schema: &str) -> serde_json::Value {

@@ -16,8 +16,9 @@ const NOTABLE_GROWTH: f64 = 1.25;
 pub fn run_names(runs: &[RunReport]) -> Vec<String> {
     let short: Vec<String> = runs.iter().map(|run| multiple(run.multiple)).collect();
     let with_mode = runs.iter().map(|run| format!("{} {}", multiple(run.multiple), run.mode)).collect();
+    let with_seed = runs.iter().map(|run| format!("{} seed {}", multiple(run.multiple), run.seed)).collect();
     let numbered = short.iter().enumerate().map(|(at, name)| format!("{name} #{}", at + 1)).collect();
-    [short.clone(), with_mode].into_iter().find(|names| all_differ(names)).unwrap_or(numbered)
+    [short.clone(), with_mode, with_seed].into_iter().find(|names| all_differ(names)).unwrap_or(numbered)
 }
 
 fn all_differ(names: &[String]) -> bool {
@@ -39,7 +40,7 @@ fn names_of(runs: &[RunReport], verdict: Verdict) -> Option<String> {
 }
 
 /// `a`, `a and b`, `a, b and c`.
-fn listed(names: &[String]) -> Option<String> {
+pub fn listed(names: &[String]) -> Option<String> {
     let (last, rest) = names.split_last()?;
     Some(if rest.is_empty() { last.clone() } else { format!("{} and {last}", rest.join(", ")) })
 }

@@ -17,6 +17,7 @@ mod python;
 mod reading;
 mod replay;
 mod ruled;
+mod seeds;
 mod server;
 mod tls;
 mod users;

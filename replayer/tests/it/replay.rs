@@ -5,7 +5,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use kingtide::measure::run::{RunReport, Verdict};
+use kingtide::measure::run::{GateKind, RunReport, Verdict};
 use kingtide::report::read_run;
 use kingtide_common::capture::{CaptureWriter, WriterOptions};
 use kingtide_common::exchange::{Exchange, Record};
@@ -53,7 +53,7 @@ impl Scene {
         self.directory.path().join(name)
     }
 
-    fn replay(&self, target: &str, more: &[&str]) -> Command {
+    pub(super) fn replay(&self, target: &str, more: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kingtide"));
         command.arg("replay").arg(self.path("capture")).args(["--target", target]).args(more);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -77,7 +77,7 @@ pub(super) fn text(bytes: &[u8]) -> String {
 }
 
 /// On a busy machine the generator may be late, which the run must then say.
-fn assert_exit_says(verdict: Verdict, output: &Output) {
+pub(super) fn assert_exit_says(verdict: Verdict, output: &Output) {
     let expected = match verdict {
         Verdict::Pass => 0,
         Verdict::Fail => 1,
@@ -121,6 +121,11 @@ fn at_one_times_the_capture_itself_is_sent() {
     let uploads = run.routes.iter().find(|route| route.route == "POST /upload").unwrap();
     assert_eq!((uploads.planned, uploads.done, uploads.file_bytes), (6, 6, 120_015));
     assert_eq!(server.received().len(), 12);
+    let kinds = ["lag_p99_ms", "in_flight", "pacer_dispersion", "users", "sent_route_mix"]
+        .map(|gate| run.fidelity[gate].kind);
+    let (validity, likeness) = (Some(GateKind::Validity), Some(GateKind::Likeness));
+    assert_eq!(kinds, [validity, validity, validity, likeness, likeness]);
+    assert!(run.fidelity.values().all(|gate| gate.kind.is_some()), "{:?}", run.fidelity);
     assert_eq!(read_run(&out).unwrap(), run);
     assert_fits_schema(&out.join("run.json"));
 }
@@ -130,7 +135,7 @@ fn a_hang_is_named_first_and_exits_non_zero() {
     let server = Server::http(|_| std::future::pending());
     let scene = Scene::new(vec![(1, 0, get("/hangs").exchange), (2, 5, get("/hangs").exchange)]);
     let out = scene.path("out");
-    let output = scene.run(&server.origin, &["--drain", "300ms", "--out", out.to_str().unwrap()]);
+    let output = scene.run(&server.origin, &["--drain", "300ms", "--gates", "--out", out.to_str().unwrap()]);
     let run = read_run(&out).unwrap();
     assert_ne!(run.verdict, Verdict::Pass);
     assert_exit_says(run.verdict, &output);
@@ -158,7 +163,8 @@ fn bad_input_is_found_before_anything_is_sent() {
     assert!(refused("ftp://127.0.0.1", &[]).contains("the scheme `ftp`"));
     assert!(refused("http://127.0.0.1:1", &[]).contains("is the target running?"));
     assert!(refused(&server.origin, &["--ca", "/absent.pem"]).contains("leave --ca out"));
-    assert!(refused(&server.origin, &["--out", "/proc/run"]).contains("--out"));
+    let accounts = ["--identity", "email=student{n}@school.example", "--identity", "password=x"];
+    assert!(refused(&server.origin, &[&["--out", "/proc/run"], &accounts[..]].concat()).contains("--out"));
     assert!(refused(&server.origin, &["--drain", "1000h"]).contains("at most 24h"));
     assert!(refused(&server.origin, &["--identities", "/absent.csv"]).contains("/absent.csv"));
     assert!(refused(&server.origin, &["--max-failures", "200%"]).contains("write 1% or 0.01"));
@@ -266,7 +272,7 @@ fn an_interrupted_run_still_reports() {
     assert_eq!((run.verdict, output.status.code()), (Verdict::Invalid, Some(3)), "{}", text(&output.stderr));
 }
 
-fn interrupt(child: &Child) {
+pub(super) fn interrupt(child: &Child) {
     let pid = Pid::from_raw(child.id().cast_signed()).unwrap();
     kill_process(pid, Signal::INT).unwrap();
 }

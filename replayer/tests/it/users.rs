@@ -49,7 +49,7 @@ fn token_of(received: &Received) -> Response<Full<Bytes>> {
     Response::new(Full::from(token.to_string()))
 }
 
-fn different(all: impl IntoIterator<Item = impl Ord>) -> usize {
+pub(super) fn different(all: impl IntoIterator<Item = impl Ord>) -> usize {
     all.into_iter().collect::<BTreeSet<_>>().len()
 }
 
@@ -248,7 +248,7 @@ fn a_client_that_keeps_no_cookies_keeps_none_in_a_replay() {
     assert!(server.received().iter().all(|received| received.header("cookie").is_empty()));
 }
 
-fn registration() -> Scene {
+pub(super) fn registration() -> Scene {
     let print = |value: &str| Fingerprinter::with_key([3; 32]).fingerprint(value.as_bytes()).to_string();
     let (email, password) = (print("a.new.student@mail.example"), print("correct horse"));
     let body = format!(r#"{{"email":"{email}","password":"{password}","confirm_password":"{password}"}}"#);

@@ -23,6 +23,8 @@ pub(super) struct Display {
 
 /// What the display looks at.
 struct View {
+    /// Before each line.
+    label: String,
     live: Arc<Live>,
     planned: u64,
     planned_end: Duration,
@@ -31,11 +33,12 @@ struct View {
 }
 
 impl Display {
-    /// `planned` requests, the last of them due `planned_end` after the zero.
-    pub(super) fn start(live: Arc<Live>, planned: u64, planned_end: Duration) -> Self {
+    /// `planned` requests, the last of them due `planned_end` after the zero; `label` begins each line.
+    pub(super) fn start(label: &str, live: Arc<Live>, planned: u64, planned_end: Duration) -> Self {
         let (finish, finished) = mpsc::channel();
         let now = Instant::now();
-        let view = View { live, planned, planned_end, seen: Counts::default(), seen_at: now };
+        let label = label.to_owned();
+        let view = View { label, live, planned, planned_end, seen: Counts::default(), seen_at: now };
         let is_terminal = io::stderr().is_terminal();
         let thread =
             thread::spawn(
@@ -74,7 +77,8 @@ impl View {
         let (now, counts) = (Instant::now(), self.live.counts());
         let since = now.duration_since(self.seen_at).as_secs_f64();
         let line = format!(
-            "{} of {} sent · {} · {} in flight · p95 {} · {} failed · lag p99 {} · {}",
+            "{}{} of {} sent · {} · {} in flight · p95 {} · {} failed · lag p99 {} · {}",
+            self.label,
             count(counts.sent),
             count(self.planned),
             rate(counts.sent.saturating_sub(self.seen.sent), since),
@@ -117,10 +121,12 @@ mod tests {
         let now = Instant::now();
         let planned_end = Duration::from_hours(1);
         live.begins(now);
-        let mut view = View { live, planned: 1_500, planned_end, seen: Counts::default(), seen_at: now };
+        let label = "seed 2 of 5: ".to_owned();
+        let seen = Counts::default();
+        let mut view = View { label, live, planned: 1_500, planned_end, seen, seen_at: now };
         let text = view.line();
         for part in [
-            "1 of 1\u{202f}500 sent",
+            "seed 2 of 5: 1 of 1\u{202f}500 sent",
             "0 in flight",
             "p95 2.0 s",
             "1 failed",

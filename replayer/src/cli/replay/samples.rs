@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::Args;
 use kingtide_common::units::ByteSize;
 
@@ -28,6 +28,16 @@ pub(super) struct SamplesArgs {
 }
 
 impl SamplesArgs {
+    /// One file holds the samples of one run.
+    pub(super) fn check(&self, runs: usize) -> anyhow::Result<()> {
+        ensure!(
+            runs == 1 || self.samples.is_none(),
+            "--samples names one file, and --seeds makes {runs} runs: leave --samples out, with --out each run \
+             writes its own into its directory"
+        );
+        Ok(())
+    }
+
     /// Makes the file, if one is wanted.
     pub(super) fn start(
         &self,

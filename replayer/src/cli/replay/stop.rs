@@ -2,6 +2,7 @@
 
 use std::io;
 use std::thread;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -15,6 +16,18 @@ pub(in crate::cli) fn on_signals() -> io::Result<watch::Receiver<Stop>> {
     let runtime = Builder::new_current_thread().enable_io().build()?;
     thread::Builder::new().name("signals".to_owned()).spawn(move || listen(&runtime, &sender))?;
     Ok(receiver)
+}
+
+/// Waits that long, and less if the user wants to stop: then it is false.
+pub(super) fn goes_on_after(pause: Duration, stop: &mut watch::Receiver<Stop>) -> io::Result<bool> {
+    let stopped = async {
+        if stop.wait_for(|stop| *stop > Stop::Run).await.is_err() {
+            // Nobody listens for signals any more; they end the program at once then.
+            std::future::pending::<()>().await;
+        }
+    };
+    let runtime = Builder::new_current_thread().enable_time().build()?;
+    Ok(runtime.block_on(async { tokio::time::timeout(pause, stopped).await }).is_err())
 }
 
 fn listen(runtime: &Runtime, stop: &watch::Sender<Stop>) {
@@ -45,4 +58,25 @@ fn ask_for_more(stop: &mut Stop) {
         }
         Stop::Drain | Stop::Now => Stop::Now,
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_ends_when_the_user_wants_to_stop() {
+        let (sender, mut stop) = watch::channel(Stop::Run);
+        assert!(goes_on_after(Duration::ZERO, &mut stop).unwrap());
+        sender.send(Stop::Drain).unwrap();
+        assert!(!goes_on_after(Duration::from_hours(1), &mut stop).unwrap());
+        assert!(!goes_on_after(Duration::ZERO, &mut stop).unwrap(), "also without a pause");
+    }
+
+    #[test]
+    fn without_anybody_who_listens_it_goes_on() {
+        let (sender, mut stop) = watch::channel(Stop::Run);
+        drop(sender);
+        assert!(goes_on_after(Duration::ZERO, &mut stop).unwrap());
+    }
 }

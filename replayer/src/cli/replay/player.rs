@@ -1,0 +1,211 @@
+//! Plays plans against the target, one after another.
+//!
+//! What can be wrong with any of them is found before the first request of the first.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use kingtide_common::units::Seed;
+
+use super::ReplayArgs;
+use super::machine::Machine;
+use super::progress::Display;
+use crate::cli::capture::Recorded;
+use crate::cli::json_of;
+use crate::cli::source::Traffic;
+use crate::drive::{self, DriveConfig, Measured};
+use crate::identities::{Demand, demand};
+use crate::measure::live::Live;
+use crate::measure::raw::SampleWriter;
+use crate::measure::run::RunReport;
+use crate::measure::summary::{self, Context};
+use crate::plan::{self, Fidelity, Plan};
+use crate::preflight;
+use crate::report::format::{counted, multiple};
+use crate::report::{self, RUN_FILE, ReportError};
+use crate::sessions::Session;
+
+/// All that the plans have in common, and their turns.
+pub(super) struct Player<'a> {
+    pub(super) args: &'a ReplayArgs,
+    traffic: Traffic,
+    pub(super) config: DriveConfig,
+    pub(super) turns: Vec<Turn>,
+    /// Accounts that there are, if they can run out.
+    accounts_held: Option<usize>,
+}
+
+/// The plan of one seed.
+pub(super) struct Turn {
+    pub(super) plan: Plan,
+    /// `seed 2 of 5: `, and nothing for the only one.
+    pub(super) label: String,
+    accounts: usize,
+    /// Those that the users of earlier turns take.
+    accounts_before: usize,
+    /// Directory of its files.
+    out: Option<PathBuf>,
+}
+
+/// What is there before the first request.
+struct Before {
+    machine: Machine,
+    fidelity: Fidelity,
+    samples: Option<SampleWriter>,
+}
+
+/// A plan that was played.
+pub(super) struct Played {
+    pub(super) run: RunReport,
+    pub(super) measured: Measured,
+    /// Whether its run.json was written.
+    pub(super) kept: Result<(), ReportError>,
+}
+
+impl<'a> Player<'a> {
+    /// `out` names the directory of each turn.
+    pub(super) fn prepared(
+        args: &'a ReplayArgs,
+        traffic: Traffic,
+        config: DriveConfig,
+        seeds: &[Seed],
+        out: impl Fn(Seed) -> Option<PathBuf>,
+    ) -> anyhow::Result<Self> {
+        let mut player = Self { args, traffic, config, turns: Vec::new(), accounts_held: None };
+        for &seed in seeds {
+            let (plan, demand) = player.planned(seed).map_err(|error| match seeds {
+                [_] => error,
+                _ => error.context(format!("seed {}", seed.0)),
+            })?;
+            let number = player.turns.len() + 1;
+            let label = format!("seed {number} of {}: ", seeds.len());
+            player.accounts_held = demand.held;
+            player.turns.push(Turn {
+                plan,
+                label: if seeds.len() > 1 { label } else { String::new() },
+                accounts: demand.accounts,
+                accounts_before: player.accounts_needed(),
+                out: out(seed),
+            });
+        }
+        Ok(player)
+    }
+
+    /// The plan of the next turn, if it can be played. The first one's look at the machine is that of its turn.
+    fn planned(&self, seed: Seed) -> anyhow::Result<(Plan, Demand)> {
+        let recorded = self.traffic.sessions(seed)?;
+        let sessions = &recorded.sessions.sessions;
+        let plan = plan::amplify(sessions, self.args.multiple, self.args.mode, seed);
+        let demand = demand(self.config.identities.as_ref(), &plan, sessions)?;
+        if !self.turns.is_empty() {
+            preflight::check(&plan, sessions, &self.config)?;
+        }
+        Ok((plan, demand))
+    }
+
+    fn accounts_needed(&self) -> usize {
+        self.turns.iter().map(|turn| turn.accounts).sum()
+    }
+
+    /// What a reader must know of the plans together, as sentences.
+    pub(super) fn cautions(&self) -> Vec<String> {
+        let needed = self.accounts_needed();
+        let shared = self.accounts_held.filter(|held| *held < needed).map(|held| {
+            format!(
+                "the identities file has {} for the {} of all seeds: users of later runs log in as users of \
+                 earlier ones; {} would do",
+                counted(held as u64, "account"),
+                counted(needed as u64, "user"),
+                counted(needed as u64, "line"),
+            )
+        });
+        let is_by_chance =
+            !self.traffic.is_captured() || self.turns.iter().all(|turn| turn.plan.is_by_chance());
+        let alike = (!is_by_chance).then(|| {
+            "every seed gives the same plan here: figures vary by the target and this machine alone"
+                .to_owned()
+        });
+        shared.into_iter().chain(alike).collect()
+    }
+
+    /// Plays the plan and reports on it; an error is this machine's.
+    pub(super) fn play(&self, turn: &Turn) -> anyhow::Result<Played> {
+        let recorded = self.traffic.sessions(turn.plan.seed)?;
+        let sessions = &recorded.sessions.sessions;
+        announce(turn, &recorded, &self.config);
+        let machine = self.args.machine.look(&turn.plan, sessions, &self.config)?;
+        turn.out.as_deref().map_or(Ok(()), |directory| prepare_directory(directory, RUN_FILE))?;
+        let before = Before {
+            machine,
+            fidelity: plan::fidelity(&turn.plan, sessions),
+            samples: self.args.samples.start(turn.out.as_deref(), sessions)?,
+        };
+        let config = DriveConfig {
+            samples: before.samples.as_ref().map(SampleWriter::sink),
+            identities: self.config.identities.as_ref().map(|all| all.after(turn.accounts_before)),
+            ..self.config.clone()
+        };
+        let measured = drive(turn, sessions, &config)?;
+        let run = self.report(turn, &recorded, before, &measured);
+        let json = json_of(&run)?;
+        let write = |directory: &Path| report::write_whole(&directory.join(RUN_FILE), &json);
+        Ok(Played { kept: turn.out.as_deref().map_or(Ok(()), write), run, measured })
+    }
+
+    fn report(&self, turn: &Turn, recorded: &Recorded, before: Before, measured: &Measured) -> RunReport {
+        let sessions = &recorded.sessions.sessions;
+        let context = Context {
+            capture: &recorded.name,
+            is_recorded: !recorded.is_model,
+            target: &self.config.target.origin(),
+            clock: self.config.clock,
+            uplink: self.config.uplink,
+            plan: &turn.plan,
+            sessions,
+            max_failed_share: self.args.max_failures.get(),
+            fidelity: &before.fidelity,
+            preflight: &before.machine.preflight,
+            headroom: before.machine.headroom.as_ref(),
+            cautions: &recorded.cautions(),
+            samples: before.samples.map(SampleWriter::finish),
+        };
+        summary::report(&context, measured)
+    }
+}
+
+fn drive(turn: &Turn, sessions: &[Session], config: &DriveConfig) -> anyhow::Result<Measured> {
+    let live = Arc::new(Live::default());
+    let planned_end = Duration::from_micros(drive::planned_end_us(&turn.plan, sessions, config.uplink));
+    let planned = drive::planned_requests(&turn.plan, sessions);
+    let display = Display::start(&turn.label, Arc::clone(&live), planned, planned_end);
+    let measured = drive::run(&turn.plan, sessions, config, &live);
+    display.finish();
+    Ok(measured?)
+}
+
+pub(super) fn prepare_directory(directory: &Path, file: &str) -> anyhow::Result<()> {
+    let name = directory.display();
+    std::fs::create_dir_all(directory).with_context(|| format!("--out: cannot make the directory {name}"))?;
+    report::can_write(&directory.join(file)).context("--out")
+}
+
+fn announce(turn: &Turn, recorded: &Recorded, config: &DriveConfig) {
+    let (plan, sessions) = (&turn.plan, &recorded.sessions.sessions);
+    let users = plan.users() as u64;
+    let requests = drive::planned_requests(plan, sessions);
+    let seconds = Duration::from_micros(drive::planned_end_us(plan, sessions, config.uplink)).as_secs_f64();
+    eprintln!(
+        "{}{}: {} at {} ({}, seed {}) = {} with {} in {seconds:.0} s, to {}",
+        turn.label,
+        recorded.name,
+        counted(sessions.len() as u64, "session"),
+        multiple(plan.multiple.get()),
+        plan.mode,
+        plan.seed.0,
+        counted(users, "user"),
+        counted(requests, "request"),
+        config.target.origin(),
+    );
+}

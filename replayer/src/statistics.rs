@@ -1,0 +1,6 @@
+//! Statistics of few numbers: what several runs say together. Pure.
+
+pub mod spread;
+pub mod student;
+
+pub use spread::{Interval, Spread};
