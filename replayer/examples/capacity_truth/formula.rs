@@ -1,4 +1,4 @@
-//! M/M/c in closed form: what the simulator is checked against.
+//! M/M/c and M/M/c/K in closed form: what the simulator is checked against.
 
 /// Share of requests that take longer than `limit_s`, waiting included: with Erlang's C the wait is 0 or exponential with
 /// rate θ = cµ − λ, and the service is exponential with rate µ.
@@ -20,4 +20,16 @@ fn erlang_c(slots: usize, load: f64) -> f64 {
     let blocked = (1..=slots).fold(1.0, |blocked, n| load * blocked / (n as f64 + load * blocked));
     let busy = load / slots as f64;
     blocked / (1.0 - busy * (1.0 - blocked))
+}
+
+/// Share of requests that find all slots and `queue` places taken: M/M/c/K by its birth and death.
+pub(crate) fn refused_share(slots: usize, queue: usize, service_s: f64, per_s: f64) -> f64 {
+    let load = per_s * service_s;
+    // Weights of n requests inside, by those of n − 1.
+    let (mut weight, mut sum) = (1.0, 1.0);
+    for n in 1..=slots + queue {
+        weight *= load / n.min(slots) as f64;
+        sum += weight;
+    }
+    weight / sum
 }

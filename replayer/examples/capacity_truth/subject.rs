@@ -164,18 +164,28 @@ impl Subject {
     /// Requests a second at which the SLO is just held for ever: where there is a formula by that, else by bisection over
     /// simulations of `requests` requests each, all with the same draws.
     pub(crate) fn truth_per_s(&self, requests: f64, seed: u64) -> f64 {
-        let service_s = match self.design.steps[1] {
-            Step::Hold(Law::Exponential { mean }) => mean,
-            _ => return self.simulated_truth_per_s(requests, seed),
-        };
-        match (self.kind, self.rhythm) {
-            (Kind::Memoryless, Rhythm::Poisson) => {
-                bisect(0.3 * self.saturated_per_s, self.saturated_per_s, |per_s| {
-                    formula::late_share(self.design.pools[0], service_s, per_s, self.limit_s) <= LATE_SHARE
-                })
-            }
-            _ => self.simulated_truth_per_s(requests, seed),
+        let (low, high) = (0.2 * self.saturated_per_s, 1.3 * self.saturated_per_s);
+        match self.formula() {
+            Some(bad) => bisect(low, high, bad),
+            None => self.simulated_truth_per_s(requests, seed),
         }
+    }
+
+    /// Whether the SLO holds at a load, where there is a formula for it.
+    pub(crate) fn formula(&self) -> Option<impl Fn(f64) -> bool> {
+        let slots = self.design.pools[0];
+        let service_s = self.design.steps.iter().find_map(|step| match step {
+            Step::Hold(law) => Some(law.mean()),
+            _ => None,
+        })?;
+        let has_formula =
+            self.rhythm == Rhythm::Poisson && matches!(self.kind, Kind::Memoryless | Kind::Shedding);
+        let (door, limit_s, errors_share) = (self.design.door, self.limit_s, self.errors_share);
+        has_formula.then_some(move |per_s: f64| match door {
+            // The SLO of these is so loose that only refusals miss it.
+            Door::QueueFull(queue) => formula::refused_share(slots, queue, service_s, per_s) <= errors_share,
+            _ => formula::late_share(slots, service_s, per_s, limit_s) <= LATE_SHARE,
+        })
     }
 
     /// First roughly, so that the long simulations have a tenth of the range.

@@ -89,8 +89,8 @@ pub(crate) fn markdown(rows: &[Row], budget_s: u64, seed: u64, truth_requests: f
     let mut text = format!(
         "# The capacity search against targets of known capacity\n\n\
          Made by `make bench-capacity-truth`; {} searches, seed {seed}, a budget of {} minutes each. All figures are \
-         estimate ÷ truth. The truth is the load at which the SLO is just held for ever: by the formula for M/M/c under \
-         Poisson arrivals, else by bisection over simulations of {truth_requests:.0e} requests. {}\n\n\
+         estimate ÷ truth. The truth is the load at which the SLO is just held for ever: by formula for M/M/c and \
+         M/M/c/K under Poisson arrivals, else by bisection over simulations of {truth_requests:.0e} requests. {}\n\n\
          The target's parameters are drawn anew for each search: 8 to 150 requests a second, 2 to 64 slots, an SLO of \
          p95 below 1.3 to 20 times (at most 60 s) what the service alone takes at its p95, up to 5 % or 1 % of errors; \
          three in ten are sent sessions of several requests instead of a Poisson process. A mode is wrong that is not \

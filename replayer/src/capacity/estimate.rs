@@ -22,7 +22,11 @@ pub(super) struct Estimate {
 }
 
 /// `None` before full-length trials stand on both sides.
-pub(super) fn estimate<'a>(full: impl Iterator<Item = &'a TrialRecord> + Clone) -> Option<Estimate> {
+pub(super) fn estimate<'a>(
+    full: impl Iterator<Item = &'a TrialRecord> + Clone,
+    spare_per_s: f64,
+    width: f64,
+) -> Option<Estimate> {
     let outcomes: Vec<Outcome> = full.clone().map(outcome).collect();
     let by_verdicts = probit::posterior(&outcomes)?;
     let widened = |edge: f64| by_verdicts.median * (edge / by_verdicts.median).powf(INFLATION);
@@ -31,8 +35,9 @@ pub(super) fn estimate<'a>(full: impl Iterator<Item = &'a TrialRecord> + Clone) 
         low: widened(by_verdicts.low),
         high: widened(by_verdicts.high),
     };
-    let plateau = plateau::plateau(full, border.multiple);
-    Some(plateau.map_or(border, |plateau| border.at_most(plateau)))
+    let plateau = plateau::plateau(full, border.multiple, spare_per_s);
+    let estimate = plateau.map_or(border, |plateau| border.at_most(plateau));
+    Some(estimate.at_least_as_wide(width))
 }
 
 /// Where half of the trials fail: where one more says most.
@@ -45,6 +50,12 @@ fn outcome(record: &TrialRecord) -> Outcome {
 }
 
 impl Estimate {
+    /// Bounds that were not tried closer than `width` leave as much open, however well the trials agree.
+    fn at_least_as_wide(self, width: f64) -> Self {
+        let half = (1.0 + width).sqrt();
+        Self { low: self.low.min(self.multiple / half), high: self.high.max(self.multiple * half), ..self }
+    }
+
     /// No more than the target answers a second is its capacity, whatever trials too short to show it passed.
     fn at_most(self, plateau: Plateau) -> Self {
         if plateau.multiple >= self.multiple {

@@ -251,7 +251,7 @@ impl Search {
     /// After the search: an overload, the way back, and the lower bound once more.
     fn ending(&self, history: History<'_>) -> Decision {
         let outcome = self.outcome(history);
-        let wanted = after_search(history).filter(|_| outcome != Outcome::Unstable);
+        let wanted = after_search(history, &self.config).filter(|_| outcome != Outcome::Unstable);
         let next = wanted.filter(|decision| self.spent_s() + self.cost_s(*decision) <= self.config.budget_s);
         next.unwrap_or(Decision::End(outcome))
     }
@@ -389,7 +389,7 @@ fn staircase(steps: &[f64], history: History<'_>) -> Option<Decision> {
 }
 
 /// An overload, unless the last trial was one; the way back; the lower bound once more, and less while it fails.
-fn after_search(history: History<'_>) -> Option<Decision> {
+fn after_search(history: History<'_>, config: &Config) -> Option<Decision> {
     let (lower, upper) = (history.lower()?.multiple, history.upper()?.multiple);
     let last = history.last()?;
     let reruns: Vec<&TrialRecord> = history.0.iter().filter(|r| r.trial.purpose == Purpose::Rerun).collect();
@@ -400,7 +400,7 @@ fn after_search(history: History<'_>) -> Option<Decision> {
             Some(Decision::Try(last.trial.multiple / DOWN_STEP, Purpose::Rerun))
         }
         Purpose::Rerun => None,
-        Purpose::Recovery => Some(Decision::Try(rerun_multiple(history, lower), Purpose::Rerun)),
+        Purpose::Recovery => Some(Decision::Try(rerun_multiple(history, lower, config), Purpose::Rerun)),
         Purpose::Overload => Some(Decision::Try(lower * RECOVERY_SHARE, Purpose::Recovery)),
         _ if last.judged.has_failed() => Some(Decision::Try(lower * RECOVERY_SHARE, Purpose::Recovery)),
         _ => Some(Decision::Try(upper, Purpose::Overload)),
@@ -408,8 +408,9 @@ fn after_search(history: History<'_>) -> Option<Decision> {
 }
 
 /// Where it surely passed before: at the border itself half of all trials fail.
-fn rerun_multiple(history: History<'_>, lower: f64) -> f64 {
-    estimate::estimate(history.full_length()).map_or(lower, |estimate| lower.min(estimate.low))
+fn rerun_multiple(history: History<'_>, lower: f64, config: &Config) -> f64 {
+    estimate::estimate(history.full_length(), config.slo.spare_per_s(), config.width)
+        .map_or(lower, |estimate| estimate.low.clamp(lower * RECOVERY_SHARE, lower))
 }
 
 #[cfg(test)]

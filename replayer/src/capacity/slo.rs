@@ -64,6 +64,17 @@ impl Slo {
         limits.max_by_key(|(limit, _)| *limit)
     }
 
+    /// How many answers a second a target must have to spare so that waits are as short as the tightest criterion asks, by
+    /// the law of heavy traffic (Kingman 1962): with Poisson arrivals and exponential service a wait exceeds L with a
+    /// probability of at most e^(−spare·L). 0 without a criterion of latency.
+    pub(super) fn spare_per_s(&self) -> f64 {
+        let spare = self.criteria.iter().filter_map(|criterion| match criterion.ask {
+            Ask::Latency { limit, share } => Some(-share.ln() / limit.as_secs_f64()),
+            _ => None,
+        });
+        spare.fold(0.0, f64::max)
+    }
+
     /// The smallest share of failed requests that misses a criterion; a failed request is a late one too.
     pub fn failed_share_max(&self) -> Option<f64> {
         let shares = self.criteria.iter().filter_map(|criterion| criterion.ask.share());

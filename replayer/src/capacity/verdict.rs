@@ -60,6 +60,10 @@ pub struct Judged {
     /// One per criterion of latency or errors, in the SLO's order.
     pub shares: Vec<Share>,
     pub drift: Option<Drift>,
+    /// Mean of the indices of dispersion of what was planned and of what was answered, in five seconds each: 1 when both
+    /// are Poisson. For a target that is used up, the variability that heavy-traffic theory asks for.
+    #[serde(skip)]
+    pub(super) dispersion: f64,
     /// Means over the window.
     pub in_flight: f64,
     pub latency_ms_p50: Option<f64>,
@@ -178,6 +182,10 @@ fn measured(slo: &Slo, observed: &Observation, window: Window, drift: Option<Dri
         window,
         shares: attainment::shares(slo, observed, window),
         drift,
+        dispersion: f64::midpoint(
+            dispersion(seconds.iter().map(|tick| tick.planned)),
+            dispersion(seconds.iter().map(|tick| tick.done)),
+        ),
         in_flight: per_s(window, |at| observed.seconds[at].in_flight),
         latency_ms_p50: median(seconds.iter().filter_map(|tick| tick.latency_ms_p50)),
         latency_ms_p95: median(seconds.iter().filter_map(|tick| tick.latency_ms_p95)),
@@ -189,6 +197,19 @@ fn measured(slo: &Slo, observed: &Observation, window: Window, drift: Option<Dri
 fn per_s(window: Window, count: impl Fn(usize) -> u64) -> f64 {
     let sum: u64 = (window.from_s..window.to_s).map(count).sum();
     sum as f64 / (window.to_s - window.from_s).max(1) as f64
+}
+
+const DISPERSION_S: usize = 5;
+
+/// Variance of the counts of batches over their mean.
+fn dispersion(counts: impl Iterator<Item = u64>) -> f64 {
+    let counts: Vec<u64> = counts.collect();
+    let batches: Vec<f64> =
+        counts.chunks_exact(DISPERSION_S).map(|batch| batch.iter().sum::<u64>() as f64).collect();
+    let n = batches.len() as f64;
+    let mean = batches.iter().sum::<f64>() / n;
+    let variance = batches.iter().map(|count| (count - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    if batches.len() < 2 || mean == 0.0 { 1.0 } else { variance / mean }
 }
 
 fn decide(slo: &Slo, observed: &Observation, judged: &Judged, is_steady: bool) -> (Verdict, Vec<String>) {

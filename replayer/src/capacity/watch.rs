@@ -2,9 +2,9 @@
 //!
 //! | stops on | when |
 //! |---|---|
-//! | latency  | two windows of 5 s in a row in which more took longer than 2 L than the SLO lets take longer than L |
+//! | latency  | two windows of 5 s in a row in which 4 × as many took longer than 2 L as the SLO lets take longer than L |
 //! | errors   | two windows of 5 s in a row with more failures than 4 × what the SLO allows, and than a tenth |
-//! | backlog  | more in flight than 2 · L · X, and 20: by Little's law (L = λW) the wait is 2 L already |
+//! | backlog  | for 5 s more in flight than 2 · L · X, and 20: by Little's law (L = λW) the wait is 2 L already |
 //! | hang     | nothing ends for 5 s (a quarter of L, up to 30 s) and as long as 20 requests would have needed, while what is in flight has grown by half |
 //!
 //! L is the SLO's largest time, X the rate of answers in the last 10 s, taken as at least half of what was sent: while a
@@ -22,6 +22,8 @@ const LIMIT_MS_DEFAULT: f64 = 10_000.0;
 const FAILED_SHARE_DEFAULT: f64 = 0.05;
 /// However little the SLO allows, fewer failures than this are no danger to the target: they come in spells.
 const FAILED_SHARE_MIN: f64 = 0.1;
+/// Two of a dozen requests are luck.
+const BAD_MIN: f64 = 5.0;
 const HANG_S: f64 = 5.0;
 const HANG_S_MAX: f64 = 30.0;
 /// Fewer than so many in flight are no backlog: while a slow trial begins, one request waits for its own answer.
@@ -134,7 +136,7 @@ impl Watch {
 
     fn latency(&self) -> Option<(AbortCause, String)> {
         let limit = self.late_share_max;
-        let share = self.share_of_both(|live| live.late, limit, limit)?;
+        let share = self.share_of_both(|live| live.late, 4.0 * limit, limit)?;
         let text = format!(
             "{:.1} % of what ended in the last {} s took longer than twice the SLO's {:.1} s",
             share * 100.0,
@@ -153,7 +155,7 @@ impl Watch {
             return None;
         }
         let per_s = done.max(sent / 2.0) / last.len() as f64;
-        let in_flight = last[last.len() - 1].in_flight;
+        let in_flight = last[WINDOW_S..].iter().map(|live| live.in_flight).min()?;
         let wait_s = in_flight as f64 / per_s;
         (in_flight >= BACKLOG_MIN && wait_s > 2.0 * self.limit_ms / 1e3).then(|| {
             let text = format!(
@@ -172,7 +174,10 @@ impl Watch {
         let share = |window: &[Live]| sum(window, bad) / sum(window, ended).max(1.0);
         let joined = share(last);
         let (surely, _) = wilson::interval(joined, sum(last, ended), wilson::Z_95);
-        (last.chunks(WINDOW_S).all(|window| share(window) > each) && surely > both).then_some(joined)
+        (last.chunks(WINDOW_S).all(|window| share(window) > each)
+            && surely > both
+            && sum(last, bad) >= BAD_MIN)
+            .then_some(joined)
     }
 }
 
@@ -235,16 +240,16 @@ mod tests {
         let spell = std::iter::repeat_n(live(50, 10, 40, 100, 0), 2);
         assert_eq!(first("p95<10s,errors<5%", steady(30).chain(spell).chain(steady(30))), None);
         let one_of_few = (0..100).map(|at| live(1, 1, u64::from(at % 5 == 0), 1, 0));
-        assert_eq!(first("errors<1%", one_of_few.take(14)), None, "3 of 15 are luck");
+        assert_eq!(first("errors<1%", one_of_few.take(14)), None, "3 of 17 are luck");
     }
 
     #[test]
     fn lateness_and_backlog_stop() {
-        let late = std::iter::repeat_n(live(50, 50, 0, 900, 10), 60);
+        let late = std::iter::repeat_n(live(50, 50, 0, 900, 30), 60);
         assert_eq!(first("p95<10s", steady(30).chain(late)), Some((AbortCause::Latency, 37)));
         let growing = (0..200).map(|at| live(100, 50, 0, 100 + 50 * at, 0));
         let (cause, at_s) = first("p95<10s", growing).unwrap();
-        // 1,000 in flight at 50 a second are 20 s.
-        assert!(cause == AbortCause::Backlog && (18..=21).contains(&at_s), "{cause:?} {at_s}");
+        // 1,000 in flight at 50 a second are 20 s; and that for five seconds.
+        assert!(cause == AbortCause::Backlog && (22..=26).contains(&at_s), "{cause:?} {at_s}");
     }
 }

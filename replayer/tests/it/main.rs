@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops where its scene does not hold")]
 
 mod again;
+mod capacity;
 mod capture_files;
 mod captured;
 mod drive;

@@ -18,17 +18,56 @@ pub(super) struct Plateau {
 /// Trials further above tell of a target that is overrun, not of its capacity.
 const NEAR: f64 = 2.0;
 
-/// Median over the trials that fail because answers lag behind, and Student's interval of their mean. What is refused is
-/// answered, only not as wished: a target that sheds has no such plateau.
-pub(super) fn plateau<'a>(full: impl Iterator<Item = &'a TrialRecord>, near: f64) -> Option<Plateau> {
+/// Over the trials that fail because answers lag behind: the median of what was answered, and where trials far enough
+/// above use the target up, no more than they got less what must be to spare for waits as short as the SLO asks; with
+/// Student's interval of their mean. What is refused is answered, only not as wished: a target that sheds has no such
+/// plateau. `spare_per_s` is that of [`crate::capacity::slo::Slo`]; how variable arrivals and answers are was measured.
+pub(super) fn plateau<'a>(
+    full: impl Iterator<Item = &'a TrialRecord>,
+    near: f64,
+    spare_per_s: f64,
+) -> Option<Plateau> {
     let lags = |record: &&TrialRecord| {
         matches!(record.judged.verdict, Verdict::Fail(FailureMode::Drift | FailureMode::Latency))
     };
     let is_near = |record: &&TrialRecord| record.judged.multiple < near * NEAR;
-    let answered: Vec<f64> = full.filter(lags).filter(is_near).map(answered).collect();
-    let multiple = median(answered.iter().copied())?;
-    let half = half_width(&answered);
-    Some(Plateau { multiple, low: multiple - half, high: multiple + half })
+    let records: Vec<&TrialRecord> = full.filter(lags).filter(is_near).collect();
+    let answers: Vec<f64> = records.iter().map(|record| answered(record)).collect();
+    let median = median(answers.iter().copied())?;
+    let spared = spared(&records, near, spare_per_s);
+    let multiple = spared.map_or(median, |(multiple, _)| multiple.min(median));
+    let half = half_width(&answers);
+    let low = multiple - half.hypot(spared.map_or(0.0, |(_, spare)| spare * SPARE_ERROR));
+    // Upwards it is sure only that no more than all was answered.
+    Some(Plateau { multiple, low: low.max(multiple / 2.0), high: median + half })
+}
+
+/// What a target that is used up answers, less what must be to spare; and that.
+fn spared(records: &[&TrialRecord], near: f64, spare_per_s: f64) -> Option<(f64, f64)> {
+    let is_used_up = |record: &&&TrialRecord| {
+        record.judged.multiple > near * USED_UP && record.judged.window.length_s() >= PROOF_S
+    };
+    let used_up: Vec<&&TrialRecord> = records.iter().filter(is_used_up).collect();
+    let length_s: f64 = used_up.iter().map(|record| record.judged.window.length_s()).sum();
+    let mean = |value: &dyn Fn(&TrialRecord) -> f64| {
+        used_up.iter().map(|record| value(record) * record.judged.window.length_s()).sum::<f64>() / length_s
+    };
+    let most = mean(&answered);
+    let spare = mean(&|record| spare(record, spare_per_s)).min(most * SPARE_SHARE_MAX);
+    (!used_up.is_empty()).then_some((most - spare, spare))
+}
+
+/// Farther above the border nothing waits for requests to come.
+const USED_UP: f64 = 1.05;
+/// Farther below its plateau a target is not in heavy traffic, and the law asks for too much: there the verdicts decide.
+const SPARE_SHARE_MAX: f64 = 0.08;
+/// What is to spare is known to about so much of it: the variability is that of a few minutes.
+const SPARE_ERROR: f64 = 0.5;
+
+/// In multiples.
+fn spare(record: &TrialRecord, spare_per_s: f64) -> f64 {
+    let unit_per_s = record.judged.planned_per_s / record.judged.multiple;
+    spare_per_s * record.judged.dispersion / unit_per_s
 }
 
 fn answered(record: &TrialRecord) -> f64 {
@@ -74,21 +113,28 @@ const ROOM: f64 = 1.08;
 /// What is answered in less time may be what stood ready: free slots, empty queues.
 const PROOF_S: f64 = 20.0;
 
-/// Whether more would be answered a second than `capacity`, only not in time; `None` when no load far enough above it was
-/// tried. A backlog grows for ever only where it would not. One trial that surely got more proves it; that there is no
-/// more takes all of them together, because a trial that was stopped early was still filling up.
+/// Whether more would be answered a second than `capacity`, only not in time; `None` when the trials far enough above it
+/// do not say. A backlog grows for ever only where it would not. One full-length trial that surely got more proves it; that
+/// all trials got no more, short ones that found free slots with them, proves the contrary.
 pub(in crate::capacity) fn has_room<'a>(
-    full: impl Iterator<Item = &'a TrialRecord>,
+    classifying: impl Iterator<Item = &'a TrialRecord>,
     capacity: f64,
 ) -> Option<bool> {
     let overrun =
         |record: &&TrialRecord| record.judged.has_failed() && record.judged.multiple > capacity * OVERRUN;
-    let records: Vec<&TrialRecord> = full.filter(overrun).collect();
+    let records: Vec<&TrialRecord> = classifying.filter(overrun).collect();
     let surely =
         |record: &&TrialRecord| answered(record) * (1.0 - 1.0 / record.judged.answers().max(1.0).sqrt());
-    let long = records.iter().filter(|record| record.judged.window.length_s() >= PROOF_S);
-    let most = long.map(surely).fold(0.0, f64::max);
+    let is_proof = |record: &&&TrialRecord| {
+        record.trial.purpose.is_full_length() && record.judged.window.length_s() >= PROOF_S
+    };
+    let most = records.iter().filter(is_proof).map(surely).fold(0.0, f64::max);
     let length_s: f64 = records.iter().map(|record| record.judged.window.length_s()).sum();
-    let sum: f64 = records.iter().map(|record| answered(record) * record.judged.window.length_s()).sum();
-    (!records.is_empty()).then(|| most.max(sum / length_s) > capacity * ROOM)
+    let mean = records.iter().map(|record| answered(record) * record.judged.window.length_s()).sum::<f64>()
+        / length_s;
+    match (most > capacity * ROOM, mean <= capacity * ROOM) {
+        (true, _) => Some(true),
+        (false, true) if !records.is_empty() => Some(false),
+        (false, _) => None,
+    }
 }

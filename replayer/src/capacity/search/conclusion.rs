@@ -58,7 +58,8 @@ fn capacity(config: &Config, history: History<'_>, outcome: Outcome, full_s: u64
         }
         (_, Some(lower), Some(upper)) => {
             let between = Estimate { multiple: (lower * upper).sqrt(), low: lower, high: upper };
-            let found = estimate::estimate(history.full_length()).unwrap_or(between);
+            let found = estimate::estimate(history.full_length(), config.slo.spare_per_s(), config.width)
+                .unwrap_or(between);
             Some(of(found, Bound::Estimate))
         }
         (_, None, None) => None,
@@ -84,7 +85,7 @@ fn failure_mode(
         history.full_length().filter(near).filter_map(|record| record.judged.mode()).collect();
     let any = history.classifying().filter(near).filter_map(|record| record.judged.mode()).collect();
     let most = most_frequent(if full.is_empty() { any } else { full })?;
-    let room = capacity.and_then(|capacity| estimate::has_room(history.full_length(), capacity.multiple));
+    let room = capacity.and_then(|capacity| estimate::has_room(history.classifying(), capacity.multiple));
     Some(match (most, room) {
         // One trial alone takes a long spell of congestion for a backlog that grows for ever, and the other way round.
         (FailureMode::Drift, Some(true)) => FailureMode::Latency,

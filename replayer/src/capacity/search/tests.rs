@@ -23,6 +23,8 @@ struct Target {
     /// What it answers after it was overrun once.
     afterwards_per_s: Option<f64>,
     was_overrun: bool,
+    /// What it answers the less, the more is asked beyond its capacity.
+    thrashes: bool,
     /// By how much some trials are better.
     moody: f64,
     trials: usize,
@@ -34,6 +36,7 @@ fn target(answers_per_s: f64) -> Target {
         generator_per_s: f64::INFINITY,
         hangs_per_s: f64::INFINITY,
         sheds: false,
+        thrashes: false,
         afterwards_per_s: None,
         was_overrun: false,
         moody: 1.0,
@@ -75,8 +78,9 @@ impl Target {
         let mood = if is_better { self.moody } else { 1.0 };
         let now_per_s =
             self.afterwards_per_s.filter(|_| self.was_overrun).unwrap_or(self.answers_per_s) * mood;
+        let beyond = if self.thrashes { (load_per_s / now_per_s).max(1.0) } else { 1.0 };
         self.was_overrun |= load_per_s > 1.2 * now_per_s;
-        if load_per_s >= self.hangs_per_s { 0.0 } else { now_per_s }
+        if load_per_s >= self.hangs_per_s { 0.0 } else { now_per_s / beyond }
     }
 
     fn second(&self, per_s: f64, most_per_s: f64, queue: &mut f64) -> (Tick, Live) {
@@ -191,6 +195,14 @@ fn refusals_are_named() {
     // 5 % may be refused.
     let per_s = capacity(&found).requests_per_s;
     assert!((per_s / 400.0 - 1.0 / 0.95).abs() < 0.03, "{per_s}");
+}
+
+#[test]
+fn more_load_and_fewer_answers_is_retrograde() {
+    let found = search(config(), Target { thrashes: true, ..target(500.0) });
+    assert_eq!(found.failure_mode, Some(FailureMode::Retrograde));
+    let retrograde = found.retrograde.unwrap();
+    assert!(retrograde.completed_per_s < 0.85 * retrograde.completed_per_s_max, "{retrograde:?}");
 }
 
 #[test]
