@@ -1,5 +1,5 @@
-//! What other tools do to find a capacity, on the same targets, in their favour: the target drains between trials, and
-//! the ramp is as steep as somebody would make it who knows the capacity.
+//! What other tools do to find a capacity, on the same targets, in their favour: the target drains between trials, what
+//! is late counts however late it ends, and the ramp is as steep as somebody would make it who knows the capacity.
 
 use super::rig::Rig;
 use super::subject::Subject;
@@ -9,7 +9,8 @@ use kingtide::capacity::watch::{Abort, AbortCause, Live};
 /// Requests a second.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Naive {
-    /// Doubling, then bisection to 1 % in trials of 10 s, judged by the p95 and the errors of what ended in them.
+    /// Doubling, then bisection to 1 % in trials of 10 s, judged by the p95 and the errors of all that was sent in
+    /// them: more than tools do that look only at what ended.
     pub(crate) bisection_per_s: f64,
     /// One ramp that reaches the capacity after ten minutes, until the p95 or the errors so far miss the SLO.
     pub(crate) ramp_per_s: f64,
@@ -51,12 +52,13 @@ fn bisection(subject: &Subject) -> f64 {
     let mut passes = |multiple: f64| {
         seed += 1;
         let trial = Trial { multiple, length_s: TRIAL_S, ramp_s: 0, seed, purpose: Purpose::Step };
-        let mut ended = Ended::default();
-        rig.observe(&trial, subject.limit_s * 1e3, |live| {
-            ended.add(live);
-            None
-        });
-        !ended.misses(subject.errors_share)
+        let observed = rig.observe(&trial, f64::INFINITY, |_| None);
+        let shares = [LATE_SHARE, subject.errors_share];
+        shares.into_iter().enumerate().all(|(at, share)| {
+            let counts = observed.seconds.iter().map(|tick| tick.criteria[at]);
+            let (asked, bad) = counts.fold((0, 0), |(asked, bad), count| (asked + count.asked, bad + count.bad));
+            bad as f64 <= share * asked as f64
+        })
     };
     let mut low = 1.0;
     while passes(low * 2.0) && low < 1_000.0 {

@@ -87,6 +87,8 @@ const ALONE: f64 = 0.05;
 
 /// More load, fewer answers: the largest failing load, when it got less than this share of what a passing load got.
 const RETROGRADE_SHARE: f64 = 0.85;
+/// The next smaller failing load must show it too: one short trial is not enough.
+const RETROGRADE_SHARE_NEXT: f64 = 0.92;
 /// Standard deviations of the difference of two Poisson rates; bursts make them more than they are.
 const RETROGRADE_SIGMAS: f64 = 4.0;
 
@@ -95,11 +97,14 @@ pub(in crate::capacity) fn retrograde<'a>(
 ) -> Option<Retrograde> {
     let passed = classifying.clone().filter(|record| !record.judged.is_high());
     let most = passed.map(|record| record.judged.completed_per_s).fold(0.0, f64::max);
-    let failed = classifying.filter(|record| record.judged.has_failed());
-    let highest = failed.max_by(|a, b| a.judged.multiple.total_cmp(&b.judged.multiple))?;
+    let mut failed: Vec<&TrialRecord> = classifying.filter(|record| record.judged.has_failed()).collect();
+    failed.sort_by(|a, b| b.judged.multiple.total_cmp(&a.judged.multiple));
+    let highest = failed.first()?;
     let completed_per_s = highest.judged.completed_per_s;
     let luck = RETROGRADE_SIGMAS * (2.0 * most / highest.judged.window.length_s()).sqrt();
-    (completed_per_s < RETROGRADE_SHARE * most && completed_per_s + luck < most).then_some(Retrograde {
+    let is_less = completed_per_s < RETROGRADE_SHARE * most && completed_per_s + luck < most;
+    let next = failed.get(1).map_or(0.0, |record| record.judged.completed_per_s);
+    (is_less && next < RETROGRADE_SHARE_NEXT * most).then_some(Retrograde {
         at_multiple: highest.judged.multiple,
         completed_per_s,
         completed_per_s_max: most,
