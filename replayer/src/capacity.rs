@@ -9,7 +9,6 @@ pub mod field;
 pub mod finding;
 pub mod search;
 pub mod slo;
-mod student;
 pub mod trial;
 pub mod verdict;
 pub mod watch;

@@ -56,7 +56,8 @@ fn bisection(subject: &Subject) -> f64 {
         let shares = [LATE_SHARE, subject.errors_share];
         shares.into_iter().enumerate().all(|(at, share)| {
             let counts = observed.seconds.iter().map(|tick| tick.criteria[at]);
-            let (asked, bad) = counts.fold((0, 0), |(asked, bad), count| (asked + count.asked, bad + count.bad));
+            let (asked, bad) =
+                counts.fold((0, 0), |(asked, bad), count| (asked + count.asked, bad + count.bad));
             bad as f64 <= share * asked as f64
         })
     };
