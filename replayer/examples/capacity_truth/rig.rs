@@ -119,7 +119,9 @@ impl Seconds {
         let criteria = vec![Count { asked: planned, bad: 0 }; 2];
         self.ticks.push(Tick { planned, sent: planned, in_flight, criteria, ..Tick::default() });
         self.latencies.clear();
-        own.iter().for_each(|ended| self.count(ended));
+        for ended in &own {
+            self.count(ended);
+        }
         self.latencies.sort_by(f64::total_cmp);
         let last = self.ticks.len() - 1;
         let tick = &mut self.ticks[last];

@@ -143,8 +143,7 @@ impl Search {
     /// The first phase that has something left to do.
     fn decide(&self) -> Decision {
         let history = self.history();
-        let first =
-            self.warm_up(history).or_else(|| self.after_hang(history)).or_else(|| self.recovery(history));
+        let first = self.warm_up(history).or_else(|| after_hang(history)).or_else(|| self.recovery(history));
         let searched =
             first.or_else(|| self.after_invalid(history)).or_else(|| self.unfinished_search(history));
         searched.filter(|decision| self.fits(*decision)).unwrap_or_else(|| self.ending(history))
@@ -172,17 +171,6 @@ impl Search {
     fn first_multiple(&self) -> f64 {
         let steps = self.config.steps.iter().flatten().copied().reduce(f64::min);
         steps.unwrap_or(self.config.multiple_start.clamp(self.config.multiple_min, self.config.multiple_max))
-    }
-
-    /// A target that hangs is not loaded any further, but for one light load that asks whether it came back.
-    fn after_hang(&self, history: History<'_>) -> Option<Decision> {
-        let has_looked = history.last().is_some_and(|record| record.trial.purpose == Purpose::Recovery);
-        let lightest = history.loads().into_iter().find(|load| !load.is_high).map(|load| load.multiple);
-        match (history.has_hung(), has_looked, lightest) {
-            (false, ..) => None,
-            (true, false, Some(multiple)) => Some(Decision::Try(multiple, Purpose::Recovery)),
-            (true, ..) => Some(Decision::End(Outcome::Hang)),
-        }
     }
 
     /// A light load goes on until the target is back or was given long enough.
@@ -335,6 +323,17 @@ impl Search {
 
     fn conclude(&self, outcome: Outcome) -> Finding {
         conclusion::conclude(&self.config, self.history(), outcome, self.lengths().full_s())
+    }
+}
+
+/// A target that hangs is not loaded any further, but for one light load that asks whether it came back.
+fn after_hang(history: History<'_>) -> Option<Decision> {
+    let has_looked = history.last().is_some_and(|record| record.trial.purpose == Purpose::Recovery);
+    let lightest = history.loads().into_iter().find(|load| !load.is_high).map(|load| load.multiple);
+    match (history.has_hung(), has_looked, lightest) {
+        (false, ..) => None,
+        (true, false, Some(multiple)) => Some(Decision::Try(multiple, Purpose::Recovery)),
+        (true, ..) => Some(Decision::End(Outcome::Hang)),
     }
 }
 

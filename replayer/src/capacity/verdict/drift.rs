@@ -13,6 +13,7 @@ use crate::capacity::trial::Observation;
 use crate::statistics::student;
 
 const WINDOWS: usize = 8;
+const DEGREES: u32 = 7;
 /// Two-sided, so that the lower limit alone is one of 95 %.
 const CONFIDENCE: f64 = 0.90;
 const HORIZON_S: f64 = 1_800.0;
@@ -29,7 +30,7 @@ pub(super) fn drift(observed: &Observation, window: Window, completed_per_s: f64
     let changes: Vec<f64> = at_ends.windows(2).map(|pair| pair[1] - pair[0]).collect();
     let mean = changes.iter().sum::<f64>() / WINDOWS as f64;
     let variance = changes.iter().map(|change| (change - mean).powi(2)).sum::<f64>() / (WINDOWS - 1) as f64;
-    let t = student::two_sided(CONFIDENCE, WINDOWS as u32 - 1);
+    let t = student::two_sided(CONFIDENCE, DEGREES);
     let half = t * (variance / WINDOWS as f64).sqrt();
     let per_s_low = (mean - half) / length_s as f64;
     let in_flight_end = at_ends[WINDOWS];
