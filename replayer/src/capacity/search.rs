@@ -303,7 +303,12 @@ impl Search {
 
     fn length_s(&self, multiple: f64, purpose: Purpose) -> u64 {
         let lengths = self.lengths();
-        if purpose.is_full_length() { lengths.full_s() } else { lengths.bracket_s(multiple) }
+        match purpose {
+            _ if purpose.is_full_length() => lengths.full_s(),
+            // Whatever the user's trials: in a shorter one no target can be seen to be back.
+            Purpose::Recovery => lengths.bracket_s(multiple).max(recovery::LENGTH_S_MIN),
+            _ => lengths.bracket_s(multiple),
+        }
     }
 
     fn lengths(&self) -> Lengths<'_> {

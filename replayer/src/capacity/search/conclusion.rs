@@ -23,7 +23,7 @@ pub(super) fn conclude(config: &Config, history: History<'_>, outcome: Outcome, 
         safe: capacity.filter(|capacity| capacity.bound != Bound::AtMost).map(safe),
         failure_mode: failure_mode(history, outcome, capacity, retrograde.is_some()),
         recovery_s: history.0.iter().filter_map(|record| record.recovered_after_s).max(),
-        recovered: recovered(history),
+        recovered: recovered(history, outcome),
         after_overload_multiple: after_overload(history),
         retrograde,
         trials: history.0.to_vec(),
@@ -100,9 +100,14 @@ fn most_frequent(mut modes: Vec<FailureMode>) -> Option<FailureMode> {
     runs.max_by_key(|run| run.len()).map(|run| run[0])
 }
 
-fn recovered(history: History<'_>) -> Option<bool> {
+/// That it does not recover is said only of a target that was given long enough.
+fn recovered(history: History<'_>, outcome: Outcome) -> Option<bool> {
     let looked = history.0.iter().rev().find(|record| record.trial.purpose == Purpose::Recovery)?;
-    Some(looked.recovered_after_s.is_some())
+    match (looked.recovered_after_s, outcome) {
+        (Some(_), _) => Some(true),
+        (None, Outcome::Metastable | Outcome::Hang) => Some(false),
+        (None, _) => None,
+    }
 }
 
 /// Where the lower bound failed twice after the overload, the load that passed then.

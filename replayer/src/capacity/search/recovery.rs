@@ -11,6 +11,8 @@ use crate::capacity::verdict::{Verdict, median};
 const WINDOW_S: usize = 5;
 const WINDOWS: usize = 3;
 const MARGIN: f64 = 1.2;
+/// The windows, and as long again for what was left over.
+pub(super) const LENGTH_S_MIN: u64 = 2 * (WINDOW_S * WINDOWS) as u64;
 
 /// A target in order.
 #[derive(Debug, Clone, Copy, PartialEq)]
