@@ -2,7 +2,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz lint bench bench-slow bench-replay bench-capacity full-disk deny setup clean-demo
+.PHONY: help demo test fuzz lint bench bench-slow bench-replay bench-capacity bench-capacity-truth full-disk deny setup clean-demo
 MAKEFLAGS += --no-print-directory
 
 # Where rustup puts cargo, for shells that have not been started anew since.
@@ -16,7 +16,7 @@ define stage
 endef
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Capture sample traffic, replay it at 1x, 2x and 5x, write target/demo/report.html
 	@bash deploy/setup.sh build
@@ -66,6 +66,10 @@ bench-replay: ## The replayer beside oha and wrk2: lag, CPU per upload, 10,000 u
 bench-capacity: ## kingtide capacity against services of known capacity, their faults, and a throttled generator (release; 3 hours after the build)
 	$(call stage,build,nice -n 10 cargo build --release --locked --package kingtide --package classroom --bins)
 	$(call stage,capacity,bash bench/capacity.sh)
+
+bench-capacity-truth: ## 200 capacity searches on simulated targets of known capacity: bench/capacity_truth.md (release; 12 minutes on two cores)
+	@cargo run --release --locked --package kingtide --example capacity_truth >target/capacity_truth.md
+	@mv target/capacity_truth.md bench/capacity_truth.md
 
 full-disk: ## A disk that is full, read-only, or may not be used further under load, and is usable again (release; root)
 	$(call stage,build,nice -n 10 cargo build --release --locked --workspace --bins --example sink)

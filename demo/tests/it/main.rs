@@ -4,6 +4,7 @@
 
 mod answers;
 mod browser;
+mod capacity;
 mod chromium;
 mod command;
 mod databases;

@@ -189,7 +189,9 @@ impl Search {
 
     /// An invalid trial is repeated once: it says nothing about its load.
     fn after_invalid(&self, history: History<'_>) -> Option<Decision> {
-        let last = history.last().filter(|record| record.judged.verdict == Verdict::Invalid)?;
+        let counts = |record: &&TrialRecord| record.trial.purpose != Purpose::WarmUp;
+        let last =
+            history.last().filter(|record| record.judged.verdict == Verdict::Invalid).filter(counts)?;
         let at = |record: &&TrialRecord| {
             history::same(record.trial.multiple, last.trial.multiple)
                 && record.judged.verdict == Verdict::Invalid

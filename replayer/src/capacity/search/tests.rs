@@ -72,9 +72,8 @@ impl Target {
     }
 
     fn most_per_s(&mut self, load_per_s: f64) -> f64 {
-        let is_better =
-            [true, false, true, true, false, false, true, false, false, false, true].iter().cycle();
-        let is_better = is_better.skip(self.trials).next().is_some_and(|better| *better);
+        let moods = [true, false, true, true, false, false, true, false, false, false, true];
+        let is_better = moods[self.trials % moods.len()];
         let mood = if is_better { self.moody } else { 1.0 };
         let now_per_s =
             self.afterwards_per_s.filter(|_| self.was_overrun).unwrap_or(self.answers_per_s) * mood;
