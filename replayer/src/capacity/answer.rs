@@ -32,10 +32,12 @@ pub struct Answer {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Unit {
     pub requests_per_s: f64,
-    pub sessions_per_s: f64,
+    /// `None` where users of a model begin again and again.
+    pub sessions_per_s: Option<f64>,
     /// Of request bodies.
     pub bytes_per_s: f64,
-    /// Sessions under way at once, by Little's law: starts a second × mean duration.
+    /// Of a model those asked for; of a capture its sessions under way at once, by Little's law: starts a second × mean
+    /// duration.
     pub users: f64,
 }
 
@@ -49,10 +51,15 @@ impl Unit {
         let lasted_us: u64 = sessions.iter().map(duration_us).sum();
         Self {
             requests_per_s,
-            sessions_per_s,
+            sessions_per_s: Some(sessions_per_s),
             bytes_per_s: requests_per_s * bytes as f64 / requests,
             users: sessions_per_s * lasted_us as f64 / 1e6 / sessions.len().max(1) as f64,
         }
+    }
+
+    /// Of so many users of a model, who make so many requests a second; these sessions are theirs.
+    pub fn of_users(users: usize, sessions: &[Session], requests_per_s: f64) -> Self {
+        Self { users: users as f64, sessions_per_s: None, ..Self::of(sessions, requests_per_s) }
     }
 
     pub fn sentence(&self) -> String {

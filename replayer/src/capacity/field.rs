@@ -4,6 +4,8 @@
 //! one looks at its counters every second, stops it when the watch says so, and ends the sending when the time is
 //! over. What is then in flight is waited for: it belongs to the load that caused it.
 
+use std::borrow::Cow;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,7 +24,8 @@ use crate::measure::attainment::{Applies, Bar, PlannedSecond};
 use crate::measure::gates::{Gates, validity};
 use crate::measure::live::{Counts, Live};
 use crate::measure::series::ClockSecond;
-use crate::plan::{self, Load, Plan};
+use crate::model::{Arrivals, ArrivalsError, Model};
+use crate::plan::{self, Load, Mode, Plan};
 use crate::sessions::Session;
 
 /// Whole samples of a trial, for the diagnosis: some 10 MB.
@@ -34,11 +37,22 @@ const HANG_DRAIN: Duration = Duration::from_secs(5);
 /// After a trial, so that what its last requests left behind (a pool's return, a log's flush) is not the next one's.
 const REST: Duration = Duration::from_secs(1);
 const MS_PER_S: f64 = 1e3;
+/// So long a model's users are watched to see how much they ask for.
+const MODEL_SAMPLE: Duration = Duration::from_mins(5);
+
+/// What a multiple is a multiple of.
+#[derive(Debug, Clone, Copy)]
+pub enum Source<'a> {
+    /// Starts of captured sessions at their mean rate: users come whatever becomes of those before them.
+    Sessions(&'a [Session]),
+    /// So many users of a model at once, who begin again when they are done: a closed loop.
+    Users { model: &'a Model, users: NonZeroUsize },
+}
 
 /// What all trials of a search have in common.
 #[derive(Debug)]
 pub struct Field<'a> {
-    sessions: &'a [Session],
+    source: Source<'a>,
     /// Its stop is the user's.
     config: DriveConfig,
     /// Planned requests a second that 1× means.
@@ -56,12 +70,22 @@ pub struct Played {
     pub is_interrupted: bool,
 }
 
+/// Why a trial could not be held.
+#[derive(Debug, thiserror::Error)]
+pub enum PlayError {
+    #[error(transparent)]
+    Drive(#[from] DriveError),
+    #[error(transparent)]
+    Model(#[from] ArrivalsError),
+}
+
 /// Why no trial can be held.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, PartialEq, thiserror::Error)]
 pub enum FieldError {
+    #[error(transparent)]
+    Model(#[from] ArrivalsError),
     #[error(
-        "its sessions all start at the same instant, so it says no rate to multiply; record longer, or use \
-         --model with --spawn-per-s"
+        "its sessions all start at the same instant, so it says no rate to multiply; record longer"
     )]
     NoRate,
 }
@@ -80,11 +104,11 @@ impl Played {
 
 impl<'a> Field<'a> {
     /// The configuration is that of a replay; its service level and its end are those of each trial.
-    pub fn new(sessions: &'a [Session], config: DriveConfig, slo: &Slo) -> Result<Self, FieldError> {
-        let unit_per_s = plan::unit_per_s(sessions).ok_or(FieldError::NoRate)?;
+    pub fn new(source: Source<'a>, config: DriveConfig, slo: &Slo) -> Result<Self, FieldError> {
+        let unit_per_s = source.unit_per_s()?;
         let bars = slo.criteria.iter().map(bar).collect();
         let config = DriveConfig { bars, kept_max: KEPT_MAX, ..config };
-        Ok(Self { sessions, config, unit_per_s, last_end: None })
+        Ok(Self { source, config, unit_per_s, last_end: None })
     }
 
     /// Whether the user wants no more of it.
@@ -98,10 +122,10 @@ impl<'a> Field<'a> {
         trial: &Trial,
         watch: Watch,
         on_second: &mut dyn FnMut(&Second),
-    ) -> Result<Played, DriveError> {
+    ) -> Result<Played, PlayError> {
         self.rest();
         let rest = self.last_end.map_or(Duration::ZERO, |end| end.elapsed());
-        let plan = self.plan(trial);
+        let Prepared { plan, sessions, planned } = self.source.prepare(trial)?;
         let (stop, stopped) = channel::channel(Stop::Run);
         let config = DriveConfig { stop: stopped, ..self.config.clone() };
         let live = Arc::new(Live::with_late_above(ns(watch.late_above_ms())));
@@ -109,25 +133,25 @@ impl<'a> Field<'a> {
             live: &live,
             stop,
             user: &self.config.stop,
-            planned: planned_by_second(&plan, self.sessions, trial.length_s),
+            planned,
             length: Duration::from_secs(trial.length_s),
         };
         let (measured, end) = thread::scope(|scope| {
-            let run = scope.spawn(|| drive::run(&plan, self.sessions, &config, &live));
+            let run = scope.spawn(|| drive::run(&plan, &sessions, &config, &live));
             let end = conductor.conduct(watch, on_second, || run.is_finished());
             // A drive panics only on a broken invariant: go on panicking, with its message.
             (run.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), end)
         });
         self.last_end = Some(Instant::now());
-        let shown = Shown { unit_per_s: self.unit_per_s, rest_s: rest.as_secs(), trial, end };
+        let shown = Shown { source: self.source, unit_per_s: self.unit_per_s, rest_s: rest.as_secs(), trial, end };
         match measured {
             Ok(measured) => {
-                let planned = drive::planned_requests(&plan, self.sessions);
+                let planned = drive::planned_requests(&plan, &sessions);
                 Ok(shown.played(measured, planned))
             }
             // More users than accounts: this load cannot be generated.
             Err(DriveError::Identities(lack)) => Ok(shown.unplayed(lack.to_string())),
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -135,14 +159,77 @@ impl<'a> Field<'a> {
         let rested = self.last_end.map_or(REST, |end| end.elapsed());
         thread::sleep(REST.saturating_sub(rested));
     }
+}
 
-    fn plan(&self, trial: &Trial) -> Plan {
-        let load = Load { length_us: trial.length_s * 1_000_000, ramp_us: trial.ramp_s * 1_000_000 };
-        let multiple =
-            Multiple::new(trial.multiple).expect("a search stays within the multiples that it was given");
-        plan::trial(self.sessions, multiple, load, Seed(trial.seed))
-            .expect("the unit is known, so there is a rate")
+/// What is played in a trial.
+struct Prepared<'a> {
+    plan: Plan,
+    sessions: Cow<'a, [Session]>,
+    /// Requests that the plan has in each second; none where answers decide when they are due.
+    planned: Vec<u64>,
+}
+
+impl<'a> Source<'a> {
+    fn unit_per_s(self) -> Result<f64, FieldError> {
+        match self {
+            Self::Sessions(sessions) => plan::unit_per_s(sessions).ok_or(FieldError::NoRate),
+            Self::Users { model, users } => {
+                let sessions = crowd(model, users, users.get() as f64, MODEL_SAMPLE, Seed(1))?;
+                let requests: usize = sessions.iter().map(|session| session.steps.len()).sum();
+                Ok(requests as f64 / MODEL_SAMPLE.as_secs_f64())
+            }
+        }
     }
+
+    fn prepare(self, trial: &Trial) -> Result<Prepared<'a>, ArrivalsError> {
+        let seed = Seed(trial.seed);
+        let multiple =
+            |multiple| Multiple::new(multiple).expect("a search stays within the multiples it was given");
+        match self {
+            Self::Sessions(sessions) => {
+                let load = Load { length_us: trial.length_s * 1_000_000, ramp_us: trial.ramp_s * 1_000_000 };
+                let plan = plan::trial(sessions, multiple(trial.multiple), load, seed);
+                let plan = plan.expect("the unit is known, so there is a rate");
+                let planned = planned_by_second(&plan, sessions, trial.length_s);
+                Ok(Prepared { plan, sessions: Cow::Borrowed(sessions), planned })
+            }
+            Self::Users { model, users } => {
+                let users = times(users, trial.multiple);
+                let spawn_per_s = users.get() as f64 / trial.ramp_s.max(1) as f64;
+                let sessions = crowd(model, users, spawn_per_s, Duration::from_secs(trial.length_s), seed)?;
+                let plan = plan::amplify(&sessions, multiple(1.0), Mode::Crowd, seed);
+                Ok(Prepared { plan, sessions: Cow::Owned(sessions), planned: Vec::new() })
+            }
+        }
+    }
+
+    /// What 1× plans in a second of this trial. A closed loop asks for less when answers are slow: its load is its users.
+    fn unit_of(self, unit_per_s: f64, trial: &Trial, seconds: &[Tick], sending_s: u64) -> f64 {
+        let index = |second| usize::try_from(second).unwrap_or(usize::MAX);
+        let held = seconds.iter().take(index(sending_s)).skip(index(trial.ramp_s));
+        let planned: Vec<u64> = held.map(|tick| tick.planned).collect();
+        let per_s = planned.iter().sum::<u64>() as f64 / planned.len().max(1) as f64;
+        match self {
+            Self::Users { .. } if per_s > 0.0 => per_s / trial.multiple,
+            _ => unit_per_s,
+        }
+    }
+}
+
+fn crowd(
+    model: &Model,
+    users: NonZeroUsize,
+    spawn_per_s: f64,
+    duration: Duration,
+    seed: Seed,
+) -> Result<Vec<Session>, ArrivalsError> {
+    model.sessions(&Arrivals { users, spawn_per_s, duration }, seed)
+}
+
+/// At least one.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // positive; a float beyond usize saturates
+fn times(users: NonZeroUsize, multiple: f64) -> NonZeroUsize {
+    NonZeroUsize::new((users.get() as f64 * multiple).round() as usize).unwrap_or(NonZeroUsize::MIN)
 }
 
 fn bar(criterion: &super::slo::Criterion) -> Bar {
@@ -266,6 +353,7 @@ impl Conductor<'_> {
 
 /// What is known of a trial beside what was measured.
 struct Shown<'a> {
+    source: Source<'a>,
     unit_per_s: f64,
     rest_s: u64,
     trial: &'a Trial,
@@ -286,10 +374,11 @@ impl Shown<'_> {
 
     fn finish(self, seconds: Vec<Tick>, invalid: Vec<String>, measured: Option<Measured>) -> Played {
         let stopped_s = self.end.aborted.as_ref().map(|abort| abort.at_s).or(self.end.interrupted_s);
+        let sending_s = stopped_s.unwrap_or(self.trial.length_s).min(self.trial.length_s);
         Played {
             observation: Observation {
-                unit_per_s: self.unit_per_s,
-                sending_s: stopped_s.unwrap_or(self.trial.length_s).min(self.trial.length_s),
+                unit_per_s: self.source.unit_of(self.unit_per_s, self.trial, &seconds, sending_s),
+                sending_s,
                 ramp_s: self.trial.ramp_s,
                 rest_s: self.rest_s,
                 seconds,

@@ -1,5 +1,6 @@
 //! `kingtide capacity`: how many times the captured users the target holds, and how it gives way.
 
+mod load;
 mod progress;
 
 use std::num::NonZeroUsize;
@@ -8,22 +9,23 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, ensure};
 use clap::Args;
-use kingtide_common::units::{Multiple, Seed, Span};
+use kingtide_common::units::{Multiple, Span};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use self::load::{Load, LoadArgs};
 use self::progress::Progress;
 use super::replay::stop;
 use super::replay::users::UsersArgs;
-use super::source::SourceArgs;
 use super::target::TargetArgs;
 use super::{Exit, print_result};
 use crate::bottleneck::{self, Profile};
-use crate::capacity::answer::{Answer, Unit};
+use crate::capacity::answer::Answer;
 use crate::capacity::field::Field;
 use crate::capacity::finding::{Bound, Finding, Outcome};
 use crate::capacity::search::{Config, Next, Search};
 use crate::capacity::slo::Slo;
+use crate::capacity::verdict::Verdict;
 use crate::drive::{Clock, DriveConfig};
 use crate::measure::route::Routes;
 use crate::plan;
@@ -44,11 +46,14 @@ Examples:
   kingtide capacity captures/monday --target http://10.0.0.7 --slo 'p99(POST /api/students/upload-recording)<8s'
   kingtide capacity captures/monday --target http://10.0.0.7 --steps 1,2,5,10         the classic staircase
   kingtide capacity captures/monday --target http://10.0.0.7 --fail-under 5 --json    for CI: exit 1 below 5x
+  kingtide capacity --model configs/models/students.toml --users 20 --target http://10.0.0.7 --identities accounts.csv
 
 A trial holds one load: sessions start evenly at a multiple of the captured mean rate, new users each. It passes when
 every criterion surely holds over the requests that were planned (what was late, not sent or not answered is a bad
 request) and the backlog does not grow. The search doubles the load until it fails, closes in between, and checks
 the highest load that passed once more; then whether the target recovers.
+
+With --model 1x are --users at once, who wait for each answer (a closed loop): the result is in users.
 
 What it says is true for the length of its trials: a leak that fills up in an hour is not seen in two minutes.
 
@@ -63,7 +68,7 @@ Exit status:
 #[command(after_long_help = EXAMPLES)]
 pub struct CapacityArgs {
     #[command(flatten)]
-    source: SourceArgs,
+    load: LoadArgs,
     #[command(flatten)]
     target: TargetArgs,
     #[command(flatten)]
@@ -117,22 +122,21 @@ pub struct CapacityArgs {
 }
 
 pub fn run(args: &CapacityArgs) -> anyhow::Result<Exit> {
-    let recorded = args.source.open()?.sessions(Seed(args.seed))?;
-    let sessions = &recorded.sessions.sessions;
-    args.check_routes(sessions)?;
-    let config = args.drive_config()?;
+    let load = args.load.open(args.seed)?;
+    args.check_routes(load.sessions())?;
+    let config = args.drive_config(load.is_model())?;
     let target = config.target.origin();
     let is_careful = !config.target.is_private();
-    let mut field = Field::new(sessions, config, &args.slo).with_context(|| recorded.name.clone())?;
+    let mut field = Field::new(load.source(), config, &args.slo).with_context(|| load.name().to_owned())?;
     args.out.as_deref().map_or(Ok(()), prepare_directory)?;
-    let unit = Unit::of(sessions, field.unit_per_s);
-    eprintln!("{}: 1x is {}; to {target}, {}", recorded.name, unit.sentence(), args.slo);
+    let unit = load.unit(field.unit_per_s);
+    eprintln!("{}: 1x is {}; to {target}, {}", load.name(), unit.sentence(), args.slo);
     let started = OffsetDateTime::now_utc();
     let began = Instant::now();
-    let (finding, profiles) = search(args.search(&field, sessions, is_careful), &mut field)?;
+    let (finding, profiles) = search(args.search(&field, &load, is_careful), &mut field)?;
     let answer = Answer {
         kingtide_version: env!("CARGO_PKG_VERSION").to_owned(),
-        capture: recorded.name.clone(),
+        capture: load.name().to_owned(),
         target,
         started: started.format(&Rfc3339).unwrap_or_default(),
         duration_s: began.elapsed().as_secs_f64(),
@@ -140,7 +144,7 @@ pub fn run(args: &CapacityArgs) -> anyhow::Result<Exit> {
         unit,
         bottleneck: bottleneck::diagnose(&profiles),
         interrupted: field.is_stopped(),
-        cautions: recorded.cautions(),
+        cautions: load.cautions(),
     };
     let json = serde_json::to_string_pretty(&answer)? + "\n";
     let kept =
@@ -167,18 +171,19 @@ fn search(mut search: Search, field: &mut Field<'_>) -> anyhow::Result<(Finding,
         }
         let judged = search.on_trial(&trial, &played.observation);
         progress.ends(Some(judged));
-        profiles.extend(played.profile(judged).filter(|_| trial.purpose.classifies()));
+        let tells = trial.purpose.classifies() && judged.verdict != Verdict::Invalid;
+        profiles.extend(played.profile(judged).filter(|_| tells));
     }
 }
 
 impl CapacityArgs {
-    fn drive_config(&self) -> anyhow::Result<DriveConfig> {
+    fn drive_config(&self, is_model: bool) -> anyhow::Result<DriveConfig> {
         let timeout = self.timeout.0;
         ensure!(!timeout.is_zero(), "--timeout 0s: no answer comes in no time; write 60s");
         let mut config = DriveConfig::new(self.target.allowed()?, timeout, stop::on_signals()?);
         self.users.apply(&mut config)?;
         // How long answers took is recorded in a capture; a model only supposes it, so its users wait for them.
-        config.clock = if self.source.is_model() { Clock::Think } else { Clock::Offsets };
+        config.clock = if is_model { Clock::Think } else { Clock::Offsets };
         config.drain = timeout;
         config.workers = self.workers.unwrap_or(config.workers);
         Ok(config)
@@ -197,9 +202,11 @@ impl CapacityArgs {
         Ok(())
     }
 
-    fn search(&self, field: &Field<'_>, sessions: &[Session], is_careful: bool) -> Search {
+    fn search(&self, field: &Field<'_>, load: &Load, is_careful: bool) -> Search {
         let whole_s = |span: Span| span.0.as_secs().max(1);
-        let settled = Duration::from_micros(plan::settled_us(sessions));
+        // A model's users are all there after the ramp.
+        let settled_us = if load.is_model() { 0 } else { plan::settled_us(load.sessions()) };
+        let settled = Duration::from_micros(settled_us);
         Search::new(Config {
             multiple_min: self.min.get(),
             multiple_max: self.max.get(),

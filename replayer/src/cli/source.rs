@@ -12,12 +12,12 @@ use super::model::{ArrivalsArgs, Modelled};
 /// One of the two.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-struct Source {
+pub(super) struct Source {
     /// Directory of the capture.
-    capture: Option<PathBuf>,
+    pub(super) capture: Option<PathBuf>,
     /// TOML file that says what users do, in place of a capture (every key: configs/models/students.toml).
     #[arg(long, value_name = "FILE", conflicts_with_all = ["file", "idle_gap"])]
-    model: Option<PathBuf>,
+    pub(super) model: Option<PathBuf>,
 }
 
 /// See the module.
