@@ -47,7 +47,7 @@ impl Row {
             high: capacity.map_or(0.0, |capacity| of_truth(capacity.high)),
             is_mode_right: mode.is_some_and(|mode| subject.is_right(mode, truth_per_s)),
             is_whole_after_overload: found.after_overload_multiple.is_none(),
-            has_recovered: found.recovered == Some(true),
+            has_recovered: found.recovered != Some(false),
             trials: found.trials.len(),
             spent_s,
             bisection: naive.bisection_per_s / truth_per_s,

@@ -20,6 +20,8 @@ const INTERVAL_TRIALS: usize = 6;
 const VERIFIED_TRIALS: usize = 2;
 /// Of the lower bound: the load that a target must come back to after an overload.
 const RECOVERY_SHARE: f64 = 0.7;
+/// Of the lower bound, or of the interval's lower end: at the border itself half of all trials fail.
+const RERUN_SHARE: f64 = 0.95;
 /// A target that is not back by then stays where it is.
 const RECOVERY_S_MAX: u64 = 300;
 /// Where a lower bound no longer passes, the next load below it.
@@ -400,7 +402,7 @@ fn after_search(history: History<'_>, config: &Config) -> Option<Decision> {
     let last = history.last()?;
     let reruns: Vec<&TrialRecord> = history.0.iter().filter(|r| r.trial.purpose == Purpose::Rerun).collect();
     match last.trial.purpose {
-        Purpose::Rerun if !last.judged.is_high() => None,
+        Purpose::Rerun if !last.judged.has_failed() => None,
         Purpose::Rerun if reruns.len() == 1 => Some(Decision::Try(last.trial.multiple, Purpose::Rerun)),
         Purpose::Rerun if reruns.len() <= RERUNS_MAX => {
             Some(Decision::Try(last.trial.multiple / DOWN_STEP, Purpose::Rerun))
@@ -413,10 +415,11 @@ fn after_search(history: History<'_>, config: &Config) -> Option<Decision> {
     }
 }
 
-/// Where it surely passed before: at the border itself half of all trials fail.
+/// Where it surely passed before.
 fn rerun_multiple(history: History<'_>, lower: f64, config: &Config) -> f64 {
     estimate::estimate(history.full_length(), config.slo.spare_per_s(), config.width)
         .map_or(lower, |estimate| estimate.low.clamp(lower * RECOVERY_SHARE, lower))
+        * RERUN_SHARE
 }
 
 #[cfg(test)]

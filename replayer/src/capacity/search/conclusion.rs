@@ -100,22 +100,20 @@ fn most_frequent(mut modes: Vec<FailureMode>) -> Option<FailureMode> {
     runs.max_by_key(|run| run.len()).map(|run| run[0])
 }
 
-/// That it does not recover is said only of a target that was given long enough.
+/// `None` when it was not looked for long enough to say that it does not.
 fn recovered(history: History<'_>, outcome: Outcome) -> Option<bool> {
     let looked = history.0.iter().rev().find(|record| record.trial.purpose == Purpose::Recovery)?;
-    match (looked.recovered_after_s, outcome) {
-        (Some(_), _) => Some(true),
-        (None, Outcome::Metastable | Outcome::Hang) => Some(false),
-        (None, _) => None,
-    }
+    let is_back = looked.recovered_after_s.is_some();
+    (is_back || matches!(outcome, Outcome::Metastable | Outcome::Hang)).then_some(is_back)
 }
 
-/// Where the lower bound failed twice after the overload, the load that passed then.
+/// Where the lower bound surely failed twice after the overload, the load that passed then; `None` too when the budget
+/// ended before one did.
 fn after_overload(history: History<'_>) -> Option<f64> {
     let mut reruns = history.0.iter().filter(|record| record.trial.purpose == Purpose::Rerun);
-    let is_less = reruns.clone().filter(|record| record.judged.is_high()).count() >= 2;
-    is_less
-        .then(|| reruns.rfind(|record| !record.judged.is_high()).map_or(0.0, |record| record.trial.multiple))
+    let is_less = reruns.clone().filter(|record| record.judged.has_failed()).count() >= 2;
+    let passed = reruns.rfind(|record| !record.judged.is_high());
+    passed.filter(|_| is_less).map(|record| record.trial.multiple)
 }
 
 fn reasons(config: &Config, history: History<'_>, outcome: Outcome) -> Vec<String> {

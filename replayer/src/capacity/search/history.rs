@@ -61,7 +61,7 @@ impl<'a> History<'a> {
         let full: Vec<&TrialRecord> = at().filter(|record| record.trial.purpose.is_full_length()).collect();
         let counted: Vec<&TrialRecord> = if full.is_empty() { at().collect() } else { full.clone() };
         let sum = |records: &[&TrialRecord], high: bool| {
-            let side = records.iter().filter(|record| !high || record.judged.is_high());
+            let side = records.iter().filter(|record| !high || is_high(record));
             side.map(|record| record.trial.length_s).sum::<u64>() as f64
         };
         Load {
@@ -130,6 +130,11 @@ impl<'a> History<'a> {
 }
 
 const CONTRADICTION: f64 = 1.15;
+
+/// A short trial proves an upper bound only with a sure verdict: so few requests lean anywhere.
+fn is_high(record: &TrialRecord) -> bool {
+    if record.trial.purpose.is_full_length() { record.judged.is_high() } else { record.judged.has_failed() }
+}
 
 /// Multiples that were asked for are compared as such.
 pub(in crate::capacity) fn same(a: f64, b: f64) -> bool {

@@ -53,7 +53,7 @@ impl Lengths<'_> {
             .history
             .0
             .iter()
-            .filter(|record| record.trial.purpose == Purpose::Bracket && !record.judged.is_high());
+            .filter(|record| record.trial.purpose == Purpose::Bracket && !record.judged.has_failed());
         let largest = passed.map(|record| record.trial.multiple).reduce(f64::max);
         largest.unwrap_or(self.config.multiple_start)
     }

@@ -25,9 +25,7 @@ pub(super) struct Baseline {
 pub(super) fn baseline(history: History<'_>, multiple: f64) -> Option<Baseline> {
     let passed = history.classifying().filter(|record| {
         let at_least = record.trial.multiple >= multiple || same(record.trial.multiple, multiple);
-        at_least
-            && matches!(record.judged.verdict, Verdict::Pass | Verdict::Undecided)
-            && !record.judged.is_high()
+        at_least && matches!(record.judged.verdict, Verdict::Pass | Verdict::Undecided)
     });
     let nearest = passed.min_by(|a, b| a.trial.multiple.total_cmp(&b.trial.multiple))?;
     let judged = &nearest.judged;
