@@ -4,50 +4,35 @@
 //! one looks at its counters every second, stops it when the watch says so, and ends the sending when the time is
 //! over. What is then in flight is waited for: it belongs to the load that caused it.
 
-use std::borrow::Cow;
-use std::num::NonZeroUsize;
+mod conductor;
+mod shown;
+mod source;
+
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use kingtide_common::units::{Multiple, Seed};
 use tokio::sync::watch as channel;
 
+use self::conductor::Conductor;
+use self::shown::Shown;
+use self::source::Prepared;
+pub use self::source::Source;
 use super::slo::{Ask, Slo};
-use super::trial::{Count, Failures, Observation, Tick, Trial};
+use super::trial::{Observation, Trial};
 use super::verdict::{Judged, Verdict, Window};
-use super::watch::{Abort, AbortCause, Live as Second, Watch};
+use super::watch::{Live as Second, Watch};
 use crate::bottleneck::Profile;
 use crate::drive::{self, DriveConfig, DriveError, Measured, Stop};
-use crate::measure::ErrorClass;
-use crate::measure::attainment::{Applies, Bar, PlannedSecond};
-use crate::measure::gates::{Gates, validity};
-use crate::measure::live::{Counts, Live};
-use crate::measure::series::ClockSecond;
-use crate::model::{Arrivals, ArrivalsError, Model};
-use crate::plan::{self, Load, Mode, Plan};
-use crate::sessions::Session;
+use crate::measure::attainment::{Applies, Bar};
+use crate::measure::live::Live;
+use crate::model::ArrivalsError;
 
 /// Whole samples of a trial, for the diagnosis: some 10 MB.
 const KEPT_MAX: usize = 20_000;
-/// Between two looks at a run.
-const LOOK: Duration = Duration::from_millis(20);
-/// A target that hangs is not waited for any longer: nothing more will come.
-const HANG_DRAIN: Duration = Duration::from_secs(5);
 /// After a trial, so that what its last requests left behind (a pool's return, a log's flush) is not the next one's.
 const REST: Duration = Duration::from_secs(1);
 const MS_PER_S: f64 = 1e3;
-/// So long a model's users are watched to see how much they ask for.
-const MODEL_SAMPLE: Duration = Duration::from_mins(5);
-
-/// What a multiple is a multiple of.
-#[derive(Debug, Clone, Copy)]
-pub enum Source<'a> {
-    /// Starts of captured sessions at their mean rate: users come whatever becomes of those before them.
-    Sessions(&'a [Session]),
-    /// So many users of a model at once, who begin again when they are done: a closed loop.
-    Users { model: &'a Model, users: NonZeroUsize },
-}
 
 /// What all trials of a search have in common.
 #[derive(Debug)]
@@ -84,9 +69,7 @@ pub enum PlayError {
 pub enum FieldError {
     #[error(transparent)]
     Model(#[from] ArrivalsError),
-    #[error(
-        "its sessions all start at the same instant, so it says no rate to multiply; record longer"
-    )]
+    #[error("its sessions all start at the same instant, so it says no rate to multiply; record longer")]
     NoRate,
 }
 
@@ -143,7 +126,8 @@ impl<'a> Field<'a> {
             (run.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), end)
         });
         self.last_end = Some(Instant::now());
-        let shown = Shown { source: self.source, unit_per_s: self.unit_per_s, rest_s: rest.as_secs(), trial, end };
+        let shown =
+            Shown { source: self.source, unit_per_s: self.unit_per_s, rest_s: rest.as_secs(), trial, end };
         match measured {
             Ok(measured) => {
                 let planned = drive::planned_requests(&plan, &sessions);
@@ -161,77 +145,6 @@ impl<'a> Field<'a> {
     }
 }
 
-/// What is played in a trial.
-struct Prepared<'a> {
-    plan: Plan,
-    sessions: Cow<'a, [Session]>,
-    /// Requests that the plan has in each second; none where answers decide when they are due.
-    planned: Vec<u64>,
-}
-
-impl<'a> Source<'a> {
-    fn unit_per_s(self) -> Result<f64, FieldError> {
-        match self {
-            Self::Sessions(sessions) => plan::unit_per_s(sessions).ok_or(FieldError::NoRate),
-            Self::Users { model, users } => {
-                let sessions = crowd(model, users, users.get() as f64, MODEL_SAMPLE, Seed(1))?;
-                let requests: usize = sessions.iter().map(|session| session.steps.len()).sum();
-                Ok(requests as f64 / MODEL_SAMPLE.as_secs_f64())
-            }
-        }
-    }
-
-    fn prepare(self, trial: &Trial) -> Result<Prepared<'a>, ArrivalsError> {
-        let seed = Seed(trial.seed);
-        let multiple =
-            |multiple| Multiple::new(multiple).expect("a search stays within the multiples it was given");
-        match self {
-            Self::Sessions(sessions) => {
-                let load = Load { length_us: trial.length_s * 1_000_000, ramp_us: trial.ramp_s * 1_000_000 };
-                let plan = plan::trial(sessions, multiple(trial.multiple), load, seed);
-                let plan = plan.expect("the unit is known, so there is a rate");
-                let planned = planned_by_second(&plan, sessions, trial.length_s);
-                Ok(Prepared { plan, sessions: Cow::Borrowed(sessions), planned })
-            }
-            Self::Users { model, users } => {
-                let users = times(users, trial.multiple);
-                let spawn_per_s = users.get() as f64 / trial.ramp_s.max(1) as f64;
-                let sessions = crowd(model, users, spawn_per_s, Duration::from_secs(trial.length_s), seed)?;
-                let plan = plan::amplify(&sessions, multiple(1.0), Mode::Crowd, seed);
-                Ok(Prepared { plan, sessions: Cow::Owned(sessions), planned: Vec::new() })
-            }
-        }
-    }
-
-    /// What 1× plans in a second of this trial. A closed loop asks for less when answers are slow: its load is its users.
-    fn unit_of(self, unit_per_s: f64, trial: &Trial, seconds: &[Tick], sending_s: u64) -> f64 {
-        let index = |second| usize::try_from(second).unwrap_or(usize::MAX);
-        let held = seconds.iter().take(index(sending_s)).skip(index(trial.ramp_s));
-        let planned: Vec<u64> = held.map(|tick| tick.planned).collect();
-        let per_s = planned.iter().sum::<u64>() as f64 / planned.len().max(1) as f64;
-        match self {
-            Self::Users { .. } if per_s > 0.0 => per_s / trial.multiple,
-            _ => unit_per_s,
-        }
-    }
-}
-
-fn crowd(
-    model: &Model,
-    users: NonZeroUsize,
-    spawn_per_s: f64,
-    duration: Duration,
-    seed: Seed,
-) -> Result<Vec<Session>, ArrivalsError> {
-    model.sessions(&Arrivals { users, spawn_per_s, duration }, seed)
-}
-
-/// At least one.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // positive; a float beyond usize saturates
-fn times(users: NonZeroUsize, multiple: f64) -> NonZeroUsize {
-    NonZeroUsize::new((users.get() as f64 * multiple).round() as usize).unwrap_or(NonZeroUsize::MIN)
-}
-
 fn bar(criterion: &super::slo::Criterion) -> Bar {
     let applies = criterion.route.clone().map_or(Applies::All, Applies::Route);
     match criterion.ask {
@@ -246,195 +159,4 @@ fn bar(criterion: &super::slo::Criterion) -> Bar {
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // times are not negative; a float beyond u64 saturates
 fn ns(ms: f64) -> u64 {
     (ms * 1e6) as u64
-}
-
-/// Requests that the plan has in each second of its length.
-fn planned_by_second(plan: &Plan, sessions: &[Session], length_s: u64) -> Vec<u64> {
-    let mut planned = vec![0; usize::try_from(length_s).expect("a trial's seconds are few")];
-    for at_us in plan.instants_us(sessions) {
-        let second = usize::try_from(at_us / 1_000_000).unwrap_or(usize::MAX);
-        planned.get_mut(second).into_iter().for_each(|planned| *planned += 1);
-    }
-    planned
-}
-
-/// Watches a run and ends its sending.
-struct Conductor<'a> {
-    live: &'a Live,
-    stop: channel::Sender<Stop>,
-    user: &'a channel::Receiver<Stop>,
-    planned: Vec<u64>,
-    length: Duration,
-}
-
-/// How the sending of a trial ended.
-#[derive(Debug, Default)]
-struct End {
-    aborted: Option<Abort>,
-    /// When the user stopped it, seconds from the plan's zero.
-    interrupted_s: Option<u64>,
-}
-
-impl Conductor<'_> {
-    fn conduct(
-        &self,
-        mut watch: Watch,
-        on_second: &mut dyn FnMut(&Second),
-        is_over: impl Fn() -> bool,
-    ) -> End {
-        let mut end = End::default();
-        let mut seen = Counts::default();
-        let mut seconds = 0;
-        let mut hung_until = None;
-        while !is_over() {
-            thread::sleep(LOOK);
-            let Some(since) = self.live.zero().and_then(|zero| Instant::now().checked_duration_since(zero))
-            else {
-                self.follow_user(0, &mut end);
-                continue;
-            };
-            self.follow_user(since.as_secs(), &mut end);
-            if since >= self.length {
-                self.ask(Stop::Drain);
-            }
-            if since.as_secs() > seconds {
-                seconds += 1;
-                let second = self.second(seconds, &mut seen);
-                on_second(&second);
-                if end.aborted.is_none() && since < self.length {
-                    end.aborted = watch.on_second(second);
-                }
-            }
-            if let Some(abort) = &end.aborted {
-                self.ask(Stop::Drain);
-                let is_hung = abort.cause == AbortCause::Hang;
-                let until = *hung_until.get_or_insert_with(|| Instant::now() + HANG_DRAIN);
-                if is_hung && Instant::now() >= until {
-                    self.ask(Stop::Now);
-                }
-            }
-        }
-        end
-    }
-
-    fn follow_user(&self, at_s: u64, end: &mut End) {
-        let wish = *self.user.borrow();
-        if wish > Stop::Run {
-            end.interrupted_s.get_or_insert(at_s);
-            self.ask(wish);
-        }
-    }
-
-    fn ask(&self, wish: Stop) {
-        self.stop.send_if_modified(|stop| {
-            let is_more = wish > *stop;
-            *stop = wish.max(*stop);
-            is_more
-        });
-    }
-
-    /// What happened since the last look, and what is under way.
-    fn second(&self, seconds: u64, seen: &mut Counts) -> Second {
-        let counts = self.live.counts();
-        let index = usize::try_from(seconds - 1).unwrap_or(usize::MAX);
-        let due: u64 = self.planned.iter().take(index + 1).sum();
-        let second = Second {
-            planned: self.planned.get(index).copied().unwrap_or_default(),
-            sent: counts.sent - seen.sent,
-            done: counts.good - seen.good,
-            failed: counts.failed - seen.failed,
-            in_flight: due.saturating_sub(counts.ended).max(counts.in_flight),
-            late: counts.late - seen.late,
-        };
-        *seen = counts;
-        second
-    }
-}
-
-/// What is known of a trial beside what was measured.
-struct Shown<'a> {
-    source: Source<'a>,
-    unit_per_s: f64,
-    rest_s: u64,
-    trial: &'a Trial,
-    end: End,
-}
-
-impl Shown<'_> {
-    fn played(self, mut measured: Measured, planned: u64) -> Played {
-        let invalid = invalid(&mut measured, planned);
-        let recorder = &measured.recorder;
-        let seconds = ticks(recorder.attainment.seconds(), recorder.series.clock_seconds());
-        self.finish(seconds, invalid, Some(measured))
-    }
-
-    fn unplayed(self, reason: String) -> Played {
-        self.finish(Vec::new(), vec![reason], None)
-    }
-
-    fn finish(self, seconds: Vec<Tick>, invalid: Vec<String>, measured: Option<Measured>) -> Played {
-        let stopped_s = self.end.aborted.as_ref().map(|abort| abort.at_s).or(self.end.interrupted_s);
-        let sending_s = stopped_s.unwrap_or(self.trial.length_s).min(self.trial.length_s);
-        Played {
-            observation: Observation {
-                unit_per_s: self.source.unit_of(self.unit_per_s, self.trial, &seconds, sending_s),
-                sending_s,
-                ramp_s: self.trial.ramp_s,
-                rest_s: self.rest_s,
-                seconds,
-                invalid,
-                aborted: self.end.aborted,
-            },
-            measured,
-            is_interrupted: self.end.interrupted_s.is_some(),
-        }
-    }
-}
-
-/// The failed gates. What was withheld is what lay beyond the trial's end, and what was cut off had no answer when a
-/// target that hangs was left alone: no gate is to see them.
-fn invalid(measured: &mut Measured, planned: u64) -> Vec<String> {
-    let withheld = std::mem::take(&mut measured.recorder.withheld);
-    measured.recorder.failures.retain(|failure, _| failure.class != ErrorClass::CutOff);
-    let mut gates: Gates = validity(&measured.recorder, planned.saturating_sub(withheld));
-    gates.insert("in_flight".to_owned(), measured.in_flight.gate());
-    gates.iter().filter(|(_, gate)| !gate.pass).map(|(name, gate)| gate.failure(name)).collect()
-}
-
-/// By planned and by clock second, side by side.
-fn ticks(planned: &[PlannedSecond], clock: impl Iterator<Item = ClockSecond>) -> Vec<Tick> {
-    let clock: Vec<ClockSecond> = clock.collect();
-    let (mut due, mut ended) = (0_u64, 0_u64);
-    let seconds = 0..planned.len().max(clock.len());
-    let tick = |second: usize| {
-        let (planned, clock) = (planned.get(second), clock.get(second).copied().unwrap_or_default());
-        due += planned.map_or(0, |planned| planned.planned);
-        ended += clock.ended;
-        Tick {
-            planned: planned.map_or(0, |planned| planned.planned),
-            criteria: planned.map_or_else(Vec::new, counts),
-            failures: planned.map_or_else(Failures::default, failures),
-            sent: clock.sent,
-            done: clock.good,
-            in_flight: due.saturating_sub(ended),
-            latency_ms_p50: clock.latency_ms_p50,
-            latency_ms_p95: clock.latency_ms_p95,
-        }
-    };
-    seconds.map(tick).collect()
-}
-
-fn counts(second: &PlannedSecond) -> Vec<Count> {
-    second.shares.iter().map(|share| Count { asked: share.asked, bad: share.bad }).collect()
-}
-
-fn failures(second: &PlannedSecond) -> Failures {
-    let kinds = second.failures;
-    Failures {
-        shed: kinds.shed,
-        error: kinds.error,
-        timeout: kinds.timeout,
-        connect: kinds.connect,
-        unfinished: kinds.unfinished,
-    }
 }
