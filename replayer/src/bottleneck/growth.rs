@@ -42,8 +42,11 @@ pub struct Part {
 
 /// The growth of the route that has most of it, summed over its requests; `None` where none grew.
 pub fn grown(profiles: &[Profile]) -> Option<Growth> {
-    let light = profiles.iter().filter(|profile| !profile.is_failing).min_by(by_multiple)?;
-    let heavy = profiles.iter().max_by(by_weight)?;
+    let light = profiles
+        .iter()
+        .filter(|profile| !profile.is_failing)
+        .min_by(|a, b| a.multiple.total_cmp(&b.multiple))?;
+    let heavy = profiles.iter().max_by(|a, b| by_weight(a, b))?;
     let routes = heavy.routes.iter().filter_map(|(label, heavy_route)| {
         let light_route = light.routes.get(label)?;
         let growth_ms = heavy_route.total.mean_ms - light_route.total.mean_ms;
@@ -68,12 +71,8 @@ pub fn grown(profiles: &[Profile]) -> Option<Growth> {
     })
 }
 
-fn by_multiple(a: &&Profile, b: &&Profile) -> std::cmp::Ordering {
-    a.multiple.total_cmp(&b.multiple)
-}
-
 /// Failing loads are heavier than any that passed.
-fn by_weight(a: &&Profile, b: &&Profile) -> std::cmp::Ordering {
+fn by_weight(a: &Profile, b: &Profile) -> std::cmp::Ordering {
     a.is_failing.cmp(&b.is_failing).then(a.multiple.total_cmp(&b.multiple))
 }
 

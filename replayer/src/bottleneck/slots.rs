@@ -85,7 +85,7 @@ fn intercept(points: &[(f64, f64)]) -> Option<f64> {
     let spread: f64 = points.iter().map(|(x, _)| (x - mean_x).powi(2)).sum();
     let slope = points.iter().map(|(x, y)| (x - mean_x) * (1.0 / y - mean_y)).sum::<f64>() / spread;
     // Loads alike give no line.
-    (spread > (0.1 * mean_x).powi(2) && slope < 0.0).then(|| mean_y - slope * mean_x)
+    (spread > (0.1 * mean_x).powi(2) && slope < 0.0).then_some(mean_y - slope * mean_x)
 }
 
 impl Slots {
