@@ -13,6 +13,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use self::progress::Progress;
+use super::http;
 use super::replay::stop;
 use super::replay::users::UsersArgs;
 use super::source::SourceArgs;
@@ -123,10 +124,14 @@ pub fn run(args: &CapacityArgs) -> anyhow::Result<Exit> {
     let config = args.drive_config()?;
     let target = config.target.origin();
     let is_careful = !config.target.is_private();
+    let foretold = http::foretell(sessions, &config);
     let mut field = Field::new(sessions, config, &args.slo).with_context(|| recorded.name.clone())?;
     args.out.as_deref().map_or(Ok(()), prepare_directory)?;
     let unit = Unit::of(sessions, field.unit_per_s);
     eprintln!("{}: 1x is {}; to {target}, {}", recorded.name, unit.sentence(), args.slo);
+    if let Some(sentence) = &foretold {
+        eprintln!("{sentence}");
+    }
     let started = OffsetDateTime::now_utc();
     let began = Instant::now();
     let (finding, profiles) = search(args.search(&field, sessions, is_careful), &mut field)?;
@@ -140,7 +145,7 @@ pub fn run(args: &CapacityArgs) -> anyhow::Result<Exit> {
         unit,
         bottleneck: bottleneck::diagnose(&profiles),
         interrupted: field.is_stopped(),
-        cautions: recorded.cautions(),
+        cautions: recorded.cautions().into_iter().chain(foretold).collect(),
     };
     let json = serde_json::to_string_pretty(&answer)? + "\n";
     let kept =
@@ -179,6 +184,7 @@ impl CapacityArgs {
         self.users.apply(&mut config)?;
         // How long answers took is recorded in a capture; a model only supposes it, so its users wait for them.
         config.clock = if self.source.is_model() { Clock::Think } else { Clock::Offsets };
+        config.http = self.target.http();
         config.drain = timeout;
         config.workers = self.workers.unwrap_or(config.workers);
         Ok(config)
