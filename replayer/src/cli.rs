@@ -18,6 +18,7 @@ pub mod completions;
 pub mod edit;
 pub mod export;
 mod gates;
+mod http;
 pub mod import;
 pub mod inspect;
 mod interrupt;

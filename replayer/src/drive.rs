@@ -16,6 +16,8 @@ mod diag;
 mod due;
 mod ending;
 mod exchange;
+mod http;
+mod http2;
 pub(crate) mod in_flight;
 mod lane;
 mod link;
@@ -28,6 +30,7 @@ mod stall;
 mod tally;
 mod target;
 mod timer;
+mod trunk;
 mod uplink;
 mod user;
 mod values;
@@ -46,6 +49,9 @@ use tokio::sync::watch;
 pub use addresses::{AddressError, AddressRange};
 pub(crate) use due::CONNECT_LEAD;
 pub use ending::Stop;
+use http::planned_connections;
+pub use http::{Http, Protocols};
+pub(crate) use http::{LanePlan, captured_connections};
 pub use retry::{Cause, Retry};
 pub(crate) use script::{anchors, end_us};
 pub use target::{Target, TargetError};
@@ -103,6 +109,7 @@ pub struct DriveConfig {
     pub clock: Clock,
     pub late: Late,
     pub uplink: Uplink,
+    pub http: Http,
     /// From sent to the last byte of the answer, beside what the upload takes by its pacing.
     pub timeout: Duration,
     /// From the last release (planned, or under [`Clock::Think`] the last that an answer led to) or the
@@ -138,6 +145,8 @@ pub struct Measured {
     /// The user asked to stop it; what that kept back is [`Recorder::withheld`].
     pub is_interrupted: bool,
     pub clients: Clients,
+    /// Which requests shared a connection.
+    pub protocols: Protocols,
 }
 
 /// Why a run could not be driven.
@@ -161,6 +170,7 @@ impl DriveConfig {
             clock: Clock::default(),
             late: Late::default(),
             uplink: Uplink::default(),
+            http: Http::default(),
             timeout,
             drain: timeout.max(DRAIN_MIN),
             retry: Retry::default(),
@@ -172,6 +182,11 @@ impl DriveConfig {
             kept_max: 0,
             stop,
         }
+    }
+
+    /// In what its connections are to speak.
+    pub fn protocols(&self) -> Protocols {
+        Protocols { http: self.http, may_speak_http2: self.target.may_speak_http2() }
     }
 }
 
@@ -185,7 +200,9 @@ pub fn run(
     live: &Arc<Live>,
 ) -> Result<Measured, DriveError> {
     let shared = prepare(plan, sessions, config, live)?;
-    let (zero, recorder) = play(&shared)?;
+    let (zero, mut recorder) = play(&shared)?;
+    recorder.http.asked = config.http.to_string();
+    recorder.http.recorded = planned_connections(plan, sessions);
     let duration = zero.start.elapsed();
     let is_interrupted = *config.stop.borrow() > Stop::Run;
     let clients = clients(plan, config, &recorder);
@@ -197,6 +214,7 @@ pub fn run(
         duration,
         is_interrupted,
         clients,
+        protocols: config.protocols(),
     })
 }
 
@@ -232,12 +250,13 @@ fn prepare<'a>(
     live: &Arc<Live>,
 ) -> Result<Shared<'a>, IdentityError> {
     let salt = rand::random();
+    let protocols = config.protocols();
     let scripts = sessions.iter().zip(credentials::of(sessions));
     Ok(Shared {
         identities: identities::assign(config.identities.as_ref(), plan, sessions, salt)?,
         plan,
         sessions,
-        scripts: scripts.map(|(session, credentials)| Script::of(session, credentials)).collect(),
+        scripts: scripts.map(|(session, credentials)| Script::of(session, credentials, protocols)).collect(),
         routes: Routes::of(sessions),
         config,
         live: Arc::clone(live),

@@ -1,7 +1,7 @@
 //! How much more than the plan's busiest seconds this machine can send on time: they are played against a server of its
 //! own, then twice as many of each request, and so on.
 //!
-//! Server and generator share the cores, copies of a request go out at the same instant, and uploads that take longer
+//! What is HTTP/2 in the run goes over HTTP/1.1 here. Server and generator share the cores, copies of a request go out at the same instant, and uploads that take longer
 //! than the stretch go out within it: all of that makes it harder than the run, so what is found is a lower bound.
 
 mod sink;
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use self::sink::Sink;
 use self::stretch::Stretch;
-use crate::drive::{self, Clock, DriveConfig, DriveError, Late, Retry, Stop, Target, Uplink};
+use crate::drive::{self, Clock, DriveConfig, DriveError, Http, Late, Retry, Stop, Target, Uplink};
 use crate::measure::gates::{SENT_SHARE_MIN, validity};
 use crate::measure::live::Live;
 use crate::plan::{Mode, Plan, amplify};
@@ -82,6 +82,8 @@ fn trial_config(config: &DriveConfig, target: Target) -> DriveConfig {
         target,
         identities: None,
         source_addresses: None,
+        // The server of its own speaks nothing else.
+        http: Http::Http1,
         clock: Clock::Offsets,
         late: Late::Send,
         // The curves of the stretch are its own; a link would stretch it.

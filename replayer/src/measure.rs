@@ -14,6 +14,7 @@ pub mod distributions;
 mod gate;
 pub mod gates;
 pub mod held;
+pub mod http;
 pub mod in_flight;
 pub mod kept;
 mod lateness;

@@ -70,7 +70,7 @@ pub enum Impossible {
 /// Measures this machine and the way to the target; takes some 50 ms, and connects five times.
 pub fn check(plan: &Plan, sessions: &[Session], config: &DriveConfig) -> Result<Preflight, Impossible> {
     let facts = Facts::measure(config, plan.users() as u64);
-    let needs = Needs::of(plan, sessions, config.uplink, facts.port_held);
+    let needs = Needs::of(plan, sessions, config.uplink, config.protocols(), facts.port_held);
     judge(&needs, &facts)
 }
 

@@ -259,7 +259,7 @@ fn session(user: users::User, bound: bind::Bound) -> Session {
 /// The connections of a session, numbered by first use.
 ///
 /// A connection of HTTP/2 carries requests side by side, which HTTP/1.1 cannot: what overlaps there gets connections of
-/// its own, as a browser would open them.
+/// its own, as a browser would open them. Where a replay speaks HTTP/2 they are one again (`drive/http.rs`).
 #[derive(Default)]
 struct Lanes {
     count: usize,

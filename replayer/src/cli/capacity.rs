@@ -15,6 +15,7 @@ use time::format_description::well_known::Rfc3339;
 
 use self::load::{Load, LoadArgs};
 use self::progress::Progress;
+use super::http;
 use super::replay::stop;
 use super::replay::users::UsersArgs;
 use super::target::TargetArgs;
@@ -127,10 +128,14 @@ pub fn run(args: &CapacityArgs) -> anyhow::Result<Exit> {
     let config = args.drive_config(load.is_model())?;
     let target = config.target.origin();
     let is_careful = !config.target.is_private();
+    let foretold = http::foretell(load.sessions(), &config);
     let mut field = Field::new(load.source(), config, &args.slo).with_context(|| load.name().to_owned())?;
     args.out.as_deref().map_or(Ok(()), prepare_directory)?;
     let unit = load.unit(field.unit_per_s);
     eprintln!("{}: 1x is {}; to {target}, {}", load.name(), unit.sentence(), args.slo);
+    if let Some(sentence) = &foretold {
+        eprintln!("{sentence}");
+    }
     let started = OffsetDateTime::now_utc();
     let began = Instant::now();
     let (finding, profiles) = search(args.search(&field, &load, is_careful), &mut field)?;
@@ -144,7 +149,7 @@ pub fn run(args: &CapacityArgs) -> anyhow::Result<Exit> {
         unit,
         bottleneck: bottleneck::diagnose(&profiles),
         interrupted: field.is_stopped(),
-        cautions: load.cautions(),
+        cautions: load.cautions().into_iter().chain(foretold).collect(),
     };
     let json = serde_json::to_string_pretty(&answer)? + "\n";
     let kept =
@@ -184,6 +189,7 @@ impl CapacityArgs {
         self.users.apply(&mut config)?;
         // How long answers took is recorded in a capture; a model only supposes it, so its users wait for them.
         config.clock = if is_model { Clock::Think } else { Clock::Offsets };
+        config.http = self.target.http();
         config.drain = timeout;
         config.workers = self.workers.unwrap_or(config.workers);
         Ok(config)

@@ -184,6 +184,7 @@ impl ReplayArgs {
         config.clock = self.clock();
         config.late = self.late;
         config.uplink = self.uplink.uplink;
+        config.http = self.target.http();
         config.drain = self.drain.map_or(config.drain, |drain| drain.0);
         self.answers.apply(&mut config)?;
         config.workers = self.workers.unwrap_or(config.workers);

@@ -6,7 +6,8 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::Args;
 
-use crate::drive::Target;
+use super::http::HttpArgs;
+use crate::drive::{Http, Target};
 
 const REACH_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -22,6 +23,8 @@ pub(super) struct TargetArgs {
     /// Needed for a target that is not on this machine or in a private network: its host, once more.
     #[arg(long, value_name = "HOST")]
     yes_this_is: Option<String>,
+    #[command(flatten)]
+    http: HttpArgs,
 }
 
 impl TargetArgs {
@@ -40,7 +43,12 @@ impl TargetArgs {
                  if you may load it, repeat its name: --yes-this-is {host}"
             );
         }
-        Ok(target.reached(REACH_TIMEOUT)?)
+        let target = target.reached(REACH_TIMEOUT)?;
+        Ok(self.http.spoken_by(target, REACH_TIMEOUT)?)
+    }
+
+    pub(super) fn http(&self) -> Http {
+        self.http.http
     }
 }
 

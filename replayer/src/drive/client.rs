@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use super::DriveConfig;
 use super::addresses::connect_from;
 use super::cookies::{Held, Jar, SetCookie};
+use super::script::Script;
 use super::target::Tls;
 
 /// See the module.
@@ -29,15 +30,15 @@ pub(super) struct Client {
 
 impl Client {
     /// The client of the plan's clone with this number.
-    pub(super) fn new(config: &DriveConfig, clone: usize, keeps_cookies: bool) -> Self {
+    pub(super) fn new(config: &DriveConfig, clone: usize, script: &Script) -> Self {
         let address = |address: IpAddr| {
             HeaderValue::from_str(&address.to_string()).expect("addresses are visible ASCII")
         };
         Self {
-            tls: config.target.tls().map(Tls::of_client),
+            tls: config.target.tls().map(|tls| tls.of_client(script.wants_http2())),
             forwarded_for: config.forwarded_for.map(|range| address(range.of(clone))),
             source: config.source_addresses.map(|range| range.of(clone)),
-            jar: keeps_cookies.then(RefCell::default),
+            jar: script.habits.keeps.then(RefCell::default),
         }
     }
 

@@ -18,9 +18,12 @@ use super::body::{PIECE_BYTES, ReplayBody};
 use super::client::Client;
 use super::diag::Endpoints;
 use super::due::open_on_time;
+use super::http2::Http2;
 use super::tally::Tally;
+use super::target::version_of;
 use super::wire::{Metered, Wire};
 use crate::measure::ErrorClass;
+use crate::measure::http::Version;
 
 /// Bytes that the kernel takes beyond what it has given to the network. By default it takes megabytes, and a small
 /// upload would be "sent" as soon as it was begun, however slow the network or the target's reading.
@@ -28,24 +31,47 @@ const UNSENT_BYTES_MAX: u32 = 16 * 1024;
 /// A target that takes longer to accept a connection does not accept it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// An HTTP/1.1 connection. Dropping it closes the socket, whatever is in flight.
+/// A connection as one exchange at a time has it: of HTTP/1.1 all of it, of HTTP/2 a share. Dropping the last hold on it
+/// closes the socket, whatever is in flight.
 #[derive(Debug)]
 pub(super) struct Connection {
-    pub(super) sender: SendRequest<Pin<Box<ReplayBody>>>,
+    pub(super) sender: Sender,
     pub(super) wire: Rc<Wire>,
     /// When it would have been open had its connect begun when it was due.
     pub(super) openable: Instant,
     /// How long opening took; taken by the exchange that it was opened for.
     pub(super) connect: Option<Duration>,
     /// Exchanges that ended on it.
-    pub(super) exchanges: u32,
-    task: JoinHandle<()>,
+    exchanges: u32,
 }
 
-impl Drop for Connection {
+/// What takes requests.
+#[derive(Debug)]
+pub(super) enum Sender {
+    /// hyper keeps room for 32 requests a connection: with the bodies on the heap that is a third less.
+    Http1 {
+        sender: SendRequest<Pin<Box<ReplayBody>>>,
+        _task: Task,
+    },
+    Http2(Rc<Http2>),
+}
+
+/// A task that ends when it is dropped.
+#[derive(Debug)]
+pub(super) struct Task(pub(super) JoinHandle<()>);
+
+impl Drop for Task {
     fn drop(&mut self) {
-        self.task.abort();
+        self.0.abort();
     }
+}
+
+/// What a connection is to be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted {
+    pub(super) plays: Version,
+    pub(super) is_title_case: bool,
+    pub(super) timeout: Duration,
 }
 
 impl Connection {
@@ -54,24 +80,58 @@ impl Connection {
         client: &Client,
         address: SocketAddr,
         tally: &Rc<Tally>,
-        is_title_case: bool,
-        timeout: Duration,
+        wanted: Wanted,
         due: Instant,
     ) -> Result<Self, ErrorClass> {
         let began = Instant::now();
         let wire = Rc::new(Wire::new(Rc::clone(tally)));
         // On the heap, as it is gone when the connection is open: clones by the thousand wait for their answers.
-        let opening = Box::pin(opened(client, address, &wire, is_title_case));
-        let within = tokio::time::timeout(CONNECT_TIMEOUT.min(timeout), opening);
-        let (sender, task) = within.await.map_err(|_| ErrorClass::ConnectTimeout)??;
+        let opening = Box::pin(opened(client, address, &wire, tally, wanted));
+        let within = tokio::time::timeout(CONNECT_TIMEOUT.min(wanted.timeout), opening);
+        let sender = within.await.map_err(|_| ErrorClass::ConnectTimeout)??;
         let opened = Instant::now();
         let openable = open_on_time(due, began, opened);
-        Ok(Self { sender, wire, openable, connect: Some(opened - began), exchanges: 0, task })
+        Ok(Self { sender, wire, openable, connect: Some(opened - began), exchanges: 0 })
+    }
+
+    /// A share of an open one.
+    pub(super) fn stream(http2: &Rc<Http2>, tally: &Rc<Tally>, openable: Instant) -> Self {
+        let wire = Rc::new(Wire::new(Rc::clone(tally)));
+        Self { sender: Sender::Http2(Rc::clone(http2)), wire, openable, connect: None, exchanges: 0 }
+    }
+
+    /// What is under it when it is shared.
+    pub(super) fn http2(&self) -> Option<&Rc<Http2>> {
+        match &self.sender {
+            Sender::Http1 { .. } => None,
+            Sender::Http2(http2) => Some(http2),
+        }
+    }
+
+    pub(super) fn version(&self) -> Version {
+        if self.http2().is_some() { Version::Http2 } else { Version::Http1 }
     }
 
     /// Waits until it can take a request; false when the target has closed it.
     pub(super) async fn is_open(&mut self) -> bool {
-        self.sender.ready().await.is_ok()
+        match &mut self.sender {
+            Sender::Http1 { sender, .. } => sender.ready().await.is_ok(),
+            Sender::Http2(http2) => http2.is_open(),
+        }
+    }
+
+    /// Of an exchange that ended: whether the connection was idle before it, and may have been closed then.
+    pub(super) fn was_kept(&self) -> bool {
+        match &self.sender {
+            Sender::Http1 { .. } => self.exchanges > 0,
+            Sender::Http2(http2) => http2.is_stale(),
+        }
+    }
+
+    /// An exchange ended on it.
+    pub(super) fn count(&mut self) {
+        self.exchanges += 1;
+        self.http2().into_iter().for_each(|http2| http2.has_ended_one());
     }
 }
 
@@ -83,31 +143,34 @@ fn prepare(tcp: &TcpStream) -> io::Result<Endpoints> {
     Ok(Endpoints { local: tcp.local_addr()?, peer: tcp.peer_addr()? })
 }
 
-/// hyper keeps room for 32 requests a connection: with the bodies on the heap that is a third less.
-type Opened = (SendRequest<Pin<Box<ReplayBody>>>, JoinHandle<()>);
-
 async fn opened(
     client: &Client,
     address: SocketAddr,
     wire: &Rc<Wire>,
-    is_title_case: bool,
-) -> Result<Opened, ErrorClass> {
+    tally: &Rc<Tally>,
+    wanted: Wanted,
+) -> Result<Sender, ErrorClass> {
     let tcp = client.connect(address).await.map_err(|error| connect_class(&error))?;
     let endpoints = prepare(&tcp).map_err(|error| connect_class(&error))?;
     wire.connects(endpoints);
-    match &client.tls {
-        None => handshake(tcp, wire, is_title_case).await,
-        Some(tls) => {
-            let connector = TlsConnector::from(tls.config.clone());
-            let stream = connector.connect(tls.name.clone(), tcp).await;
-            let stream = stream.map_err(|_| ErrorClass::ConnectFailed)?;
-            wire.shook_hands(stream.get_ref().1.handshake_kind());
-            handshake(stream, wire, is_title_case).await
-        }
+    let Some(tls) = &client.tls else {
+        return match wanted.plays {
+            Version::Http1 => http1(tcp, wire, wanted.is_title_case).await,
+            Version::Http2 => http2(tcp, tally).await,
+        };
+    };
+    let connector = TlsConnector::from(tls.config(wanted.plays));
+    let stream = connector.connect(tls.name.clone(), tcp).await;
+    let stream = stream.map_err(|_| ErrorClass::ConnectFailed)?;
+    let session = stream.get_ref().1;
+    tally.handshake(session.handshake_kind());
+    match version_of(session.alpn_protocol()) {
+        Version::Http1 => http1(stream, wire, wanted.is_title_case).await,
+        Version::Http2 => http2(stream, tally).await,
     }
 }
 
-async fn handshake<S>(stream: S, wire: &Rc<Wire>, is_title_case: bool) -> Result<Opened, ErrorClass>
+async fn http1<S>(stream: S, wire: &Rc<Wire>, is_title_case: bool) -> Result<Sender, ErrorClass>
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
@@ -117,7 +180,14 @@ where
     let (sender, connection) = builder.handshake(io).await.map_err(|_| ErrorClass::ConnectFailed)?;
     // Its errors reach the exchange that is in flight; without one they say that the peer closed.
     let task = tokio::task::spawn_local(async move { drop(connection.await) });
-    Ok((sender, task))
+    Ok(Sender::Http1 { sender, _task: Task(task) })
+}
+
+async fn http2<S>(stream: S, tally: &Rc<Tally>) -> Result<Sender, ErrorClass>
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    Ok(Sender::Http2(Rc::new(Http2::shake_hands(stream, tally).await?)))
 }
 
 fn connect_class(error: &io::Error) -> ErrorClass {

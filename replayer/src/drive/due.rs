@@ -22,6 +22,11 @@ impl Due {
         self.freed.map_or(self.intended, |freed| freed.max(self.intended))
     }
 
+    /// The same, having waited for its turn until then.
+    pub(super) fn waiting_for(self, turn: Option<Instant>) -> Self {
+        Self { freed: self.freed.max(turn), ..self }
+    }
+
     /// What it waits for others beyond its intended instant.
     pub(super) fn dependency(&self) -> Duration {
         self.earliest().saturating_duration_since(self.intended)

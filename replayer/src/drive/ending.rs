@@ -54,6 +54,10 @@ impl Ending {
         self.is_over.get() || self.stop.get() >= Stop::Drain
     }
 
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over.get()
+    }
+
     /// Ends when nothing in flight may go on.
     pub(super) async fn over(&self) {
         self.until(|| self.is_over.get()).await;

@@ -1,26 +1,31 @@
 //! One request on an open connection, to the last byte of its answer.
+//!
+//! What an answer holds is read here for both versions of HTTP; how a request gets to it, and what an error of it says,
+//! is each one's own.
 
-use std::error::Error;
+mod http1;
+mod http2;
+
 use std::io;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, Response};
+use http_body::Body;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, RETRY_AFTER};
-use hyper::{HeaderMap, Response};
 use kingtide_common::exchange::ServerTiming;
 use kingtide_common::html::Page;
 use kingtide_common::server_timing::server_timings;
 use time::OffsetDateTime;
 
-use super::connection::Connection;
+use super::connection::{Connection, Sender};
 use super::cookies::{self, SetCookie};
 use super::request::Prepared;
 use super::retry::retry_after;
 use super::timer::PreciseTimer;
 use super::values::Found;
-use super::wire::{Marks, Wire};
+use super::wire::Marks;
 use crate::measure::{ClientStage, ErrorClass};
 use crate::sessions::{ResponsePlace, extract};
 
@@ -40,31 +45,42 @@ pub(super) struct Answer {
     pub(super) server: Vec<ServerTiming>,
 }
 
-/// Sends a request and reads its answer to the end. An answer before the end of the upload counts; the
-/// rest of the upload is then not waited for.
+/// Sends a request and reads its answer to the end, within `timeout` from when it can go out. An answer before the end
+/// of the upload counts; the rest of the upload is then not waited for.
 pub(super) async fn exchange(
     connection: &mut Connection,
     prepared: &Prepared,
     demands: &[ResponsePlace],
     timer: &PreciseTimer,
+    timeout: Duration,
 ) -> Result<Answer, ErrorClass> {
-    let mut request = prepared.request(timer);
-    let interim = connection.wire.interim();
-    hyper::ext::on_informational(&mut request, move |_| interim.store(true, Ordering::Relaxed));
-    let answered = match connection.sender.send_request(request).await {
-        Ok(response) => read(response, prepared.path(), demands, &connection.wire).await,
-        Err(error) => Err(error),
+    let wire = &*connection.wire;
+    let http2 = match &mut connection.sender {
+        Sender::Http1 { sender, .. } => {
+            let answer = http1::exchange(sender, wire, prepared, demands, timer);
+            return within(timeout, answer).await;
+        }
+        Sender::Http2(http2) => http2,
     };
-    answered.map_err(|error| class_of(&error, &connection.wire.marks()))
+    wire.waits();
+    // On the heap, so that an exchange of HTTP/1.1 is no larger for it.
+    let (_turn, free) = Box::pin(http2.turn()).await?;
+    wire.has_turn(free);
+    within(timeout, Box::pin(http2::exchange(http2, wire, prepared, demands, timer))).await
 }
 
-async fn read(
-    response: Response<Incoming>,
-    path: &str,
-    demands: &[ResponsePlace],
-    wire: &Wire,
-) -> hyper::Result<Answer> {
-    wire.head_read();
+async fn within<F>(timeout: Duration, answer: F) -> Result<Answer, ErrorClass>
+where
+    F: Future<Output = Result<Answer, ErrorClass>>,
+{
+    tokio::time::timeout(timeout, answer).await.unwrap_or(Err(ErrorClass::Timeout))
+}
+
+/// An answer whose head is there.
+async fn read<B>(response: Response<B>, path: &str, demands: &[ResponsePlace]) -> Result<Answer, B::Error>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
     let (head, mut body) = response.into_parts();
     let mut kept = Kept::new(demands.iter().any(ResponsePlace::is_in_body), is_page(&head.headers));
     while let Some(frame) = body.frame().await {
@@ -137,37 +153,10 @@ pub(super) fn stage(marks: &Marks, is_sent: bool) -> ClientStage {
     }
 }
 
-fn class_of(error: &hyper::Error, marks: &Marks) -> ErrorClass {
-    match (marks.write_error, io_kind(error)) {
-        (_, Some(kind)) if is_reset(kind) => ErrorClass::Reset,
-        // The socket had said so when the request was written; reading then only found the end.
-        (Some(kind), _) if is_reset(kind) => ErrorClass::Reset,
-        (_, Some(io::ErrorKind::UnexpectedEof)) => ErrorClass::ClosedEarly,
-        _ if error.is_incomplete_message() || error.is_canceled() || error.is_closed() => {
-            ErrorClass::ClosedEarly
-        }
-        _ if error.is_user() => ErrorClass::Unbuildable,
-        (_, Some(kind)) if kind != io::ErrorKind::InvalidData && kind != io::ErrorKind::InvalidInput => {
-            ErrorClass::Reset
-        }
-        _ => ErrorClass::Protocol,
-    }
-}
-
-fn is_reset(kind: io::ErrorKind) -> bool {
+/// The peer is not there any more.
+pub(super) fn is_reset(kind: io::ErrorKind) -> bool {
     matches!(
         kind,
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted
     )
-}
-
-fn io_kind(error: &hyper::Error) -> Option<io::ErrorKind> {
-    let mut source = error.source();
-    while let Some(cause) = source {
-        if let Some(io) = cause.downcast_ref::<io::Error>() {
-            return Some(io.kind());
-        }
-        source = cause.source();
-    }
-    None
 }

@@ -1,12 +1,16 @@
-//! One connection of a clone, and the requests that go over it in order.
+//! One connection of a clone, and the requests that go over it in order; side by side on HTTP/2 ([`streams`]), where each
+//! is a lane to itself that shares its connection.
 //!
 //! Each request has its instant from the plan. It may go out later for three reasons that are kept apart:
-//! an answer it needs, or the request before it on the connection, is late (dependency); the target is
+//! an answer it needs, or its turn on the connection, is late (dependency); the target is
 //! slow to accept the connection (connect); or this generator is late (lag), with the connect or with the
 //! request. What a request takes to its end, over how many attempts, is [`tries`].
 
 mod attempt;
+mod streams;
 mod tries;
+
+pub(super) use streams::side_by_side;
 
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
@@ -17,7 +21,7 @@ use self::attempt::{Ended, UnderWay};
 use super::Clock;
 use super::due::{Due, connect_due};
 use super::ending::Stop;
-use super::link::Link;
+use super::link::{Link, Way};
 use super::request::{Prepared, prepare};
 use super::user::{FAILED_STATUS_MIN, User};
 use crate::measure::achieved::Stretch;
@@ -28,6 +32,7 @@ use crate::measure::{ErrorClass, Sample};
 pub(super) struct Lane<'a> {
     user: &'a User<'a>,
     steps: &'a [usize],
+    way: Way<'a>,
     /// Position of the first step that has not ended.
     position: Cell<usize>,
     /// What is in flight, for the case that the run ends before it does.
@@ -47,10 +52,11 @@ struct Ready {
 }
 
 impl<'a> Lane<'a> {
-    pub(super) fn new(user: &'a User<'a>, steps: &'a [usize]) -> Self {
+    pub(super) fn new(user: &'a User<'a>, steps: &'a [usize], way: Way<'a>) -> Self {
         Self {
             user,
             steps,
+            way,
             position: Cell::new(0),
             under_way: RefCell::default(),
             tried: Cell::default(),
@@ -73,7 +79,7 @@ impl<'a> Lane<'a> {
     }
 
     async fn send_all(&self) {
-        let mut link = Link::default();
+        let mut link = Link::new(self.way);
         for (position, &step) in self.steps.iter().enumerate() {
             let ready = tokio::select! {
                 biased;
@@ -112,7 +118,7 @@ impl<'a> Lane<'a> {
     }
 
     /// Everything that can be done before the instant, and the wait for it.
-    async fn prepare(&self, step: usize, link: &mut Link) -> Ready {
+    async fn prepare(&self, step: usize, link: &mut Link<'_>) -> Ready {
         let timer = &self.user.worker.timer;
         let (intended, followed) = self.intended(step).await;
         let lane_freed = link.freed;
@@ -164,6 +170,11 @@ impl<'a> Lane<'a> {
             self.user.worker.tally.lacked(filling.lacked);
         }
         prepared
+    }
+
+    /// The run ends before any of it has begun.
+    fn leave(&self) {
+        if self.user.worker.ending.is_over() { self.give_up() } else { self.withhold_rest() }
     }
 
     /// The run is over: what is under way is unfinished, what waits for it was never sent.

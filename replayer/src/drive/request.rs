@@ -6,82 +6,28 @@
 //! was compressed goes out plain, as the capture holds it, and an answer whose JSON is needed is asked for
 //! uncompressed.
 
-use std::pin::Pin;
-use std::time::Duration;
+mod prepared;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use kingtide_common::audio::{AudioBody, AudioFormat};
 use kingtide_common::exchange::{Body, Exchange};
 use rand_chacha::ChaCha8Rng;
 
-use super::body::{BodySource, ReplayBody, Segment};
+pub(super) use self::prepared::Prepared;
+use super::body::{BodySource, Segment};
 use super::client::Client;
 use super::cookies::{Habits, name_at, with_held};
 use super::multipart;
 use super::target::Target;
-use super::timer::PreciseTimer;
 use super::uplink::Uplink;
-use super::values::{Filling, Shown};
-use crate::measure::distinct::Print;
+use super::values::Filling;
 use crate::measure::recorder::Preparation;
 use crate::measure::{ErrorClass, Upload};
 use crate::sessions::{Hole, Place, Source, Step, fill, is_drives};
 
 /// RFC 2046, section 5.1.1.
 const BOUNDARY_BYTES_MAX: u32 = 70;
-
-/// A request ready to go, and ready to go again.
-#[derive(Debug)]
-pub(super) struct Prepared {
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: BodySource,
-    pub(super) upload: Upload,
-    pub(super) preparation: Preparation,
-    pub(super) shown: Shown,
-}
-
-impl Prepared {
-    pub(super) fn request(&self, timer: &PreciseTimer) -> Request<Pin<Box<ReplayBody>>> {
-        let mut request = Request::new(Box::pin(self.body.body(timer)));
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = self.uri.clone();
-        *request.headers_mut() = self.headers.clone();
-        request
-    }
-
-    /// Whether it may be sent twice: by its method, or because a key tells the target that it is the same.
-    pub(super) fn is_idempotent(&self) -> bool {
-        const KEYS: [&str; 2] = ["idempotency-key", "x-idempotency-key"];
-        self.method.is_idempotent() || KEYS.iter().any(|key| self.headers.contains_key(*key))
-    }
-
-    /// What tells its upload from any other.
-    pub(super) fn body_print(&self) -> Option<Print> {
-        self.body.print()
-    }
-
-    pub(super) fn path(&self) -> &str {
-        self.uri.path()
-    }
-
-    /// How long sending takes by itself, however fast the target is.
-    pub(super) fn upload_span(&self) -> Duration {
-        self.body.span()
-    }
-
-    /// Bytes on the wire, head and body.
-    pub(super) fn wire_bytes(&self) -> u64 {
-        let target = self.uri.path_and_query().map_or(1, |target| target.as_str().len());
-        let line = self.method.as_str().len() + target + "  HTTP/1.1\r\n".len();
-        let header =
-            |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + ": \r\n".len();
-        let headers: usize = self.headers.iter().map(header).sum();
-        (line + headers + "\r\n".len()) as u64 + self.body.bytes
-    }
-}
 
 /// What a request is built for.
 #[derive(Debug, Clone, Copy)]
@@ -122,7 +68,20 @@ pub(super) fn prepare(
     let pacing = purpose.uplink.pacing(exchange, body.bytes);
     let body = body.paced(pacing);
     let shown = std::mem::take(&mut filling.shown);
-    Ok(Prepared { method, uri, headers, body, upload, preparation, shown })
+    let headers_http1 = with_one_cookie(&headers);
+    let scheme = purpose.target.scheme();
+    Ok(Prepared { method, uri, headers, headers_http1, scheme, body, upload, preparation, shown })
+}
+
+/// The crumbs of a cookie in one header, as HTTP/1.1 must have them (RFC 9113, section 8.2.3); `None` when there is no
+/// more than one.
+fn with_one_cookie(headers: &HeaderMap) -> Option<HeaderMap> {
+    headers.get_all(header::COOKIE).iter().nth(1)?;
+    let crumbs: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    let cookie = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])).ok()?;
+    let mut headers = headers.clone();
+    headers.insert(header::COOKIE, cookie);
+    Some(headers)
 }
 
 /// The path and query of a target; a capture may hold the absolute form that clients send to proxies.

@@ -73,7 +73,9 @@ impl Cause {
                 class,
                 ErrorClass::ConnectRefused | ErrorClass::ConnectTimeout | ErrorClass::ConnectFailed
             ),
-            (Self::Reset, Err(class)) => matches!(class, ErrorClass::Reset | ErrorClass::ClosedEarly),
+            (Self::Reset, Err(class)) => {
+                matches!(class, ErrorClass::Reset | ErrorClass::ClosedEarly | ErrorClass::StreamRefused)
+            }
             (Self::Timeout, Err(class)) => class == ErrorClass::Timeout,
             _ => false,
         }

@@ -6,17 +6,18 @@ mod repeats;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::sessions::{ResponsePlace, Session, Source, Step};
-
 use super::cookies::Habits;
 use super::credentials::Credentials;
+use super::http::{LanePlan, Protocols};
 use super::request::is_title_case;
+use crate::measure::http::Version;
+use crate::sessions::{ResponsePlace, Session, Source, Step};
 
 /// See the module. Indices are those of [`Session::steps`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Script {
-    /// The steps of each connection, in order.
-    pub(super) lanes: Vec<Vec<usize>>,
+    /// What goes over each connection.
+    pub(super) lanes: Vec<LanePlan>,
     /// For each step, the earlier ones whose answers it needs, or whose failure it follows.
     pub(super) waits: Vec<Vec<usize>>,
     /// For each step, what later ones need of its answer.
@@ -35,9 +36,10 @@ pub(super) struct Script {
 }
 
 impl Script {
-    pub(super) fn of(session: &Session, credentials: Credentials) -> Self {
+    pub(super) fn of(session: &Session, credentials: Credentials, protocols: Protocols) -> Self {
         let steps = session.steps.len();
         let mut script = Self {
+            lanes: protocols.lanes(session),
             repeats: repeats::repeats(session),
             logins: session.steps.iter().map(|step| login_of(session, step)).collect(),
             demands: vec![Vec::new(); steps],
@@ -48,7 +50,6 @@ impl Script {
             ..Self::default()
         };
         script.add_waits(session);
-        script.add_lanes(session);
         script.add_demands(session);
         script
     }
@@ -57,16 +58,6 @@ impl Script {
         let steps = session.steps.iter().zip(&self.repeats);
         self.waits =
             steps.map(|(step, repeated)| unique(step.waits_for().chain(*repeated).collect())).collect();
-    }
-
-    fn add_lanes(&mut self, session: &Session) {
-        for (index, step) in session.steps.iter().enumerate() {
-            if self.lanes.len() <= step.connection {
-                self.lanes.resize(step.connection + 1, Vec::new());
-            }
-            self.lanes[step.connection].push(index);
-        }
-        self.lanes.retain(|lane| !lane.is_empty());
     }
 
     fn add_demands(&mut self, session: &Session) {
@@ -93,6 +84,11 @@ impl Script {
     pub(super) fn is_credential(&self, cookie: &str) -> bool {
         let is_it = |from: &ResponsePlace| matches!(from, ResponsePlace::Cookie { name } if name == cookie);
         self.credentials.iter().flatten().any(is_it)
+    }
+
+    /// Whether any of its connections is to speak HTTP/2.
+    pub(super) fn wants_http2(&self) -> bool {
+        self.lanes.iter().any(|lane| lane.plays == Version::Http2)
     }
 
     /// Whether a value of the step's answer stands in its JSON.
@@ -143,6 +139,7 @@ mod tests {
     use kingtide_common::stages::Instants;
 
     use super::*;
+    use crate::drive::http::Http;
     use crate::sessions::{Choice, Escape, Hole, Place};
 
     fn step(connection: usize, offset_us: u64, done_us: u64, needs: &[usize]) -> Step {
@@ -171,8 +168,10 @@ mod tests {
             step(0, 800, 10, &[1, 0]),
         ];
         let session = Session { key: String::new(), start_ns: 0, steps, orphan: false };
-        let script = Script::of(&session, vec![Vec::new(); 4]);
-        assert_eq!(script.lanes, [vec![0, 1, 3], vec![2]]);
+        let protocols = Protocols { http: Http::Recorded, may_speak_http2: true };
+        let script = Script::of(&session, vec![Vec::new(); 4], protocols);
+        let lanes: Vec<&[usize]> = script.lanes.iter().map(|lane| lane.steps.as_slice()).collect();
+        assert_eq!(lanes, [&[0, 1, 3][..], &[2]]);
         assert_eq!(script.waits, [vec![], vec![0], vec![0], vec![0, 1]]);
         assert_eq!(script.demands.iter().map(Vec::len).collect::<Vec<_>>(), [1, 1, 0, 0]);
         assert_eq!(script.anchors, [None, Some(0), Some(0), Some(1)]);

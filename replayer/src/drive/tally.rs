@@ -13,6 +13,7 @@ use crate::measure::achieved::Stretch;
 use crate::measure::attainment::Attainment;
 use crate::measure::attempts::Attempts;
 use crate::measure::distinct::Distinct;
+use crate::measure::http::HttpCounts;
 use crate::measure::kept::Kept;
 use crate::measure::live::Live;
 use crate::measure::raw::SampleBatch;
@@ -164,6 +165,11 @@ impl Tally {
             Some(HandshakeKind::Resumed) => handshakes.resumed += 1,
             _ => handshakes.full += 1,
         }
+    }
+
+    /// Counts what the connections spoke.
+    pub(super) fn http(&self, count: impl FnOnce(&mut HttpCounts)) {
+        count(&mut self.recorder.borrow_mut().http);
     }
 
     pub(super) fn distinct(&self, count: impl FnOnce(&mut Distinct)) {

@@ -1,17 +1,22 @@
 //! Where a run sends to: one origin, its address resolved once, TLS when the URL says so.
 
+mod tls;
+
 use std::fmt;
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::client::Resumption;
+use http::uri::Scheme;
+use rustls::ClientConnection;
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use url::Url;
+
+pub(super) use self::tls::{Tls, version_of};
+use self::tls::{public_roots, tls_for};
+use crate::measure::http::Version;
 
 /// A target's origin.
 #[derive(Clone)]
@@ -21,13 +26,6 @@ pub struct Target {
     authority: String,
     addresses: Vec<SocketAddr>,
     tls: Option<Tls>,
-}
-
-/// What its connections need for TLS.
-#[derive(Debug, Clone)]
-pub(super) struct Tls {
-    pub(super) config: Arc<ClientConfig>,
-    pub(super) name: ServerName<'static>,
 }
 
 /// Why a URL cannot be a target.
@@ -57,6 +55,10 @@ pub enum TargetError {
     Ca { path: PathBuf, reason: String },
     #[error("`{origin}` has no TLS, so there is no certificate to trust; write https:// or leave --ca out")]
     CaWithoutTls { origin: String },
+    #[error(
+        "`{authority}` ({address}) does not speak HTTP/2{how}: {found}; leave --http 2 out, or name another target"
+    )]
+    NotHttp2 { authority: String, address: SocketAddr, how: &'static str, found: String },
     #[error("`{authority}` ({address}) does not accept connections: {source}; is the target running?")]
     Unreachable { authority: String, address: SocketAddr, source: io::Error },
 }
@@ -100,7 +102,8 @@ impl Target {
         for &address in &self.addresses {
             match TcpStream::connect_timeout(&address, timeout) {
                 Ok(stream) => {
-                    self.shake_hands(stream, address, timeout)?;
+                    let chosen = self.shake_hands(stream, address, timeout)?;
+                    self.tls.iter_mut().for_each(|tls| tls.chosen = chosen);
                     self.addresses = vec![address];
                     return Ok(self);
                 }
@@ -116,21 +119,48 @@ impl Target {
         mut stream: TcpStream,
         address: SocketAddr,
         timeout: Duration,
-    ) -> Result<(), TargetError> {
+    ) -> Result<Option<Version>, TargetError> {
         let failed = |source| TargetError::Handshake { authority: self.authority.clone(), address, source };
-        let Some(Tls { config, name }) = &self.tls else { return Ok(()) };
-        let timed = stream.set_read_timeout(Some(timeout)).and(stream.set_write_timeout(Some(timeout)));
-        timed.map_err(failed)?;
-        let session = ClientConnection::new(Arc::clone(config), name.clone());
+        let Some(tls) = &self.tls else { return Ok(None) };
+        set_timeouts(&stream, timeout).map_err(failed)?;
+        let session = ClientConnection::new(tls.config(Version::Http2), tls.name.clone());
         let mut session = session.map_err(|error| failed(io::Error::other(error)))?;
         while session.is_handshaking() {
             session.complete_io(&mut stream).map_err(failed)?;
         }
-        Ok(())
+        Ok(Some(version_of(session.alpn_protocol())))
+    }
+
+    /// Makes sure that it speaks HTTP/2: by what its TLS has chosen, else by prior knowledge. For a target that has been
+    /// [reached](Self::reached).
+    pub fn speaking_http2(self, timeout: Duration) -> Result<Self, TargetError> {
+        let (address, chosen) = (self.address(), self.tls.as_ref().and_then(|tls| tls.chosen));
+        let (how, found) = match (&self.tls, chosen) {
+            (Some(_), Some(Version::Http2)) => return Ok(self),
+            (Some(_), _) => ("", "its TLS offers no h2 (ALPN)".to_owned()),
+            (None, _) => match prior_knowledge(address, timeout) {
+                Ok(()) => return Ok(self),
+                Err(error) => (" without TLS (h2c)", error.to_string()),
+            },
+        };
+        Err(TargetError::NotHttp2 { authority: self.authority, address, how, found })
+    }
+
+    /// Whether its TLS may choose HTTP/2 when both are offered.
+    pub(super) fn may_speak_http2(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.chosen != Some(Version::Http1))
+    }
+
+    pub fn is_tls(&self) -> bool {
+        self.tls.is_some()
     }
 
     pub fn authority(&self) -> &str {
         &self.authority
+    }
+
+    pub(super) fn scheme(&self) -> Scheme {
+        if self.is_tls() { Scheme::HTTPS } else { Scheme::HTTP }
     }
 
     pub fn host(&self) -> &str {
@@ -153,17 +183,6 @@ impl Target {
 
     pub(super) fn tls(&self) -> Option<&Tls> {
         self.tls.as_ref()
-    }
-}
-
-impl Tls {
-    /// For a client of its own, which has no tickets of another's sessions. Roots and cryptography are shared.
-    pub(super) fn of_client(&self) -> Self {
-        /// Of its one server.
-        const TICKETS_MAX: usize = 8;
-        let mut config = ClientConfig::clone(&self.config);
-        config.resumption = Resumption::in_memory_sessions(TICKETS_MAX);
-        Self { config: Arc::new(config), name: self.name.clone() }
     }
 }
 
@@ -193,22 +212,24 @@ fn addresses_of(host: &str, port: u16) -> Result<Vec<SocketAddr>, TargetError> {
     if addresses.is_empty() { Err(failed(io::ErrorKind::NotFound.into())) } else { Ok(addresses) }
 }
 
-fn public_roots() -> RootCertStore {
-    webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect()
+fn set_timeouts(stream: &TcpStream, timeout: Duration) -> io::Result<()> {
+    stream.set_read_timeout(Some(timeout)).and(stream.set_write_timeout(Some(timeout)))
 }
 
-fn tls_for(host: &str, roots: RootCertStore) -> Result<Tls, TargetError> {
-    let failed = |reason: String| TargetError::Tls { host: host.to_owned(), reason };
-    let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-    let name = ServerName::try_from(bare).map_err(|error| failed(error.to_string()))?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| failed(error.to_string()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Tls { config: Arc::new(config), name })
+/// Whether a server without TLS answers the preface of HTTP/2 with its own, a `SETTINGS` frame (RFC 9113, section 3.4).
+fn prior_knowledge(address: SocketAddr, timeout: Duration) -> io::Result<()> {
+    const PREFACE_AND_SETTINGS: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    const SETTINGS: u8 = 4;
+    let mut stream = TcpStream::connect_timeout(&address, timeout)?;
+    set_timeouts(&stream, timeout)?;
+    stream.write_all(PREFACE_AND_SETTINGS)?;
+    let mut frame_head = [0; 9];
+    stream.read_exact(&mut frame_head)?;
+    if frame_head[3] == SETTINGS && frame_head[5..] == [0; 4] {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&frame_head);
+    Err(io::Error::new(io::ErrorKind::InvalidData, format!("it answered `{}…`", text.escape_debug())))
 }
 
 /// Loopback, link-local, and the private ranges of RFC 1918, RFC 4193 and RFC 6598.
@@ -266,6 +287,21 @@ mod tests {
         drop(listener);
         let error = target.reached(Duration::from_secs(5)).unwrap_err().to_string();
         assert!(error.contains("does not accept connections"), "{error}");
+    }
+
+    #[test]
+    fn a_target_that_speaks_no_http_2_is_said_before_the_run() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let origin = format!("http://{}", listener.local_addr().unwrap());
+        let server = std::thread::spawn(move || {
+            let mut stream = listener.accept().unwrap().0;
+            stream.read_exact(&mut [0; 24]).unwrap();
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+        });
+        let refused = Target::resolve(&origin).unwrap().speaking_http2(Duration::from_secs(5)).unwrap_err();
+        server.join().unwrap();
+        let refused = refused.to_string();
+        assert!(refused.contains("without TLS (h2c): it answered `HTTP/1.1 …`"), "{refused}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A clone under way: a new user with the recorded behaviour, one lane per recorded connection.
+//! A clone under way: a new user with the recorded behaviour, a lane per connection.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -11,14 +11,18 @@ use time::OffsetDateTime;
 
 use super::again::Again;
 use super::client::Client;
-use super::connection::Connection;
+use super::connection::{Connection, Wanted};
 use super::exchange::Answer;
-use super::lane::Lane;
+use super::http::LanePlan;
+use super::lane::{Lane, side_by_side};
+use super::link::Way;
 use super::request::{Prepared, Purpose, is_approximated};
 use super::script::{Script, end_us};
 use super::values::Values;
 use super::worker::Worker;
+use crate::measure::achieved::Stretch;
 use crate::measure::distinct::{Distinct, Print, upload_number};
+use crate::measure::http::Version;
 use crate::measure::{ErrorClass, Outcome};
 use crate::plan::PlannedClone;
 use crate::sessions::{ResponsePlace, Session};
@@ -57,7 +61,7 @@ impl<'a> User<'a> {
             script,
             values: Values::new(worker.identities.of(number), &script.credentials),
             again: Again::new(session.steps.len()),
-            client: Client::new(worker.config, number, script.habits.keeps),
+            client: Client::new(worker.config, number, script),
             has_released: Cell::default(),
             identity: RefCell::default(),
         }
@@ -65,21 +69,41 @@ impl<'a> User<'a> {
 
     /// Plays all its connections, which overlap as captured.
     pub(super) async fn run(self) {
-        let lanes: Vec<Lane<'_>> = self.script.lanes.iter().map(|steps| Lane::new(&self, steps)).collect();
-        match lanes.as_slice() {
-            [lane] => lane.run().await,
-            lanes => drop(join_all(lanes.iter().map(Lane::run)).await),
-        }
-        self.worker.tally.visited(lanes.iter().map(Lane::used));
+        let used = match self.script.lanes.as_slice() {
+            [lane] => vec![self.play(lane).await],
+            lanes => join_all(lanes.iter().map(|lane| self.play(lane))).await,
+        };
+        self.worker.tally.visited(used);
         self.worker.tally.distinct(|distinct| self.counts_itself(distinct));
     }
 
-    /// Opens a connection that was to be opened from `due` on.
-    pub(super) async fn connect(&self, due: Instant) -> Result<Connection, ErrorClass> {
-        let config = &self.worker.config;
-        let is_title_case = self.script.is_title_case;
-        let (address, tally) = (config.target.address(), &self.worker.tally);
-        Connection::open(&self.client, address, tally, is_title_case, config.timeout, due).await
+    /// Plays one of them; from its first request to the end of its last answer.
+    async fn play(&self, lane: &LanePlan) -> Stretch {
+        match lane.plays {
+            Version::Http1 => {
+                let lane = Lane::new(self, &lane.steps, Way::Own { recorded: lane.recorded });
+                lane.run().await;
+                lane.used()
+            }
+            // On the heap, so that a clone without it is no larger for it.
+            Version::Http2 => Box::pin(side_by_side(self, lane)).await,
+        }
+    }
+
+    /// Opens a connection that was to be opened from `due` on, for requests that were `recorded` so.
+    pub(super) async fn connect(
+        &self,
+        recorded: Version,
+        plays: Version,
+        due: Instant,
+    ) -> Result<Connection, ErrorClass> {
+        let (config, tally) = (&self.worker.config, &self.worker.tally);
+        let wanted = Wanted { plays, is_title_case: self.script.is_title_case, timeout: config.timeout };
+        let opened = Connection::open(&self.client, config.target.address(), tally, wanted, due).await;
+        if let Ok(connection) = &opened {
+            tally.http(|counts| counts.opened(recorded, connection.version()));
+        }
+        opened
     }
 
     /// What a request is built for.

@@ -60,6 +60,11 @@ impl Answers {
         }
     }
 
+    /// Ends when a further step has ended.
+    pub(super) async fn change(&self) {
+        self.changed.notified().await;
+    }
+
     /// A login was repeated: its values are new, its instant is not.
     pub(super) fn renew(&self, step: usize, found: Found) {
         let mut settled = self.settled.borrow_mut();

@@ -9,6 +9,9 @@
 //! then a close) may already be waiting to be read. So a failed write is noted and held back here, and
 //! the reading side decides: an answer counts as an answer, else the failure surfaces as the reset it was.
 //!
+//! On HTTP/2 the socket carries many exchanges at once, and says nothing of one of them: there each exchange marks a
+//! wire of its own by what it hands to the connection and takes from it ([`super::exchange`]).
+//!
 //! An interim answer (`100 Continue`, `103 Early Hints`) is not the answer: the wait goes on after it.
 
 use std::cell::Cell;
@@ -20,18 +23,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use rustls::HandshakeKind;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::diag::Endpoints;
 use super::tally::Tally;
 use crate::measure::Traffic;
+use crate::measure::held::FIRST_WINDOW_BYTES;
 
-/// Requests up to this size are not asked about: their bytes leave at once, in the ten segments of the first
-/// congestion window (RFC 6928).
-const FIRST_WINDOW_BYTES: u64 = 14_600;
-
-/// Instants and bytes of the exchange that a connection is carrying.
+/// Instants and bytes of an exchange.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Marks {
     pub(super) first_write: Option<Instant>,
@@ -45,6 +44,10 @@ pub(super) struct Marks {
     /// What the target had not acknowledged then.
     pub(super) held_bytes: Option<u64>,
     pub(super) write_error: Option<io::ErrorKind>,
+    /// It waits for the target to allow a further stream.
+    pub(super) is_waiting: bool,
+    /// When a stream became free for it, where it had to wait for one.
+    pub(super) turn: Option<Instant>,
 }
 
 impl Marks {
@@ -53,7 +56,7 @@ impl Marks {
     }
 }
 
-/// The marks of one connection, shared by its stream and the exchange.
+/// The marks of one exchange at a time, shared by what marks it and the exchange.
 #[derive(Debug)]
 pub(super) struct Wire {
     tally: Rc<Tally>,
@@ -113,11 +116,29 @@ impl Wire {
         self.interim.store(false, Ordering::Relaxed);
     }
 
-    /// The connection's TLS handshake is over.
-    pub(super) fn shook_hands(&self, kind: Option<HandshakeKind>) {
-        self.tally.handshake(kind);
+    /// The exchange waits for its turn on a connection that it shares.
+    pub(super) fn waits(&self) {
+        self.marks.set(Marks { is_waiting: true, ..self.marks.get() });
     }
 
+    /// It is its turn, and has been since `turn` where it had to wait.
+    pub(super) fn has_turn(&self, turn: Option<Instant>) {
+        self.marks.set(Marks { is_waiting: false, turn, ..self.marks.get() });
+        self.ready.set(self.ready.get().map(|ready| turn.map_or(ready, |turn| turn.max(ready))));
+    }
+}
+
+/// What a stream tells of its bytes.
+pub(super) trait Meter {
+    fn wrote(&self, bytes: usize);
+    /// Nothing that was written is kept above the socket.
+    fn flushed(&self);
+    fn read(&self, bytes: usize);
+    /// Notes it. Pending: those above are to write nothing more. Ready: they go on, and what they write is lost.
+    fn write_failed(&self, error: &io::Error) -> Poll<()>;
+}
+
+impl Meter for Wire {
     fn wrote(&self, bytes: usize) {
         let now = Instant::now();
         let mut marks = self.marks.get();
@@ -131,7 +152,6 @@ impl Wire {
         self.tally.sent_bytes(now, bytes as u64);
     }
 
-    /// Nothing that was written is kept above the socket.
     fn flushed(&self) {
         let mut marks = self.marks.get();
         if marks.is_out || marks.written_bytes < self.request_bytes.get().max(1) {
@@ -157,38 +177,36 @@ impl Wire {
         self.tally.received_bytes(now, bytes as u64);
     }
 
-    fn write_failed(&self, error: &io::Error) {
+    fn write_failed(&self, error: &io::Error) -> Poll<()> {
         self.marks.set(Marks { write_error: Some(error.kind()), ..self.marks.get() });
+        Poll::Pending
+    }
+}
+
+/// A stream that tells its [`Meter`].
+#[derive(Debug)]
+pub(super) struct Metered<S, M> {
+    stream: S,
+    meter: Rc<M>,
+}
+
+impl<S, M: Meter> Metered<S, M> {
+    pub(super) fn new(stream: S, meter: Rc<M>) -> Self {
+        Self { stream, meter }
     }
 
-    /// A write's result as hyper may see it: see the module.
-    fn held_back(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    /// A write's result as those above may see it: see the module.
+    fn held_back(&self, written: Poll<io::Result<usize>>, bytes: usize) -> Poll<io::Result<usize>> {
         match &written {
-            Poll::Ready(Ok(bytes)) if *bytes > 0 => self.wrote(*bytes),
-            Poll::Ready(Err(error)) => {
-                self.write_failed(error);
-                return Poll::Pending;
-            }
+            Poll::Ready(Ok(bytes)) if *bytes > 0 => self.meter.wrote(*bytes),
+            Poll::Ready(Err(error)) => return self.meter.write_failed(error).map(|()| Ok(bytes)),
             _ => {}
         }
         written
     }
 }
 
-/// A stream that marks its [`Wire`].
-#[derive(Debug)]
-pub(super) struct Metered<S> {
-    stream: S,
-    wire: Rc<Wire>,
-}
-
-impl<S> Metered<S> {
-    pub(super) fn new(stream: S, wire: Rc<Wire>) -> Self {
-        Self { stream, wire }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
+impl<S: AsyncRead + Unpin, M: Meter> AsyncRead for Metered<S, M> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -198,20 +216,20 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
         let bytes = buffer.filled().len() - before;
         if bytes > 0 {
-            self.wire.read(bytes);
+            self.meter.read(bytes);
         }
         polled
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
+impl<S: AsyncWrite + Unpin, M: Meter> AsyncWrite for Metered<S, M> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.wire.held_back(written)
+        self.held_back(written, bytes.len())
     }
 
     fn poll_write_vectored(
@@ -220,7 +238,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.wire.held_back(written)
+        self.held_back(written, slices.iter().map(|slice| slice.len()).sum())
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -229,13 +247,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match Pin::new(&mut self.stream).poll_flush(context) {
-            Poll::Ready(Err(error)) => {
-                self.wire.write_failed(&error);
-                Poll::Pending
-            }
+            Poll::Ready(Err(error)) => self.meter.write_failed(&error).map(Ok),
             flushed => {
                 if flushed.is_ready() {
-                    self.wire.flushed();
+                    self.meter.flushed();
                 }
                 flushed
             }

@@ -28,7 +28,8 @@ pub struct Attempts {
     pub retry_not_needed: u64,
 }
 
-/// Requests that met a kept connection just as the target closed it, and went out again on a new one.
+/// Requests that went out again on a new connection: they met a kept one just as the target closed it, or the target
+/// had not taken them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Repeats {
@@ -36,6 +37,8 @@ pub struct Repeats {
     pub unsent: u64,
     /// After: only methods that are idempotent.
     pub sent_twice: u64,
+    /// HTTP/2: the target said that it had not looked at them (`REFUSED_STREAM`, or `GOAWAY` below their number).
+    pub refused: u64,
 }
 
 /// A kind of [`Repeats`].
@@ -43,6 +46,7 @@ pub struct Repeats {
 pub enum Repeat {
     Unsent,
     SentTwice,
+    Refused,
 }
 
 /// What `--retry` did.
@@ -76,6 +80,7 @@ impl Repeats {
         match repeat {
             Repeat::Unsent => self.unsent += 1,
             Repeat::SentTwice => self.sent_twice += 1,
+            Repeat::Refused => self.refused += 1,
         }
     }
 }
@@ -112,6 +117,7 @@ impl Attempts {
         self.sent_again_bytes += other.sent_again_bytes;
         self.repeats.unsent += other.repeats.unsent;
         self.repeats.sent_twice += other.repeats.sent_twice;
+        self.repeats.refused += other.repeats.refused;
         self.retries.tried += other.retries.tried;
         add(&mut self.retries.causes, &other.retries.causes);
         self.retries.succeeded += other.retries.succeeded;
@@ -124,7 +130,7 @@ impl Attempts {
 
     /// What a reader must know of `sent` requests, as sentences.
     pub fn cautions(&self, sent: u64) -> Vec<String> {
-        let Repeats { unsent, sent_twice } = self.repeats;
+        let Repeats { unsent, sent_twice, refused } = self.repeats;
         let repeated = (unsent + sent_twice) as f64 / sent.max(1) as f64;
         let closed = (repeated > REPEATED_SHARE_MAX).then(|| {
             format!(
@@ -132,6 +138,13 @@ impl Attempts {
                  in full or in part for the second time: does the target close idle connections early?",
                 counted(unsent + sent_twice, "request"),
                 share(repeated),
+            )
+        });
+        let turned_away = (refused > 0).then(|| {
+            format!(
+                "{} refused unseen on a shared HTTP/2 connection and sent again on a new one: does the target refuse \
+                 streams under load?",
+                counted(refused, "request"),
             )
         });
         let retried = (self.retries.tried > 0).then(|| {
@@ -156,7 +169,7 @@ impl Attempts {
                 counted(self.retry_not_needed, "request"),
             )
         });
-        [closed, retried, renewed, spared].into_iter().flatten().collect()
+        [closed, turned_away, retried, renewed, spared].into_iter().flatten().collect()
     }
 }
 
@@ -172,7 +185,8 @@ mod tests {
 
     #[test]
     fn closed_connections_are_worth_a_word_above_one_percent() {
-        let attempts = Attempts { repeats: Repeats { unsent: 1, sent_twice: 1 }, ..Attempts::default() };
+        let attempts =
+            Attempts { repeats: Repeats { unsent: 1, sent_twice: 1, refused: 0 }, ..Attempts::default() };
         assert!(attempts.cautions(200).is_empty());
         let said = attempts.cautions(199);
         assert!(said[0].starts_with("2 requests (1.0"), "{said:?}");
@@ -183,7 +197,7 @@ mod tests {
         let mut one = Attempts {
             statuses: BTreeMap::from([(200, 2), (503, 1)]),
             sent_again_bytes: 7,
-            repeats: Repeats { unsent: 1, sent_twice: 2 },
+            repeats: Repeats { unsent: 1, sent_twice: 2, refused: 9 },
             retries: Retries {
                 tried: 3,
                 causes: BTreeMap::from([("503".to_owned(), 3)]),
@@ -201,6 +215,6 @@ mod tests {
             text.split(':').filter_map(|part| part.split([',', '}']).next()?.parse().ok()).collect()
         };
         let doubled: Vec<u64> = numbers(&other).into_iter().map(|count| count * 2).collect();
-        assert_eq!((numbers(&one), doubled.len()), (doubled, 13));
+        assert_eq!((numbers(&one), doubled.len()), (doubled, 14));
     }
 }

@@ -16,6 +16,7 @@ use super::clients::Handshakes;
 use super::distinct::Distinct;
 use super::distributions::{LagRecorders, StageRecorders};
 use super::held::HeldCounts;
+use super::http::HttpCounts;
 use super::kept::Kept;
 use super::run::BindingCounts;
 use super::sample::{ErrorClass, Failure, Outcome, Sample, Side, Traffic, Upload};
@@ -82,6 +83,7 @@ pub struct Recorder {
     pub hung_oldest_ns: Option<u64>,
     pub distinct: Distinct,
     pub handshakes: Handshakes,
+    pub http: HttpCounts,
 }
 
 impl Recorder {
@@ -157,6 +159,7 @@ impl Recorder {
         self.hung_oldest_ns = self.hung_oldest_ns.max(other.hung_oldest_ns);
         self.distinct.merge(&other.distinct);
         self.handshakes.merge(other.handshakes);
+        self.http.merge(&other.http);
     }
 
     /// Sum over the routes.

@@ -14,6 +14,7 @@ use super::clients::Clients;
 use super::distinct::DistinctReport;
 pub use super::gate::{Gate, GateKind};
 use super::held::HeldCounts;
+use super::http::HttpCounts;
 use super::in_flight::InFlight;
 use super::raw::SampleCounts;
 use super::{ClientStage, ErrorClass};
@@ -172,6 +173,9 @@ pub struct RunReport {
     /// Addresses and TLS handshakes of the clones.
     #[serde(default)]
     pub clients: Clients,
+    /// Which HTTP the connections spoke.
+    #[serde(default)]
+    pub http: HttpCounts,
     pub planned: u64,
     pub sent: u64,
     /// Requests that got a complete answer.

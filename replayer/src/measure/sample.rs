@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 pub enum ClientStage {
     /// A new connection, with its TLS handshake.
     Connect,
-    /// First to last byte of the request handed to the socket, which takes no more than the network does.
+    /// First to last byte of the request handed to the socket, which takes no more than the network does; on HTTP/2 to
+    /// the connection, which takes no more than the target's window and 32 KiB.
     Send,
     /// Last byte sent to the first byte of the answer.
     Wait,
@@ -32,6 +33,8 @@ pub enum ErrorClass {
     Reset,
     /// The connection ended before the answer did.
     ClosedEarly,
+    /// HTTP/2: the target said twice, on two connections, that it had not taken the request (`REFUSED_STREAM`, `GOAWAY`).
+    StreamRefused,
     /// No complete answer within the request timeout.
     Timeout,
     /// The answer was no HTTP.
@@ -165,6 +168,7 @@ impl ErrorClass {
             Self::ConnectFailed => "connect_failed",
             Self::Reset => "reset",
             Self::ClosedEarly => "closed_early",
+            Self::StreamRefused => "stream_refused",
             Self::Timeout => "timeout",
             Self::Protocol => "protocol",
             Self::BindingMissing => "binding_missing",
@@ -268,6 +272,11 @@ impl Sample {
             connect_ns: until_ready_ns.saturating_sub(self.dependency_ns),
             dependency_ns: self.dependency_ns,
         })
+    }
+
+    /// All of it went out, and all of its answer came: what follows on a connection of HTTP/1.1 is the next.
+    pub fn is_complete(&self) -> bool {
+        self.body_done_ns.is_some() && matches!(self.outcome, Outcome::Answered { .. })
     }
 
     /// From the intended instant to the end, nanoseconds: the latency, or the age of what did not end.

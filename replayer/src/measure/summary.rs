@@ -102,6 +102,7 @@ pub fn report(context: &Context<'_>, measured: &Measured) -> RunReport {
         identities_distinct: distinct.identities,
         distinct,
         clients: measured.clients.clone(),
+        http: recorder.http.clone(),
         planned,
         sent: total.sent,
         done: total.done,
@@ -155,6 +156,7 @@ fn achieved(context: &Context<'_>, measured: &Measured) -> Achieved {
         fidelity: context.fidelity,
         routes: &measured.routes,
         recorder: &measured.recorder,
+        protocols: measured.protocols,
     })
 }
 
@@ -200,7 +202,8 @@ fn cautions(measured: &Measured, total: &RouteCounts) -> Vec<String> {
     });
     let attempts = measured.recorder.attempts.cautions(total.sent);
     let stopped = measured.in_flight.caution();
-    let others = [filler, over_a_day, cut_series, stopped, measured.recorder.held.caution()];
+    let (held, http) = (measured.recorder.held.caution(), measured.recorder.http.caution());
+    let others = [filler, over_a_day, cut_series, stopped, held, http];
     others.into_iter().flatten().chain(attempts).collect()
 }
 

@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
-use crate::drive::{CONNECT_LEAD, Uplink};
+use crate::drive::{CONNECT_LEAD, LanePlan, Protocols, Uplink};
 use crate::plan::Plan;
 use crate::sessions::{Session, Step};
 
@@ -32,8 +32,15 @@ struct Spans {
 
 impl Needs {
     /// `port_held`: how long a closed connection keeps its port.
-    pub(super) fn of(plan: &Plan, sessions: &[Session], uplink: Uplink, port_held: Duration) -> Self {
-        let spans: Vec<Spans> = sessions.iter().map(|session| Spans::of(plan, session, uplink)).collect();
+    pub(super) fn of(
+        plan: &Plan,
+        sessions: &[Session],
+        uplink: Uplink,
+        protocols: Protocols,
+        port_held: Duration,
+    ) -> Self {
+        let of_session = |session: &Session| Spans::of(plan, session, uplink, protocols);
+        let spans: Vec<Spans> = sessions.iter().map(of_session).collect();
         let [mut connections, mut requests, mut ports] = [(); 3].map(|()| Sweep::default());
         // Opened ahead is, for how many there are at once, the same as closed later.
         let (lead_us, held_us) = (micros(CONNECT_LEAD), micros(port_held));
@@ -48,20 +55,15 @@ impl Needs {
 }
 
 impl Spans {
-    fn of(plan: &Plan, session: &Session, uplink: Uplink) -> Self {
-        let mut connections: Vec<Span> = Vec::new();
-        let mut requests = Vec::with_capacity(session.steps.len());
-        for step in &session.steps {
+    fn of(plan: &Plan, session: &Session, uplink: Uplink, protocols: Protocols) -> Self {
+        let span = |step: &Step| {
             let from_us = plan.scaled_us(step.offset_us);
-            let to_us = from_us.saturating_add(taken_us(step, uplink));
-            requests.push((from_us, to_us));
-            if connections.len() <= step.connection {
-                connections.resize(step.connection + 1, (u64::MAX, 0));
-            }
-            let (first_us, last_us) = &mut connections[step.connection];
-            (*first_us, *last_us) = ((*first_us).min(from_us), (*last_us).max(to_us));
-        }
-        connections.retain(|(from_us, to_us)| from_us <= to_us);
+            (from_us, from_us.saturating_add(taken_us(step, uplink)))
+        };
+        let requests: Vec<Span> = session.steps.iter().map(span).collect();
+        let joined = |one: Span, other: Span| (one.0.min(other.0), one.1.max(other.1));
+        let of_lane = |lane: LanePlan| lane.steps.iter().map(|step| requests[*step]).reduce(joined);
+        let connections = protocols.lanes(session).into_iter().filter_map(of_lane).collect();
         Self { connections, requests }
     }
 }
@@ -135,6 +137,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::drive::Http;
     use crate::plan::{Mode, amplify};
 
     const MS: u64 = 1_000;
@@ -150,9 +153,26 @@ mod tests {
         Session { key: String::new(), start_ns: start_ms * 1_000_000, steps, orphan: false }
     }
 
+    fn protocols(http: Http) -> Protocols {
+        Protocols { http, may_speak_http2: true }
+    }
+
+    #[test]
+    fn what_shares_a_connection_needs_one() {
+        let session = session(0, &[(0, 0, 500), (1, 100, 100), (0, 700, 10)]);
+        let sessions = [session];
+        let plan = amplify(&sessions, Multiple::new(1.0).unwrap(), Mode::Volley, Seed(1));
+        let connections = |http| {
+            let spans = Spans::of(&plan, &sessions[0], Uplink::Recorded, protocols(http));
+            spans.connections
+        };
+        assert_eq!(connections(Http::Http1), [(0, 710 * MS), (100 * MS, 200 * MS)]);
+        assert_eq!(connections(Http::Http2), [(0, 710 * MS)]);
+    }
+
     fn needs(sessions: &[Session], multiple: f64, mode: Mode, port_held: Duration) -> [u64; 3] {
         let plan = amplify(sessions, Multiple::new(multiple).unwrap(), mode, Seed(1));
-        let needs = Needs::of(&plan, sessions, Uplink::Recorded, port_held);
+        let needs = Needs::of(&plan, sessions, Uplink::Recorded, protocols(Http::Http1), port_held);
         [needs.connections, needs.in_flight, needs.ports]
     }
 

@@ -10,6 +10,7 @@ use crate::measure::attempts::Attempts;
 use crate::measure::clients::Clients;
 use crate::measure::distinct::DistinctReport;
 use crate::measure::held::HeldCounts;
+use crate::measure::http::HttpCounts;
 use crate::measure::in_flight::InFlight;
 use crate::measure::raw::SampleCounts;
 use crate::measure::run::{
@@ -43,6 +44,7 @@ pub(crate) fn run(multiple: f64, slowness: f64) -> RunReport {
         identities_distinct: whole(multiple * 20.0),
         distinct: DistinctReport::default(),
         clients: Clients::default(),
+        http: HttpCounts { asked: "recorded".to_owned(), ..HttpCounts::default() },
         planned,
         sent: planned,
         done: planned,
@@ -73,7 +75,12 @@ pub(crate) fn run(multiple: f64, slowness: f64) -> RunReport {
         },
         dependency_delayed_share: 0.02 * slowness,
         stages_ms: stages(planned, slowness),
-        held_at_send_end: HeldCounts { uploads: planned / 2, over_tenth: 0, bytes: 4_096, bytes_max: 4_096 },
+        held_at_send_end: HeldCounts {
+            uploads: planned / 2,
+            bytes: 4_096,
+            bytes_max: 4_096,
+            ..HeldCounts::default()
+        },
         bindings: BindingCounts { resolved: planned * 2, unresolved: 0 },
         dispersion_captured: windows([1.05, 1.42, 3.1]),
         dispersion_planned: windows([1.0 + multiple * 0.05, 1.0 + multiple * 0.40, 1.0 + multiple * 2.15]),
@@ -286,7 +293,7 @@ fn a_run_of_before_the_parts_of_the_lag_is_still_read() {
         value.as_object_mut().unwrap().retain(|key, _| !keys.contains(&key.as_str()));
         value
     };
-    let later = ["sent_bytes", "received_bytes", "lag_parts_ms", "held_at_send_end", "samples"];
+    let later = ["sent_bytes", "received_bytes", "lag_parts_ms", "held_at_send_end", "samples", "http"];
     let mut older = without(serde_json::to_value(run(1.0, 1.0)).unwrap(), &later);
     let last_route = older["routes"].as_array_mut().unwrap().pop().unwrap();
     older["routes"] = vec![without(last_route, &["sent_bytes", "received_bytes", "stages_ms"])].into();

@@ -15,6 +15,7 @@ mod naive;
 mod random;
 #[path = "../../examples/capacity_truth/rig.rs"]
 mod rig;
+#[allow(dead_code, reason = "the table has more kinds of targets than this part of it")]
 #[path = "../../examples/capacity_truth/subject.rs"]
 mod subject;
 #[path = "../../examples/capacity_truth/trials.rs"]

@@ -75,6 +75,12 @@ pub(super) fn on_connection(connection: usize, step: Step) -> Step {
     Step { connection, ..step }
 }
 
+/// As an HTTP/2 connection had it.
+pub(super) fn over_http2(mut step: Step) -> Step {
+    step.exchange.http_version = 20;
+    step
+}
+
 /// Adds a header whose value after `prefix` comes from `source`.
 pub(super) fn header_hole(step: &mut Step, name: &str, prefix: &str, source: Source) {
     let index = step.exchange.request_headers.len();

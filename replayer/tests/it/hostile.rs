@@ -1,5 +1,6 @@
 //! Targets on a bad day: each ends in a counted state, within the timeout, and never in a panic.
 
+mod http2;
 mod table;
 
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -56,20 +56,26 @@ impl Identity {
     }
 
     pub(super) fn acceptor(&self) -> TlsAcceptor {
+        self.acceptor_of(&[])
+    }
+
+    /// Chooses the first of these protocols that a client offers.
+    pub(super) fn acceptor_of(&self, protocols: &[&[u8]]) -> TlsAcceptor {
         let certificate = CertificateDer::from_pem_file(self.certificate()).unwrap();
         let key = PrivateKeyDer::from_pem_file(self.file("key.pem")).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
+        let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
             .with_single_cert(vec![certificate], key)
             .unwrap();
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         TlsAcceptor::from(Arc::new(config))
     }
 }
 
-fn https(server: &Server) -> Target {
+pub(super) fn https(server: &Server) -> Target {
     Target::resolve(&server.origin.replace("http://", "https://")).unwrap()
 }
 

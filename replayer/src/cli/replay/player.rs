@@ -13,6 +13,7 @@ use super::ReplayArgs;
 use super::machine::Machine;
 use super::progress::Display;
 use crate::cli::capture::Recorded;
+use crate::cli::http;
 use crate::cli::json_of;
 use crate::cli::source::Traffic;
 use crate::drive::{self, DriveConfig, Measured};
@@ -208,4 +209,7 @@ fn announce(turn: &Turn, recorded: &Recorded, config: &DriveConfig) {
         counted(requests, "request"),
         config.target.origin(),
     );
+    if let Some(sentence) = http::foretell(sessions, config) {
+        eprintln!("{sentence}");
+    }
 }

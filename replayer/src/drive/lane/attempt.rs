@@ -39,7 +39,7 @@ pub(super) struct Ended {
     pub(super) retry_after: Option<Duration>,
     pub(super) marks: Marks,
     pub(super) server: Vec<ServerTiming>,
-    /// Its connection had carried another exchange before.
+    /// Its connection had carried another exchange before, and was idle between them.
     pub(super) was_kept: bool,
 }
 
@@ -49,7 +49,7 @@ impl Lane<'_> {
         step: usize,
         due: Due,
         sending: &mut Sending,
-        link: &mut Link,
+        link: &mut Link<'_>,
     ) -> Ended {
         match link.open_at(self.user, due).await {
             Ok(connection) => self.release(step, due, sending, connection, link).await,
@@ -63,7 +63,7 @@ impl Lane<'_> {
         due: Due,
         sending: &mut Sending,
         mut connection: Connection,
-        link: &mut Link,
+        link: &mut Link<'_>,
     ) -> Ended {
         let ready = due.earliest().max(connection.openable);
         if sending.progress < Progress::Released && self.is_dropped(ready) {
@@ -75,7 +75,7 @@ impl Lane<'_> {
         if ended.marks.first_write.is_some() {
             sending.progress = Progress::Sent;
         }
-        link.keep(connection, &ended.sample);
+        link.keep(self.user, connection, &ended.sample);
         ended
     }
 
@@ -97,21 +97,21 @@ impl Lane<'_> {
             ready,
             connect: connection.connect.take(),
             wire: Rc::clone(&connection.wire),
-            wire_bytes: prepared.wire_bytes(),
+            wire_bytes: prepared.wire_bytes(connection.version()),
             upload: prepared.upload,
         };
         self.under_way.replace(is_planned.then(|| under_way.clone()));
-        connection.wire.expects(prepared.wire_bytes());
+        connection.wire.expects(under_way.wire_bytes);
         let worker = self.user.worker;
-        let answer = exchange(connection, prepared, &self.user.script.demands[step], &worker.timer);
         // A slow uplink is the captured client's, not the target's.
         let timeout = worker.config.timeout.saturating_add(prepared.upload_span());
-        let answered = tokio::time::timeout(timeout, answer).await.unwrap_or(Err(ErrorClass::Timeout));
+        let demands = &self.user.script.demands[step];
+        let answered = exchange(connection, prepared, demands, &worker.timer, timeout).await;
         self.under_way.take();
         if let (Ok(answer), true) = (&answered, is_planned) {
             self.count(|attempts| attempts.answered(answer.status));
         }
-        Ended { was_kept: connection.exchanges > 0, ..self.ended(step, &under_way, answered) }
+        Ended { was_kept: connection.was_kept(), ..self.ended(step, &under_way, answered) }
     }
 
     fn ended(&self, step: usize, under_way: &UnderWay, answered: Result<Answer, ErrorClass>) -> Ended {
@@ -139,14 +139,14 @@ impl Lane<'_> {
         let clock = self.user.worker.tally.clock;
         Sample {
             connect_ns: under_way.connect.map(nanos),
-            ready_ns: clock.ns(under_way.ready),
+            ready_ns: clock.ns(marks.turn.map_or(under_way.ready, |turn| turn.max(under_way.ready))),
             sent_ns: marks.first_write.map(|at| clock.ns(at)),
             body_done_ns: marks.last_write.filter(|_| under_way.is_sent(marks)).map(|at| clock.ns(at)),
             first_byte_ns: marks.first_read.map(|at| clock.ns(at)),
             upload: under_way.upload,
             traffic: marks.traffic(),
             held_bytes: marks.held_bytes,
-            ..self.unsent(step, under_way.due, at, outcome)
+            ..self.unsent(step, under_way.due.waiting_for(marks.turn), at, outcome)
         }
     }
 
@@ -195,8 +195,12 @@ impl Lane<'_> {
 
     pub(super) fn unfinished(&self, step: usize, under_way: &UnderWay, class: ErrorClass) -> Sample {
         let marks = under_way.wire.marks();
-        let outcome = Outcome::Failed(Failure { class, stage: Some(under_way.stage(&marks)) });
-        self.sample(step, under_way, &marks, Instant::now(), outcome)
+        let failure = match class {
+            // Released, and still in the queue for a stream.
+            ErrorClass::Unfinished if marks.is_waiting => Failure { class: ErrorClass::NotSent, stage: None },
+            class => Failure { class, stage: Some(under_way.stage(&marks)) },
+        };
+        self.sample(step, under_way, &marks, Instant::now(), Outcome::Failed(failure))
     }
 }
 

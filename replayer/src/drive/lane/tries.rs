@@ -3,6 +3,8 @@
 //! - when the target closed a kept connection just as the request went out, and a repeat cannot do anything
 //!   twice: not a byte had gone out, or the method is idempotent (RFC 9110, section 9.2.2). Browsers repeat a
 //!   POST too; here that is a failure of the target, for nobody can tell whether it was processed.
+//! - when the target refused an HTTP/2 stream and said that it had not looked at the request (RFC 9113, section 8.7): once,
+//!   on a new connection.
 //! - after a 401, once per request: with the token of the login that gave the old one, repeated, as apps do it.
 //! - when the retry policy asks for it, after its pause.
 //!
@@ -50,6 +52,8 @@ pub(super) struct Sending {
     pub(super) is_planned: bool,
     retries: u32,
     has_renewed: bool,
+    /// By the target, which had not looked at it.
+    was_refused: bool,
     jitter: Option<ChaCha8Rng>,
 }
 
@@ -62,6 +66,7 @@ impl Sending {
             is_planned: true,
             retries: 0,
             has_renewed: false,
+            was_refused: false,
             jitter: None,
         }
     }
@@ -83,7 +88,7 @@ impl Sending {
 
 impl Lane<'_> {
     /// Sends a request to the end of its last attempt.
-    pub(super) async fn send(&self, step: usize, ready: Ready, link: &mut Link) -> Ended {
+    pub(super) async fn send(&self, step: usize, ready: Ready, link: &mut Link<'_>) -> Ended {
         let Ready { due, prepared, renewals } = ready;
         let prepared = match prepared {
             Ok(prepared) => prepared,
@@ -112,13 +117,15 @@ impl Lane<'_> {
         step: usize,
         ended: &Ended,
         sending: &mut Sending,
-        link: &mut Link,
+        link: &mut Link<'_>,
     ) -> bool {
         self.tried.set(Some(ended.sample));
+        let is_idempotent = sending.prepared.is_idempotent();
         if let Some(repeat) =
-            repeat(ended.how, &ended.marks, ended.was_kept, sending.prepared.is_idempotent())
+            repeat(ended.how, &ended.marks, ended.was_kept, is_idempotent, sending.was_refused)
         {
-            self.user.worker.tally.reconnected();
+            link.reconnects(self.user);
+            sending.was_refused |= repeat == Repeat::Refused;
             self.count(|attempts| attempts.repeats.add(repeat));
             return true;
         }
@@ -157,7 +164,7 @@ impl Lane<'_> {
     }
 
     /// Gets a new token, or the one that another lane has got meanwhile, and makes the request anew with it.
-    async fn renew(&self, step: usize, sending: &mut Sending, link: &mut Link) -> bool {
+    async fn renew(&self, step: usize, sending: &mut Sending, link: &mut Link<'_>) -> bool {
         sending.has_renewed = true;
         let again = &self.user.again;
         let Some(_turn) = again.turn().await else { return false };
@@ -172,7 +179,7 @@ impl Lane<'_> {
         made.is_ok()
     }
 
-    async fn log_in(&self, login: usize, link: &mut Link) -> bool {
+    async fn log_in(&self, login: usize, link: &mut Link<'_>) -> bool {
         let Ok(prepared) = self.build(login, Instant::now()) else { return false };
         self.count(|attempts| attempts.renewals.logins += 1);
         let ended = self.attempt(login, now(), &mut Sending::beside_the_plan(prepared), link).await;
@@ -208,13 +215,18 @@ fn now() -> Due {
     Due { intended: Instant::now(), freed: None }
 }
 
-/// Whether an attempt met a connection that the target had closed while it was idle, and may be repeated.
+/// Whether an attempt was refused unseen, for the first time, or met a connection that the target had closed while it was
+/// idle, and may be repeated.
 fn repeat(
     how: Result<u16, ErrorClass>,
     marks: &Marks,
     was_kept: bool,
     is_idempotent: bool,
+    was_refused: bool,
 ) -> Option<Repeat> {
+    if how == Err(ErrorClass::StreamRefused) {
+        return (!was_refused).then_some(Repeat::Refused);
+    }
     let is_broken = matches!(how, Err(ErrorClass::Reset | ErrorClass::ClosedEarly));
     if !is_broken || !was_kept || marks.first_read.is_some() {
         return None;
@@ -247,7 +259,9 @@ mod tests {
             ("answered", Ok(200), answered, true, true, None),
         ];
         for (case, how, marks, was_kept, is_idempotent, expected) in cases {
-            assert_eq!(repeat(how, &marks, was_kept, is_idempotent), expected, "{case}");
+            assert_eq!(repeat(how, &marks, was_kept, is_idempotent, false), expected, "{case}");
         }
+        let refused = |was_refused| repeat(Err(ErrorClass::StreamRefused), &sent, false, false, was_refused);
+        assert_eq!([refused(false), refused(true)], [Some(Repeat::Refused), None]);
     }
 }

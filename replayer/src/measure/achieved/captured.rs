@@ -3,7 +3,7 @@
 use kingtide_common::latency::LatencyRecorder;
 
 use super::stages::SeenStage;
-use crate::drive::{Uplink, anchors, end_us};
+use crate::drive::{LanePlan, Protocols, Uplink, anchors, end_us};
 use crate::measure::route::Routes;
 use crate::sessions::Session;
 
@@ -53,12 +53,12 @@ impl PerSession {
 }
 
 impl Captured {
-    pub(super) fn of(sessions: &[Session], routes: &Routes) -> Self {
+    pub(super) fn of(sessions: &[Session], routes: &Routes, protocols: Protocols) -> Self {
         let labels = routes.labels().len();
         let mut captured = Self { routes: vec![RouteSeen::default(); labels], ..Self::default() };
         let first_ns = sessions.iter().map(|session| session.start_ns).min().unwrap_or_default();
         for (number, session) in sessions.iter().enumerate() {
-            captured.count_session(session);
+            captured.count_session(session, protocols);
             captured.count_routes(number, session, routes);
             let start_us = session.start_ns.abs_diff(first_ns) / 1_000;
             let last_us = session.steps.last().map_or(0, |step| start_us.saturating_add(step.offset_us));
@@ -67,11 +67,11 @@ impl Captured {
         captured
     }
 
-    fn count_session(&mut self, session: &Session) {
-        let stretches_us = stretches_us(session);
-        let whole = stretches_us.iter().flatten().copied().reduce(joined);
+    fn count_session(&mut self, session: &Session, protocols: Protocols) {
+        let stretches_us = stretches_us(session, protocols);
+        let whole = stretches_us.iter().copied().reduce(joined);
         self.sessions.record_ns(1_000 * whole.map_or(0, length));
-        self.connections.add(stretches_us.iter().flatten().copied().map(length).sum());
+        self.connections.add(stretches_us.iter().copied().map(length).sum());
         // As the plan has them, with those that their clients broke off.
         self.uploads.add(session.steps.iter().map(|step| Uplink::Recorded.span_us(&step.exchange)).sum());
         for (step, anchor) in session.steps.iter().zip(anchors(session)) {
@@ -93,19 +93,12 @@ impl Captured {
     }
 }
 
-/// When each connection of a session was in use, as [`super::Stretch`] has it.
-fn stretches_us(session: &Session) -> Vec<Option<(u64, u64)>> {
-    let mut stretches = Vec::new();
-    for step in &session.steps {
-        let done_us = step.exchange.instants.done_us.unwrap_or(0);
-        let stretch = (step.offset_us, step.offset_us.saturating_add(done_us));
-        if stretches.len() <= step.connection {
-            stretches.resize(step.connection + 1, None);
-        }
-        let known: &mut Option<(u64, u64)> = &mut stretches[step.connection];
-        *known = Some(known.map_or(stretch, |known| joined(known, stretch)));
-    }
-    stretches
+/// When each connection of a session was in use, as [`super::Stretch`] has it: by those that the run needed, so that
+/// like is held against like.
+fn stretches_us(session: &Session, protocols: Protocols) -> Vec<(u64, u64)> {
+    let stretch = |step: &usize| (session.steps[*step].offset_us, end_us(session, *step));
+    let of_lane = |lane: LanePlan| lane.steps.iter().map(stretch).reduce(joined);
+    protocols.lanes(session).into_iter().filter_map(of_lane).collect()
 }
 
 fn joined(one: (u64, u64), other: (u64, u64)) -> (u64, u64) {

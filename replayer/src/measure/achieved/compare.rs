@@ -7,6 +7,7 @@ use kingtide_common::latency::LatencyRecorder;
 use super::captured::{Captured, PerSession};
 use super::report::{Achieved, Durations, Level, Rhythm};
 use super::stages;
+use crate::drive::Protocols;
 use crate::measure::recorder::Recorder;
 use crate::measure::route::Routes;
 use crate::plan::dispersion::{WINDOWS_S, label};
@@ -26,13 +27,15 @@ pub struct Sides<'a> {
     /// The routes that the recorder's are numbered by.
     pub routes: &'a Routes,
     pub recorder: &'a Recorder,
+    /// By which the captured connections are counted as those of the run.
+    pub protocols: Protocols,
 }
 
 /// See [`super`].
 pub fn compare(sides: &Sides<'_>) -> Achieved {
-    let Sides { sessions, routes, recorder, .. } = *sides;
+    let Sides { sessions, routes, recorder, protocols, .. } = *sides;
     let shapes = &sides.fidelity.shapes;
-    let captured = Captured::of(sessions, routes);
+    let captured = Captured::of(sessions, routes, protocols);
     let sends = &recorder.sends;
     let mixes = captured.routes.iter().zip(&recorder.routes).map(|(seen, done)| [seen.requests, done.sent]);
     Achieved {

@@ -27,7 +27,7 @@ const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
 const SLOWLY: Duration = Duration::from_millis(20);
 
 /// What becomes of the requests of a row.
-enum Expected {
+pub(super) enum Expected {
     /// All were answered, the last with this status.
     Answered(u16),
     /// The last has no answer.
@@ -36,14 +36,14 @@ enum Expected {
 
 use Expected::{Answered, Failed};
 
-struct Row {
+pub(super) struct Row {
     behaviour: &'static str,
     config: DriveConfig,
     steps: Vec<Step>,
     expected: Expected,
     verdict: Verdict,
     /// Connections that the target closed while they were kept.
-    reconnects: u64,
+    pub(super) reconnects: u64,
     /// Keeps the target alive.
     _target: Box<dyn Any>,
 }
@@ -52,7 +52,7 @@ fn row(behaviour: &'static str, target: Server, steps: Vec<Step>, expected: Expe
     row_at(behaviour, impatient(&target.origin), Box::new(target), steps, expected)
 }
 
-fn row_at(
+pub(super) fn row_at(
     behaviour: &'static str,
     config: DriveConfig,
     target: Box<dyn Any>,
@@ -103,7 +103,7 @@ fn with_reset(stream: &TcpStream) {
 }
 
 /// 200 KB of which all but the first half would take longer than any test.
-fn stalling_upload() -> Step {
+pub(super) fn stalling_upload() -> Step {
     const MINUTE_US: u64 = 60_000_000;
     upload(200_000, &[(1_000, 100_000), (MINUTE_US, 200_000)])
 }
@@ -122,7 +122,12 @@ fn get_and_post() -> Vec<Step> {
 }
 
 impl Row {
-    fn check(self) {
+    pub(super) fn check(self) {
+        self.checked();
+    }
+
+    /// What came of it, for more that is to be true.
+    pub(super) fn checked(self) -> RunReport {
         let planned = self.steps.len() as u64;
         let (_, report) = drive(&self.config, &[session(self.steps.clone())]);
         println!("{}", line(self.behaviour, &report));
@@ -148,6 +153,7 @@ impl Row {
         );
         assert_eq!(report.reconnects, self.reconnects, "{}: {:?}", self.behaviour, report.attempts);
         self.assert_verdict(&report);
+        report
     }
 
     /// On a busy machine the generator may be late, which the run must then say.
