@@ -93,7 +93,8 @@ async fn a_target_that_hangs_is_found_within_seconds_and_left_alone() {
     let (exit, answer) = capacity(&server, &more).await;
     assert_eq!(exit, Some(1), "{answer:#}");
     assert_eq!((&answer["verdict"], &answer["failure_mode"]), (&"hang".into(), &"hang".into()));
-    let sent_s: u64 = answer["trials"].as_array().unwrap().iter().map(|trial| trial["sending_s"].as_u64().unwrap()).sum();
+    let sent_s: u64 =
+        answer["trials"].as_array().unwrap().iter().map(|trial| trial["sending_s"].as_u64().unwrap()).sum();
     assert!(sent_s < 150, "not beaten any further: {answer:#}");
 }
 

@@ -23,6 +23,8 @@ pub(crate) struct Row {
     ramp: f64,
     /// The truth once more, with other draws.
     truth_again: Option<f64>,
+    /// With less time: the estimate, and whether its interval holds the truth.
+    with_less: Vec<(f64, bool)>,
     about: String,
 }
 
@@ -53,6 +55,7 @@ impl Row {
             bisection: naive.bisection_per_s / truth_per_s,
             ramp: naive.ramp_per_s / truth_per_s,
             truth_again: truth_again.map(|again| again / truth_per_s),
+            with_less: Vec::new(),
             about: format!(
                 "{}, {}, {truth_per_s:.1}/s of {:.1}/s, {mode:?}",
                 subject.kind.name(),
@@ -60,6 +63,16 @@ impl Row {
                 subject.saturated_per_s
             ),
         }
+    }
+
+    pub(crate) fn with_less(mut self, subject: &Subject, truth_per_s: f64, found: &[Finding]) -> Self {
+        let of = |found: &Finding| {
+            let estimate = found.capacity.filter(|capacity| capacity.bound == Bound::Estimate)?;
+            let truth = truth_per_s / subject.unit_per_s;
+            Some((estimate.multiple / truth, (estimate.low..=estimate.high).contains(&truth)))
+        };
+        self.with_less = found.iter().map(|found| of(found).unwrap_or((0.0, false))).collect();
+        self
     }
 
     fn is_covered(&self) -> bool {
@@ -85,7 +98,13 @@ const NAIVE_HEAD: &str = "\
 |---|---|---|---|---|---|---|
 ";
 
-pub(crate) fn markdown(rows: &[Row], budget_s: u64, seed: u64, truth_requests: f64) -> String {
+pub(crate) fn markdown(
+    rows: &[Row],
+    budget_s: u64,
+    seed: u64,
+    truth_requests: f64,
+    shorter: &[u64],
+) -> String {
     let mut text = format!(
         "# The capacity search against targets of known capacity\n\n\
          Made by `make bench-capacity-truth`; {} searches, seed {seed}, a budget of {} minutes each. All figures are \
@@ -103,9 +122,33 @@ pub(crate) fn markdown(rows: &[Row], budget_s: u64, seed: u64, truth_requests: f
     for (name, of_kind) in groups(rows) {
         text.push_str(&line(name, &of_kind));
     }
+    let _ = write!(text, "\n{}", with_less(rows, budget_s, shorter));
     let _ = write!(text, "\n{}\nThe same targets, as other tools search:\n\n{NAIVE_HEAD}", shortfalls(rows));
     for (name, of_kind) in groups(rows) {
         text.push_str(&naive_line(name, &of_kind));
+    }
+    text
+}
+
+/// Short trials are what a small budget costs: the interval is conditional on their length.
+fn with_less(rows: &[Row], budget_s: u64, shorter: &[u64]) -> String {
+    let mut text = String::from(
+        "| budget | median | p5–p95 | within 2 % | within 5 % | interval holds the truth |\n|---|---|---|---|---|---|\n",
+    );
+    for (at, part) in shorter.iter().enumerate() {
+        let of: Vec<(f64, bool)> = rows.iter().map(|row| row.with_less[at]).collect();
+        let [p5, median, p95] = quantiles(of.iter().map(|(estimate, _)| *estimate).collect());
+        let share = |is: &dyn Fn(&(f64, bool)) -> bool| {
+            100.0 * of.iter().filter(|found| is(found)).count() as f64 / of.len() as f64
+        };
+        let _ = writeln!(
+            text,
+            "| {} minutes | {median:.3} | {p5:.3}–{p95:.3} | {:.0} % | {:.0} % | {:.0} % |",
+            budget_s / part / 60,
+            share(&|found| is_within(found.0, 0.02)),
+            share(&|found| is_within(found.0, 0.05)),
+            share(&|found| found.1)
+        );
     }
     text
 }

@@ -29,6 +29,8 @@ const DOWN_STEP: f64 = 1.3;
 const RERUNS_MAX: usize = 4;
 /// So many sure verdicts against each other are no chance.
 const CONTRADICTIONS: usize = 3;
+/// Invalid trials in a row at one load.
+const INVALID_MAX: usize = 4;
 /// How close to what cannot be generated a passing load must be.
 const UNGENERABLE_WIDTH: f64 = 1.15;
 
@@ -189,7 +191,8 @@ impl Search {
         }
     }
 
-    /// An invalid trial is repeated once: it says nothing about its load.
+    /// An invalid trial is repeated once: it says nothing about its load. One that stays so below a load that was valid is
+    /// asked for again by the phases, and not for ever.
     fn after_invalid(&self, history: History<'_>) -> Option<Decision> {
         let counts = |record: &&TrialRecord| record.trial.purpose != Purpose::WarmUp;
         let last =
@@ -199,7 +202,11 @@ impl Search {
                 && record.judged.verdict == Verdict::Invalid
         };
         let times = self.records.iter().rev().take_while(at).count();
-        (times < 2).then_some(Decision::Try(last.trial.multiple, last.trial.purpose))
+        match times {
+            1 => Some(Decision::Try(last.trial.multiple, last.trial.purpose)),
+            2..INVALID_MAX => None,
+            _ => Some(Decision::End(Outcome::GeneratorLimited)),
+        }
     }
 
     /// Outwards from the first load, until one passes and one fails.

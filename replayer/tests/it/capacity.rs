@@ -38,7 +38,7 @@ fn ratio(subject: &Subject, found: &Finding, truth_per_s: f64) -> f64 {
 #[test]
 fn the_simulator_agrees_with_the_formulas() {
     for kind in [Kind::Memoryless, Kind::Shedding] {
-        for (subject, truth_per_s) in known(kind, 2) {
+        for (subject, truth_per_s) in known(kind, 1) {
             let simulated_per_s = subject.simulated_truth_per_s(60_000.0, 3);
             let ratio = simulated_per_s / truth_per_s;
             assert!((ratio - 1.0).abs() < 0.03, "{}: {ratio:.3} of {truth_per_s}", kind.name());
@@ -49,7 +49,7 @@ fn the_simulator_agrees_with_the_formulas() {
 #[test]
 fn searches_find_the_capacity_and_name_how_it_fails() {
     let mut covered = 0;
-    for (subject, truth_per_s) in [known(Kind::Memoryless, 4), known(Kind::Shedding, 4)].concat() {
+    for (subject, truth_per_s) in [known(Kind::Memoryless, 3), known(Kind::Shedding, 3)].concat() {
         let (found, _) = trials::search(&subject, BUDGET_S);
         let capacity = found.capacity.expect("a capacity");
         let (name, ratio) = (subject.kind.name(), ratio(&subject, &found, truth_per_s));
@@ -66,12 +66,28 @@ fn searches_find_the_capacity_and_name_how_it_fails() {
         let truth = truth_per_s / subject.unit_per_s;
         covered += u32::from(capacity.low <= truth && truth <= capacity.high);
     }
-    assert!(covered >= 7, "{covered} of 8 intervals hold the truth");
+    assert!(covered >= 5, "{covered} of 6 intervals hold the truth");
+}
+
+/// Without a formula: no target answers more than its slots or tokens allow, but for the 5 % that may be refused.
+#[test]
+fn every_kind_of_target_gets_a_number_that_it_can_answer() {
+    for kind in Kind::ALL {
+        let subject = Subject::draw(kind, 1);
+        let (found, _) = trials::search(&subject, 1_200);
+        let of_saturated = ratio(&subject, &found, subject.saturated_per_s);
+        assert!(
+            (0.3..1.15).contains(&of_saturated),
+            "{}: {of_saturated:.3}, {:?}",
+            kind.name(),
+            found.verdict
+        );
+    }
 }
 
 #[test]
 fn naive_searches_read_far_too_much_where_the_slo_is_loose() {
-    let loose = known(Kind::Memoryless, 12).into_iter().filter(|(subject, _)| subject.limit_s > 4.0);
+    let loose = known(Kind::Memoryless, 5).into_iter().filter(|(subject, _)| subject.limit_s > 4.0);
     for (subject, truth_per_s) in loose {
         let naive = naive::searches(&subject, truth_per_s);
         assert!(naive.bisection_per_s > 1.2 * truth_per_s, "{}: {naive:?} of {truth_per_s}", subject.slo);

@@ -52,7 +52,9 @@ fn capacity(config: &Config, history: History<'_>, outcome: Outcome, full_s: u64
         (Outcome::FailsAtSmallest, _, Some(upper)) | (_, None, Some(upper)) => {
             Some(of(alone(upper), Bound::AtMost))
         }
-        (_, Some(lower), None) => Some(of(alone(lower), Bound::AtLeast)),
+        (Outcome::GeneratorLimited, Some(lower), _) | (_, Some(lower), None) => {
+            Some(of(alone(lower), Bound::AtLeast))
+        }
         (_, Some(lower), Some(upper)) if config.steps.is_some() => {
             Some(of(Estimate { multiple: lower, low: lower, high: upper }, Bound::AtLeast))
         }

@@ -16,6 +16,8 @@ struct Target {
     answers_per_s: f64,
     /// From this load on the generator is too slow.
     generator_per_s: f64,
+    /// And above this one it is not.
+    generator_again_per_s: f64,
     /// From this load on nothing is answered.
     hangs_per_s: f64,
     /// What is beyond the capacity is refused instead of queued.
@@ -34,6 +36,7 @@ fn target(answers_per_s: f64) -> Target {
     Target {
         answers_per_s,
         generator_per_s: f64::INFINITY,
+        generator_again_per_s: f64::INFINITY,
         hangs_per_s: f64::INFINITY,
         sheds: false,
         thrashes: false,
@@ -59,7 +62,8 @@ impl Target {
                 break;
             }
         }
-        let invalid = (load_per_s > self.generator_per_s).then(|| "requests went out late".to_owned());
+        let too_slow = self.generator_per_s..self.generator_again_per_s;
+        let invalid = too_slow.contains(&load_per_s).then(|| "requests went out late".to_owned());
         Observation {
             unit_per_s: UNIT_PER_S,
             sending_s: seconds.len() as u64,
@@ -228,6 +232,15 @@ fn a_generator_that_is_too_slow_gives_no_number() {
     assert_eq!(found.failure_mode, None);
     let found = search(config(), Target { generator_per_s: 0.0, ..target(620.0) });
     assert_eq!((found.verdict, found.capacity), (Outcome::Invalid, None));
+}
+
+#[test]
+fn a_generator_that_is_too_slow_between_the_bounds_is_not_asked_for_ever() {
+    let found =
+        search(config(), Target { generator_per_s: 480.0, generator_again_per_s: 700.0, ..target(620.0) });
+    assert_eq!(found.verdict, Outcome::GeneratorLimited);
+    assert!(found.capacity.is_none_or(|capacity| capacity.bound != Bound::Estimate), "{:?}", found.capacity);
+    assert!(found.trials.len() < 15, "{}", found.trials.len());
 }
 
 #[test]
