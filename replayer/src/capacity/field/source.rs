@@ -136,7 +136,7 @@ mod tests {
         let arrivals = Arrivals {
             users: NonZeroUsize::new(20).unwrap(),
             spawn_per_s: 2.0,
-            duration: Duration::from_secs(60),
+            duration: Duration::from_mins(1),
         };
         let sessions = model.sessions(&arrivals, Seed(1)).unwrap();
         let trial = Trial {
