@@ -367,8 +367,8 @@ fn proven(passed: Load, is_limited: bool, multiple_max: f64) -> Decision {
 fn overload_seen(history: History<'_>) -> Option<Decision> {
     let is_first = history.count(Purpose::Recovery) == 0;
     let has_failed = history.last().is_some_and(|record| record.judged.has_failed());
-    let passed = history.passed().filter(|_| is_first && has_failed)?;
-    Some(Decision::Try(passed.multiple * RECOVERY_SHARE, Purpose::Recovery))
+    let passed = history.clearly_passed().filter(|_| is_first && has_failed)?;
+    Some(Decision::Try(passed * RECOVERY_SHARE, Purpose::Recovery))
 }
 
 /// A full-length trial that decided nothing gets a second one at its load.

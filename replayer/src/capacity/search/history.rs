@@ -84,7 +84,15 @@ impl<'a> History<'a> {
         self.loads().into_iter().rev().find(|load| !load.is_high && load.multiple < below)
     }
 
-    /// The same, by full-length trials.
+    /// The largest load below the upper bound with a trial that does not even lean to too high.
+    pub(in crate::capacity) fn clearly_passed(self) -> Option<f64> {
+        let below = self.upper().map_or(f64::INFINITY, |upper| upper.multiple);
+        let clear = self.bounding().filter(|record| !record.judged.is_high());
+        let multiples = clear.map(|record| record.trial.multiple).filter(|multiple| *multiple < below);
+        multiples.reduce(f64::max)
+    }
+
+    /// What [`Self::passed`] is by full-length trials.
     pub(in crate::capacity) fn lower(self) -> Option<Load> {
         let below = self.upper().map_or(f64::INFINITY, |upper| upper.multiple);
         self.loads().into_iter().rev().find(|load| !load.is_high && load.is_full && load.multiple < below)
