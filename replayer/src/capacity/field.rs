@@ -23,7 +23,8 @@ use crate::measure::gates::{Gates, validity};
 use crate::measure::live::{Counts, Live};
 use crate::measure::series::ClockSecond;
 use crate::plan::{self, Load, Plan};
-use crate::sessions::Session;
+use crate::sessions::Outlines;
+use crate::store::Store;
 
 /// Whole samples of a trial, for the diagnosis: some 10 MB.
 const KEPT_MAX: usize = 20_000;
@@ -38,7 +39,7 @@ const MS_PER_S: f64 = 1e3;
 /// What all trials of a search have in common.
 #[derive(Debug)]
 pub struct Field<'a> {
-    sessions: &'a [Session],
+    store: &'a Store,
     /// Its stop is the user's.
     config: DriveConfig,
     /// Planned requests a second that 1× means.
@@ -80,11 +81,11 @@ impl Played {
 
 impl<'a> Field<'a> {
     /// The configuration is that of a replay; its service level and its end are those of each trial.
-    pub fn new(sessions: &'a [Session], config: DriveConfig, slo: &Slo) -> Result<Self, FieldError> {
-        let unit_per_s = plan::unit_per_s(sessions).ok_or(FieldError::NoRate)?;
+    pub fn new(store: &'a Store, config: DriveConfig, slo: &Slo) -> Result<Self, FieldError> {
+        let unit_per_s = plan::unit_per_s(store.outlines()).ok_or(FieldError::NoRate)?;
         let bars = slo.criteria.iter().map(bar).collect();
         let config = DriveConfig { bars, kept_max: KEPT_MAX, ..config };
-        Ok(Self { sessions, config, unit_per_s, last_end: None })
+        Ok(Self { store, config, unit_per_s, last_end: None })
     }
 
     /// Whether the user wants no more of it.
@@ -109,11 +110,11 @@ impl<'a> Field<'a> {
             live: &live,
             stop,
             user: &self.config.stop,
-            planned: planned_by_second(&plan, self.sessions, trial.length_s),
+            planned: planned_by_second(&plan, self.store.outlines(), trial.length_s),
             length: Duration::from_secs(trial.length_s),
         };
         let (measured, end) = thread::scope(|scope| {
-            let run = scope.spawn(|| drive::run(&plan, self.sessions, &config, &live));
+            let run = scope.spawn(|| drive::run(&plan, self.store, &config, &live));
             let end = conductor.conduct(watch, on_second, || run.is_finished());
             // A drive panics only on a broken invariant: go on panicking, with its message.
             (run.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), end)
@@ -122,7 +123,7 @@ impl<'a> Field<'a> {
         let shown = Shown { unit_per_s: self.unit_per_s, rest_s: rest.as_secs(), trial, end };
         match measured {
             Ok(measured) => {
-                let planned = drive::planned_requests(&plan, self.sessions);
+                let planned = drive::planned_requests(&plan, self.store.outlines());
                 Ok(shown.played(measured, planned))
             }
             // More users than accounts: this load cannot be generated.
@@ -140,7 +141,7 @@ impl<'a> Field<'a> {
         let load = Load { length_us: trial.length_s * 1_000_000, ramp_us: trial.ramp_s * 1_000_000 };
         let multiple =
             Multiple::new(trial.multiple).expect("a search stays within the multiples that it was given");
-        plan::trial(self.sessions, multiple, load, Seed(trial.seed))
+        plan::trial(self.store.outlines(), multiple, load, Seed(trial.seed))
             .expect("the unit is known, so there is a rate")
     }
 }
@@ -162,7 +163,7 @@ fn ns(ms: f64) -> u64 {
 }
 
 /// Requests that the plan has in each second of its length.
-fn planned_by_second(plan: &Plan, sessions: &[Session], length_s: u64) -> Vec<u64> {
+fn planned_by_second(plan: &Plan, sessions: &Outlines, length_s: u64) -> Vec<u64> {
     let mut planned = vec![0; usize::try_from(length_s).expect("a trial's seconds are few")];
     for at_us in plan.instants_us(sessions) {
         let second = usize::try_from(at_us / 1_000_000).unwrap_or(usize::MAX);

@@ -29,7 +29,7 @@ use crate::measure::route::Routes;
 use crate::plan;
 use crate::report;
 use crate::report::capacity as text;
-use crate::sessions::Session;
+use crate::sessions::Outlines;
 
 /// Where the result of a search lies in its directory.
 const CAPACITY_FILE: &str = "capacity.json";
@@ -118,12 +118,13 @@ pub struct CapacityArgs {
 
 pub fn run(args: &CapacityArgs) -> anyhow::Result<Exit> {
     let recorded = args.source.open()?.sessions(Seed(args.seed))?;
-    let sessions = &recorded.sessions.sessions;
+    let sessions = recorded.outlines();
     args.check_routes(sessions)?;
     let config = args.drive_config()?;
     let target = config.target.origin();
     let is_careful = !config.target.is_private();
-    let mut field = Field::new(sessions, config, &args.slo).with_context(|| recorded.name.clone())?;
+    let mut field =
+        Field::new(&recorded.sessions.sessions, config, &args.slo).with_context(|| recorded.name.clone())?;
     args.out.as_deref().map_or(Ok(()), prepare_directory)?;
     let unit = Unit::of(sessions, field.unit_per_s);
     eprintln!("{}: 1x is {}; to {target}, {}", recorded.name, unit.sentence(), args.slo);
@@ -185,7 +186,7 @@ impl CapacityArgs {
     }
 
     /// A criterion about a route that the capture does not have would always hold.
-    fn check_routes(&self, sessions: &[Session]) -> anyhow::Result<()> {
+    fn check_routes(&self, sessions: &Outlines) -> anyhow::Result<()> {
         let routes = Routes::of(sessions);
         for route in self.slo.criteria.iter().filter_map(|criterion| criterion.route.as_ref()) {
             ensure!(
@@ -197,7 +198,7 @@ impl CapacityArgs {
         Ok(())
     }
 
-    fn search(&self, field: &Field<'_>, sessions: &[Session], is_careful: bool) -> Search {
+    fn search(&self, field: &Field<'_>, sessions: &Outlines, is_careful: bool) -> Search {
         let whole_s = |span: Span| span.0.as_secs().max(1);
         let settled = Duration::from_micros(plan::settled_us(sessions));
         Search::new(Config {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::drive::{CONNECT_LEAD, Uplink};
 use crate::plan::Plan;
-use crate::sessions::{Session, Step};
+use crate::sessions::{Outline, Outlines, StepOutline};
 
 /// Most at once, of each.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -25,6 +25,7 @@ pub(super) struct Needs {
 type Span = (u64, u64);
 
 /// Of one session, from its start.
+#[derive(Default)]
 struct Spans {
     connections: Vec<Span>,
     requests: Vec<Span>,
@@ -32,45 +33,46 @@ struct Spans {
 
 impl Needs {
     /// `port_held`: how long a closed connection keeps its port.
-    pub(super) fn of(plan: &Plan, sessions: &[Session], uplink: Uplink, port_held: Duration) -> Self {
-        let spans: Vec<Spans> = sessions.iter().map(|session| Spans::of(plan, session, uplink)).collect();
+    pub(super) fn of(plan: &Plan, sessions: &Outlines, uplink: Uplink, port_held: Duration) -> Self {
+        // Worked out for each clone in the same place: of all sessions they would take more than their outlines.
+        let mut spans = Spans::default();
         let [mut connections, mut requests, mut ports] = [(); 3].map(|()| Sweep::default());
         // Opened ahead is, for how many there are at once, the same as closed later.
         let (lead_us, held_us) = (micros(CONNECT_LEAD), micros(port_held));
         for clone in plan.clones() {
-            let of_session = &spans[clone.session];
-            connections.add(clone.start_us, &of_session.connections, lead_us);
-            ports.add(clone.start_us, &of_session.connections, lead_us.saturating_add(held_us));
-            requests.add(clone.start_us, &of_session.requests, 0);
+            spans.set(plan, sessions.get(clone.session), uplink);
+            connections.add(clone.start_us, &spans.connections, lead_us);
+            ports.add(clone.start_us, &spans.connections, lead_us.saturating_add(held_us));
+            requests.add(clone.start_us, &spans.requests, 0);
         }
         Self { connections: connections.most(), in_flight: requests.most(), ports: ports.most() }
     }
 }
 
 impl Spans {
-    fn of(plan: &Plan, session: &Session, uplink: Uplink) -> Self {
-        let mut connections: Vec<Span> = Vec::new();
-        let mut requests = Vec::with_capacity(session.steps.len());
-        for step in &session.steps {
+    fn set(&mut self, plan: &Plan, session: Outline<'_>, uplink: Uplink) {
+        let Self { connections, requests } = self;
+        connections.clear();
+        requests.clear();
+        for step in session.steps {
+            let connection = step.connection as usize;
             let from_us = plan.scaled_us(step.offset_us);
             let to_us = from_us.saturating_add(taken_us(step, uplink));
             requests.push((from_us, to_us));
-            if connections.len() <= step.connection {
-                connections.resize(step.connection + 1, (u64::MAX, 0));
+            if connections.len() <= connection {
+                connections.resize(connection + 1, (u64::MAX, 0));
             }
-            let (first_us, last_us) = &mut connections[step.connection];
+            let (first_us, last_us) = &mut connections[connection];
             (*first_us, *last_us) = ((*first_us).min(from_us), (*last_us).max(to_us));
         }
         connections.retain(|(from_us, to_us)| from_us <= to_us);
-        Self { connections, requests }
     }
 }
 
 /// From the request's first byte to its answer's last, with the upload on this uplink.
-fn taken_us(step: &Step, uplink: Uplink) -> u64 {
-    let captured_us = step.exchange.instants.done_us.unwrap_or(0);
-    let beside_upload_us = captured_us.saturating_sub(Uplink::Recorded.span_us(&step.exchange));
-    beside_upload_us.saturating_add(uplink.span_us(&step.exchange))
+fn taken_us(step: &StepOutline, uplink: Uplink) -> u64 {
+    let beside_upload_us = step.done_us.saturating_sub(step.upload_us);
+    beside_upload_us.saturating_add(uplink.span_us(step))
 }
 
 fn micros(duration: Duration) -> u64 {
@@ -136,6 +138,7 @@ mod tests {
 
     use super::*;
     use crate::plan::{Mode, amplify};
+    use crate::sessions::{Session, Step};
 
     const MS: u64 = 1_000;
 
@@ -151,8 +154,9 @@ mod tests {
     }
 
     fn needs(sessions: &[Session], multiple: f64, mode: Mode, port_held: Duration) -> [u64; 3] {
-        let plan = amplify(sessions, Multiple::new(multiple).unwrap(), mode, Seed(1));
-        let needs = Needs::of(&plan, sessions, Uplink::Recorded, port_held);
+        let sessions: Outlines = sessions.iter().cloned().collect();
+        let plan = amplify(&sessions, Multiple::new(multiple).unwrap(), mode, Seed(1));
+        let needs = Needs::of(&plan, &sessions, Uplink::Recorded, port_held);
         [needs.connections, needs.in_flight, needs.ports]
     }
 
@@ -187,8 +191,7 @@ mod tests {
 
     #[test]
     fn a_slower_uplink_holds_uploads_longer() {
-        let mut step = session(0, &[(0, 0, 100)]).steps.remove(0);
-        step.exchange.request_body_bytes = 100_000;
+        let step = StepOutline { done_us: 100 * MS, body_bytes: 100_000, ..StepOutline::default() };
         assert_eq!(taken_us(&step, Uplink::Recorded), 100 * MS);
         assert_eq!(taken_us(&step, "800kbps".parse().unwrap()), 1_100 * MS);
     }

@@ -3,13 +3,14 @@
 use kingtide_common::latency::LatencyRecorder;
 
 use super::stages::SeenStage;
-use crate::drive::{Uplink, anchors, end_us};
+use crate::drive::anchors;
 use crate::measure::route::Routes;
-use crate::sessions::Session;
+use crate::sessions::{Outline, Session};
+use crate::store::{Store, StoreError};
 
 /// See the module.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Captured {
+pub struct Captured {
     /// From the first request to the last.
     pub(super) span_s: f64,
     pub(super) uploads: PerSession,
@@ -53,38 +54,46 @@ impl PerSession {
 }
 
 impl Captured {
-    pub(super) fn of(sessions: &[Session], routes: &Routes) -> Self {
+    /// Goes through all sessions once.
+    pub fn of(store: &Store) -> Result<Self, StoreError> {
+        let outlines = store.outlines();
+        let routes = Routes::of(outlines);
         let labels = routes.labels().len();
         let mut captured = Self { routes: vec![RouteSeen::default(); labels], ..Self::default() };
-        let first_ns = sessions.iter().map(|session| session.start_ns).min().unwrap_or_default();
-        for (number, session) in sessions.iter().enumerate() {
+        let first_ns = outlines.iter().map(|session| session.start_ns).min().unwrap_or_default();
+        for (session, whole) in outlines.iter().zip(store.sessions()) {
             captured.count_session(session);
-            captured.count_routes(number, session, routes);
+            captured.count_routes(session, &whole?, &routes);
             let start_us = session.start_ns.abs_diff(first_ns) / 1_000;
             let last_us = session.steps.last().map_or(0, |step| start_us.saturating_add(step.offset_us));
             captured.span_s = captured.span_s.max(last_us as f64 / 1e6);
         }
-        captured
+        Ok(captured)
     }
 
-    fn count_session(&mut self, session: &Session) {
+    fn count_session(&mut self, session: Outline<'_>) {
         let stretches_us = stretches_us(session);
         let whole = stretches_us.iter().flatten().copied().reduce(joined);
         self.sessions.record_ns(1_000 * whole.map_or(0, length));
         self.connections.add(stretches_us.iter().flatten().copied().map(length).sum());
         // As the plan has them, with those that their clients broke off.
-        self.uploads.add(session.steps.iter().map(|step| Uplink::Recorded.span_us(&step.exchange)).sum());
-        for (step, anchor) in session.steps.iter().zip(anchors(session)) {
-            let thought_us = anchor.map(|anchor| step.offset_us.saturating_sub(end_us(session, anchor)));
+        self.uploads.add(session.steps.iter().map(|step| step.upload_us).sum());
+        for (step, anchor) in session
+            .steps
+            .iter()
+            .zip(anchors(session.steps.iter().map(|step| (step.offset_us, step.end_us()))))
+        {
+            let thought_us =
+                anchor.map(|anchor| step.offset_us.saturating_sub(session.steps[anchor].end_us()));
             if let Some(us) = thought_us {
                 self.think.record_ns(1_000 * us);
             }
         }
     }
 
-    fn count_routes(&mut self, number: usize, session: &Session, routes: &Routes) {
-        for (at, step) in session.steps.iter().enumerate() {
-            let route = &mut self.routes[routes.route(number, at)];
+    fn count_routes(&mut self, outline: Outline<'_>, session: &Session, routes: &Routes) {
+        for (outline, step) in outline.steps.iter().zip(&session.steps) {
+            let route = &mut self.routes[routes.of_template(outline.route)];
             route.requests += 1;
             for (stage, recorder) in SeenStage::ALL.into_iter().zip(&mut route.stages) {
                 stage.captured_us(&step.exchange).into_iter().for_each(|us| recorder.record_ns(1_000 * us));
@@ -94,15 +103,14 @@ impl Captured {
 }
 
 /// When each connection of a session was in use, as [`super::Stretch`] has it.
-fn stretches_us(session: &Session) -> Vec<Option<(u64, u64)>> {
+fn stretches_us(session: Outline<'_>) -> Vec<Option<(u64, u64)>> {
     let mut stretches = Vec::new();
-    for step in &session.steps {
-        let done_us = step.exchange.instants.done_us.unwrap_or(0);
-        let stretch = (step.offset_us, step.offset_us.saturating_add(done_us));
-        if stretches.len() <= step.connection {
-            stretches.resize(step.connection + 1, None);
+    for step in session.steps {
+        let (stretch, connection) = ((step.offset_us, step.end_us()), step.connection as usize);
+        if stretches.len() <= connection {
+            stretches.resize(connection + 1, None);
         }
-        let known: &mut Option<(u64, u64)> = &mut stretches[step.connection];
+        let known: &mut Option<(u64, u64)> = &mut stretches[connection];
         *known = Some(known.map_or(stretch, |known| joined(known, stretch)));
     }
     stretches

@@ -11,7 +11,6 @@ use crate::measure::recorder::Recorder;
 use crate::measure::route::Routes;
 use crate::plan::dispersion::{WINDOWS_S, label};
 use crate::plan::{Comparison, Fidelity, Plan, total_variation};
-use crate::sessions::Session;
 
 /// As of the plan's shapes, but what the target's pace moves is in here too.
 const SHAPE_LIMIT: f64 = 0.1;
@@ -21,7 +20,7 @@ const LEVEL_LIMIT: f64 = 0.15;
 #[derive(Debug, Clone, Copy)]
 pub struct Sides<'a> {
     pub plan: &'a Plan,
-    pub sessions: &'a [Session],
+    pub captured: &'a Captured,
     pub fidelity: &'a Fidelity,
     /// The routes that the recorder's are numbered by.
     pub routes: &'a Routes,
@@ -30,18 +29,17 @@ pub struct Sides<'a> {
 
 /// See [`super`].
 pub fn compare(sides: &Sides<'_>) -> Achieved {
-    let Sides { sessions, routes, recorder, .. } = *sides;
+    let Sides { captured, routes, recorder, .. } = *sides;
     let shapes = &sides.fidelity.shapes;
-    let captured = Captured::of(sessions, routes);
     let sends = &recorder.sends;
     let mixes = captured.routes.iter().zip(&recorder.routes).map(|(seen, done)| [seen.requests, done.sent]);
     Achieved {
         dispersion: rhythms(sides),
         uploads_in_flight: Level {
             planned: Some(per_second(sends.uploads_planned_ns, sends.planned.span_us())),
-            ..level(sides, &captured, &captured.uploads, sends.uploads_ns)
+            ..level(sides, captured, &captured.uploads, sends.uploads_ns)
         },
-        connections_open: level(sides, &captured, &captured.connections, sends.connections_ns),
+        connections_open: level(sides, captured, &captured.connections, sends.connections_ns),
         session_duration_ms: shape(&captured.sessions, &sends.sessions, shapes.session_duration),
         think_time_ms: shape(&captured.think, &sends.think, shapes.think_time),
         route_mix: total_variation(&mixes),
