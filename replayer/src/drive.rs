@@ -8,10 +8,10 @@
 mod addresses;
 mod again;
 pub(crate) mod body;
+mod cast;
 mod client;
 mod connection;
 mod cookies;
-mod credentials;
 mod diag;
 mod due;
 mod ending;
@@ -53,7 +53,7 @@ use http::planned_connections;
 pub use http::{Http, Protocols};
 pub(crate) use http::{LanePlan, captured_connections};
 pub use retry::{Cause, Retry};
-pub(crate) use script::{anchors, end_us};
+pub(crate) use script::anchors;
 pub use target::{Target, TargetError};
 pub use timer::{PreciseTimer, Sleep};
 pub use uplink::Uplink;
@@ -67,9 +67,9 @@ use crate::measure::live::Live;
 use crate::measure::raw::SampleSink;
 use crate::measure::route::Routes;
 use crate::plan::Plan;
-use crate::sessions::{Session, Step};
+use crate::sessions::{Outline, Outlines, StepOutline};
+use crate::store::{Store, StoreError};
 use in_flight::Flights;
-use script::Script;
 use worker::Shared;
 
 /// From the end of the preparation to the plan's zero: workers start in it, and the first connections open.
@@ -154,6 +154,8 @@ pub struct Measured {
 pub enum DriveError {
     #[error(transparent)]
     Identities(#[from] IdentityError),
+    #[error(transparent)]
+    Sessions(#[from] StoreError),
     #[error("cannot start a worker: {0}")]
     Worker(#[from] io::Error),
 }
@@ -195,14 +197,14 @@ impl DriveConfig {
 /// Nothing is sent when the identities cannot serve the plan.
 pub fn run(
     plan: &Plan,
-    sessions: &[Session],
+    store: &Store,
     config: &DriveConfig,
     live: &Arc<Live>,
 ) -> Result<Measured, DriveError> {
-    let shared = prepare(plan, sessions, config, live)?;
+    let shared = prepare(plan, store, config, live)?;
     let (zero, mut recorder) = play(&shared)?;
     recorder.http.asked = config.http.to_string();
-    recorder.http.recorded = planned_connections(plan, sessions);
+    recorder.http.recorded = planned_connections(plan, store.outlines());
     let duration = zero.start.elapsed();
     let is_interrupted = *config.stop.borrow() > Stop::Run;
     let clients = clients(plan, config, &recorder);
@@ -214,7 +216,7 @@ pub fn run(
         duration,
         is_interrupted,
         clients,
-        protocols: config.protocols(),
+        protocols: shared.protocols,
     })
 }
 
@@ -228,16 +230,16 @@ fn clients(plan: &Plan, config: &DriveConfig, recorder: &Recorder) -> Clients {
 }
 
 /// Requests that a plan sends.
-pub fn planned_requests(plan: &Plan, sessions: &[Session]) -> u64 {
-    plan.clones().map(|clone| sessions[clone.session].steps.len() as u64).sum()
+pub fn planned_requests(plan: &Plan, outlines: &Outlines) -> u64 {
+    plan.clones().map(|clone| outlines.get(clone.session).steps.len() as u64).sum()
 }
 
 /// When the last planned request is out, its upload on this uplink included; microseconds from the start of
 /// the run.
-pub fn planned_end_us(plan: &Plan, sessions: &[Session], uplink: Uplink) -> u64 {
-    let out_us = |step: &Step| plan.scaled_us(step.offset_us).saturating_add(uplink.span_us(&step.exchange));
-    let last_us = |session: &Session| session.steps.iter().map(out_us).max().unwrap_or(0);
-    let last_us: Vec<u64> = sessions.iter().map(last_us).collect();
+pub fn planned_end_us(plan: &Plan, outlines: &Outlines, uplink: Uplink) -> u64 {
+    let out_us = |step: &StepOutline| plan.scaled_us(step.offset_us).saturating_add(uplink.span_us(step));
+    let last_us = |session: Outline<'_>| session.steps.iter().map(out_us).max().unwrap_or(0);
+    let last_us: Vec<u64> = outlines.iter().map(last_us).collect();
     let ends_us = plan.clones().map(|clone| clone.start_us.saturating_add(last_us[clone.session]));
     ends_us.max().unwrap_or(0)
 }
@@ -245,23 +247,21 @@ pub fn planned_end_us(plan: &Plan, sessions: &[Session], uplink: Uplink) -> u64 
 /// All that can be worked out before the zero is known; of a large capture it may last longer than [`SETUP`].
 fn prepare<'a>(
     plan: &'a Plan,
-    sessions: &'a [Session],
+    store: &'a Store,
     config: &'a DriveConfig,
     live: &Arc<Live>,
 ) -> Result<Shared<'a>, IdentityError> {
     let salt = rand::random();
-    let protocols = config.protocols();
-    let scripts = sessions.iter().zip(credentials::of(sessions));
     Ok(Shared {
-        identities: identities::assign(config.identities.as_ref(), plan, sessions, salt)?,
+        identities: identities::assign(config.identities.as_ref(), plan, store.outlines(), salt)?,
         plan,
-        sessions,
-        scripts: scripts.map(|(session, credentials)| Script::of(session, credentials, protocols)).collect(),
-        routes: Routes::of(sessions),
+        store,
+        protocols: config.protocols(),
+        routes: Routes::of(store.outlines()),
         config,
         live: Arc::clone(live),
         flights: Flights::at_most(in_flight::cap(config.in_flight_max)),
-        planned_end: Duration::from_micros(planned_end_us(plan, sessions, config.uplink)),
+        planned_end: Duration::from_micros(planned_end_us(plan, store.outlines(), config.uplink)),
         salt,
     })
 }
@@ -282,9 +282,10 @@ impl Zero {
 }
 
 /// Takes the zero itself, so that no preparation can come after it and make the run begin late.
-fn play(shared: &Shared<'_>) -> io::Result<(Zero, Recorder)> {
+fn play(shared: &Shared<'_>) -> Result<(Zero, Recorder), DriveError> {
     let workers = shared.config.workers.get().min(shared.plan.users()).max(1);
-    let shares: Vec<_> = (0..workers).map(|share| worker::coming(shared.plan, share, workers)).collect();
+    let shares: Vec<_> =
+        (0..workers).map(|share| worker::coming(shared.plan, shared.store, share, workers)).collect();
     let zero = Zero::ahead();
     shared.live.begins(zero.start);
     std::thread::scope(|scope| {
@@ -326,8 +327,9 @@ mod tests {
         let target = Target::resolve("http://127.0.0.1:9").unwrap();
         let config = DriveConfig::new(target, Duration::from_secs(1), stop);
         let multiple = Multiple::new(1.0).unwrap();
-        let plan = amplify(&[], multiple, Mode::Crowd, Seed(1));
-        let shared = prepare(&plan, &[], &config, &Arc::default()).unwrap();
+        let plan = amplify(&Outlines::default(), multiple, Mode::Crowd, Seed(1));
+        let store = Store::default();
+        let shared = prepare(&plan, &store, &config, &Arc::default()).unwrap();
         let prepared = Instant::now();
         let (zero, recorder) = play(&shared).unwrap();
         assert!(zero.start >= prepared + SETUP);

@@ -21,7 +21,7 @@ use crate::measure::gates::{SENT_SHARE_MIN, validity};
 use crate::measure::live::Live;
 use crate::plan::{Mode, Plan, amplify};
 use crate::report::format::number;
-use crate::sessions::Session;
+use crate::store::Store;
 
 /// Times the plan's busiest stretch, until one is not on time.
 const TIMES: [u32; 4] = [1, 2, 4, 8];
@@ -56,8 +56,8 @@ pub struct Trial {
 }
 
 /// Takes 4 s for each trial. Sends nothing to the target.
-pub fn measure(plan: &Plan, sessions: &[Session], config: &DriveConfig) -> Result<Headroom, DriveError> {
-    let stretch = Stretch::busiest(plan, sessions);
+pub fn measure(plan: &Plan, store: &Store, config: &DriveConfig) -> Result<Headroom, DriveError> {
+    let stretch = Stretch::busiest(plan, store)?;
     let sink = Sink::start(stretch.answer_bytes_max())?;
     let config = trial_config(config, sink.target());
     let mut trials = Vec::new();
@@ -96,14 +96,14 @@ fn trial_config(config: &DriveConfig, target: Target) -> DriveConfig {
     }
 }
 
-fn trial(sessions: &[Session], config: &DriveConfig, times: u32) -> Result<Trial, DriveError> {
+fn trial(store: &Store, config: &DriveConfig, times: u32) -> Result<Trial, DriveError> {
     let multiple = Multiple::new(times.into()).expect("a few times is a multiple");
-    let plan = amplify(sessions, multiple, Mode::Volley, Seed(1));
+    let plan = amplify(store.outlines(), multiple, Mode::Volley, Seed(1));
     let (began, cpu) = (Instant::now(), cpu_time());
-    let measured = drive::run(&plan, sessions, config, &Arc::new(Live::default()))?;
+    let measured = drive::run(&plan, store, config, &Arc::new(Live::default()))?;
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let cpu_share = (cpu_time().saturating_sub(cpu)).div_duration_f64(began.elapsed() * cores_of(cores));
-    let planned = drive::planned_requests(&plan, sessions);
+    let planned = drive::planned_requests(&plan, store.outlines());
     let gates = validity(&measured.recorder, planned);
     // The sink shares this machine's descriptors: what it could not take was not tried.
     let is_sent = measured.recorder.total().sent as f64 >= SENT_SHARE_MIN * planned as f64;

@@ -8,7 +8,6 @@ mod template;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,8 +15,8 @@ use accounts::Accounts;
 use template::{Seat, Template};
 pub use template::{TemplateError, TemplateText};
 
-use crate::plan::Plan;
-use crate::sessions::{PASSWORD, Session, Source, normal};
+use crate::plan::{Plan, PlannedClone};
+use crate::sessions::{Outlines, PASSWORD, normal};
 
 /// Where accounts come from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -229,24 +228,39 @@ impl fmt::Debug for Identity<'_> {
     }
 }
 
-/// Which clone has which account.
+/// Which clone has which account: those that log in have one each, in the order of the plan.
 #[derive(Debug, Clone)]
 pub struct Seating<'a> {
     identities: Option<&'a Identities>,
-    /// By the clone's index, from 1; `None` for clones that log in nowhere.
-    seats: Vec<Option<NonZeroU32>>,
-    taken: u32,
+    taken: usize,
     salt: u64,
 }
 
+/// The place of an account among all that a plan takes, from 0.
+pub type SeatNumber = usize;
+
 impl<'a> Seating<'a> {
-    pub fn of(&self, clone: usize) -> Option<Identity<'a>> {
+    pub fn of(&self, seat: SeatNumber) -> Option<Identity<'a>> {
         let identities = self.identities?;
-        let index = self.seats.get(clone).copied().flatten()?.get() as usize - 1;
         let counter_from = identities.counter_from.saturating_add(identities.passed_over as u64);
-        let of = self.taken as usize;
+        let (index, of) = (seat, self.taken);
         Some(Identity { identities, seat: Seat { index, of, counter_from, salt: self.salt } })
     }
+}
+
+/// The clones of a plan, each with its seat; `None` for those that log in nowhere. A seat is the number of those before,
+/// so that none of them is kept.
+pub fn seated<'a>(
+    plan: &'a Plan,
+    sessions: &'a Outlines,
+) -> impl Iterator<Item = (PlannedClone, Option<SeatNumber>)> + Send + 'a {
+    let mut taken = 0;
+    plan.clones().map(move |clone| {
+        let needs_one = !sessions.get(clone.session).account.is_empty();
+        let seat = needs_one.then_some(taken);
+        taken += usize::from(needs_one);
+        (clone, seat)
+    })
 }
 
 /// What the clones of a plan need of identities.
@@ -274,27 +288,21 @@ impl Needs {
 pub fn assign<'a>(
     identities: Option<&'a Identities>,
     plan: &Plan,
-    sessions: &[Session],
+    sessions: &Outlines,
     salt: u64,
 ) -> Result<Seating<'a>, IdentityError> {
-    let needing = needing(sessions);
-    check(identities, &needs(plan, sessions, &needing))?;
-    let mut taken = 0;
-    let seat = |needs: bool| {
-        taken += u32::from(needs);
-        NonZeroU32::new(taken).filter(|_| needs)
-    };
-    let seats = plan.clones().map(|clone| needing[clone.session]).map(seat).collect();
-    Ok(Seating { identities, seats, taken, salt })
+    let needs = needs(plan, sessions);
+    check(identities, &needs)?;
+    Ok(Seating { identities, taken: needs.clones, salt })
 }
 
 /// What [`assign`] will take, or why it cannot.
 pub fn demand(
     identities: Option<&Identities>,
     plan: &Plan,
-    sessions: &[Session],
+    sessions: &Outlines,
 ) -> Result<Demand, IdentityError> {
-    let needs = needs(plan, sessions, &needing(sessions));
+    let needs = needs(plan, sessions);
     check(identities, &needs)?;
     Ok(Demand { accounts: needs.clones, held: identities.and_then(|all| all.held(&needs)) })
 }
@@ -309,28 +317,15 @@ fn check(identities: Option<&Identities>, needs: &Needs) -> Result<(), IdentityE
     }
 }
 
-/// Which sessions log in.
-fn needing(sessions: &[Session]) -> Vec<bool> {
-    sessions.iter().map(|session| columns_of(session).next().is_some()).collect()
-}
-
-fn needs(plan: &Plan, sessions: &[Session], needing: &[bool]) -> Needs {
-    let mut is_planned = vec![false; sessions.len()];
+fn needs(plan: &Plan, sessions: &Outlines) -> Needs {
+    let mut columns: BTreeSet<&String> = BTreeSet::new();
     let mut clones = 0;
     for clone in plan.clones() {
-        is_planned[clone.session] = true;
-        clones += usize::from(needing[clone.session]);
+        let account = sessions.get(clone.session).account;
+        columns.extend(account);
+        clones += usize::from(!account.is_empty());
     }
-    let planned = sessions.iter().zip(is_planned).filter(|(_, is_planned)| *is_planned);
-    let columns: BTreeSet<&String> = planned.flat_map(|(session, _)| columns_of(session)).collect();
     Needs { clones, columns: columns.into_iter().cloned().collect() }
-}
-
-fn columns_of(session: &Session) -> impl Iterator<Item = &String> {
-    session.steps.iter().flat_map(|step| &step.holes).filter_map(|hole| match &hole.source {
-        Source::Identity { column } => Some(column),
-        _ => None,
-    })
 }
 
 #[cfg(test)]

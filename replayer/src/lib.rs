@@ -30,4 +30,5 @@ pub mod seeds;
 pub mod selection;
 pub mod sessions;
 pub mod statistics;
+pub mod store;
 pub mod unfinished;

@@ -23,7 +23,7 @@ use clap::ValueEnum;
 use kingtide_common::units::{Multiple, Seed};
 use serde::Serialize;
 
-use crate::sessions::Session;
+use crate::sessions::Outlines;
 use starts::Starts;
 
 pub use dispersion::dispersion;
@@ -84,7 +84,7 @@ pub struct Release {
 ///
 /// At 1× every mode but `steady` is the capture itself: each session once, at its own instant. `crowd` and
 /// `steady` draw round(multiple × sessions) sessions with replacement, never fewer than one.
-pub fn amplify(sessions: &[Session], multiple: Multiple, mode: Mode, seed: Seed) -> Plan {
+pub fn amplify(sessions: &Outlines, multiple: Multiple, mode: Mode, seed: Seed) -> Plan {
     let starts = Arc::new(Starts::of(sessions));
     let plan = Plan { multiple, mode, seed, shift_s: 0.0, load: None, starts };
     let shift_s = if plan.is_shifted() { crowd::fitted_s(&plan, sessions) } else { 0.0 };
@@ -155,9 +155,9 @@ impl Plan {
     }
 
     /// Intended instants of all releases, microseconds from the start of the run, clone by clone.
-    pub fn instants_us<'a>(&'a self, sessions: &'a [Session]) -> impl Iterator<Item = u64> + 'a {
+    pub fn instants_us<'a>(&'a self, sessions: &'a Outlines) -> impl Iterator<Item = u64> + 'a {
         self.clones().flat_map(move |clone| {
-            let steps = sessions[clone.session].steps.iter();
+            let steps = sessions.get(clone.session).steps.iter();
             steps.map(move |step| self.intended_us(clone, step.offset_us))
         })
     }

@@ -17,7 +17,7 @@ use self::needs::Needs;
 use crate::drive::DriveConfig;
 use crate::plan::Plan;
 use crate::report::format::{count, counted, ms, number};
-use crate::sessions::Session;
+use crate::sessions::Outlines;
 
 /// A slower target holds connections for longer than the captured one: there should be room for so many times as many.
 const SLOWER_TARGET: u64 = 2;
@@ -68,7 +68,7 @@ pub enum Impossible {
 }
 
 /// Measures this machine and the way to the target; takes some 50 ms, and connects five times.
-pub fn check(plan: &Plan, sessions: &[Session], config: &DriveConfig) -> Result<Preflight, Impossible> {
+pub fn check(plan: &Plan, sessions: &Outlines, config: &DriveConfig) -> Result<Preflight, Impossible> {
     let facts = Facts::measure(config, plan.users() as u64);
     let needs = Needs::of(plan, sessions, config.uplink, config.protocols(), facts.port_held);
     judge(&needs, &facts)

@@ -7,12 +7,14 @@
 
 mod alike;
 mod bind;
+pub(crate) mod credentials;
 pub(crate) mod evidence;
 mod extract;
 mod fill;
 pub mod idle;
 mod map;
 mod names;
+mod outline;
 mod place;
 mod repair;
 pub mod route;
@@ -29,16 +31,22 @@ use std::ops::Range;
 use kingtide_common::exchange::Exchange;
 
 pub use alike::alike;
+use bind::SharedUuids;
+pub(crate) use bind::{UuidSenders, Uuids};
 pub use extract::extract;
 pub use fill::fill;
 pub use idle::IdleGap;
+pub(crate) use map::Mapping;
 pub use map::{BindingMap, BoundValue, By, map};
 pub use names::is_drives;
-pub(crate) use names::{PASSWORD, is_credential_header, is_session_cookie, normal};
+pub(crate) use names::{PASSWORD, cookie_at, normal};
+pub use outline::{Outline, Outlines, StepOutline};
 pub(crate) use place::response_place;
 pub use repair::Repairs;
+pub(crate) use repair::{Donors, Doubts, Repairing};
 pub use rules::{Given, Rules};
 pub use timestamp::{TimeFormat, Zone};
+pub(crate) use users::User;
 pub use within::TextPart;
 
 /// A capture as its users' sessions.
@@ -230,14 +238,13 @@ impl ResponsePlace {
 pub fn group(exchanges: Vec<Exchange>, rules: &Rules) -> Sessions {
     let given = &rules.given;
     let (users, idle_gap) = users::by_user(exchanges, rules);
-    let shared = bind::shared_uuids(&users);
-    let mut rule_uses = vec![0; given.bindings.len()];
-    let mut sessions: Vec<Session> = Vec::with_capacity(users.len());
-    for user in users {
-        let bound = bind::bind(&user.exchanges, &shared, given);
-        rule_uses.iter_mut().zip(&bound.rule_uses).for_each(|(all, uses)| *all += uses);
-        sessions.push(session(user, bound));
+    let mut senders = UuidSenders::default();
+    for (number, user) in (0..).zip(&users) {
+        user.exchanges.iter().for_each(|exchange| senders.add(number, &Uuids::of(exchange)));
     }
+    let mut binding = Binding::new(given, senders.shared());
+    let mut sessions: Vec<Session> = users.into_iter().map(|user| binding.session(user)).collect();
+    let rule_uses = binding.rule_uses;
     repair::doubt_inventions(&mut sessions);
     let (mut sessions, repairs) = repair::repair(sessions, given);
     sessions.sort_by_key(|session| (session.start_ns, session.steps[0].exchange.id));
@@ -245,7 +252,27 @@ pub fn group(exchanges: Vec<Exchange>, rules: &Rules) -> Sessions {
     Sessions { sessions, unresolved, rule_uses, repairs, idle_gap }
 }
 
-fn session(user: users::User, bound: bind::Bound) -> Session {
+/// Makes users sessions, one after the other.
+pub(crate) struct Binding<'a> {
+    given: &'a Given,
+    shared: SharedUuids,
+    /// For each binding rule, how many values it decided.
+    pub(crate) rule_uses: Vec<u64>,
+}
+
+impl<'a> Binding<'a> {
+    pub(crate) fn new(given: &'a Given, shared: SharedUuids) -> Self {
+        Self { given, shared, rule_uses: vec![0; given.bindings.len()] }
+    }
+
+    pub(crate) fn session(&mut self, user: User) -> Session {
+        let bound = bind::bind(&user.exchanges, &self.shared, self.given);
+        self.rule_uses.iter_mut().zip(&bound.rule_uses).for_each(|(all, uses)| *all += uses);
+        session(user, bound)
+    }
+}
+
+fn session(user: User, bound: bind::Bound) -> Session {
     let start_ns = user.exchanges.first().map_or(0, |first| first.started_ns);
     let mut lanes = Lanes::default();
     let steps = user.exchanges.into_iter().zip(bound.holes).map(|(exchange, holes)| {

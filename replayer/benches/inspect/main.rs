@@ -91,6 +91,7 @@ fn make(directory: &Path, count: usize) {
             writer.push(Record::Exchange(Box::new(exchange)), Instant::now()).expect("the disk takes it");
         }
     }
+    writer.flush(Instant::now()).expect("the disk takes it");
     let all = count as u64;
     let ledger = Ledger { accepted: all, recorded: all, ..Ledger::default() };
     writer.close(ledger, 1).expect("the disk takes it");

@@ -4,9 +4,8 @@ use serde::Serialize;
 
 use super::finding::{Capacity, Finding};
 use crate::bottleneck::Suspect;
-use crate::drive;
 use crate::report::format::{number, size};
-use crate::sessions::Session;
+use crate::sessions::{Outline, Outlines, StepOutline};
 
 /// See the module. JSON schema: replayer/schemas/capacity.json.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -43,10 +42,10 @@ pub struct Unit {
 
 impl Unit {
     /// Of sessions that make so many requests a second in all.
-    pub fn of(sessions: &[Session], requests_per_s: f64) -> Self {
-        let steps = || sessions.iter().flat_map(|session| &session.steps);
+    pub fn of(sessions: &Outlines, requests_per_s: f64) -> Self {
+        let steps = || sessions.iter().flat_map(|session| session.steps);
         let requests = steps().count().max(1) as f64;
-        let bytes: u64 = steps().map(|step| step.exchange.request_body_bytes).sum();
+        let bytes: u64 = steps().map(|step| step.body_bytes).sum();
         let sessions_per_s = requests_per_s * sessions.len() as f64 / requests;
         let lasted_us: u64 = sessions.iter().map(duration_us).sum();
         Self {
@@ -58,7 +57,7 @@ impl Unit {
     }
 
     /// Of so many users of a model, who make so many requests a second; these sessions are theirs.
-    pub fn of_users(users: usize, sessions: &[Session], requests_per_s: f64) -> Self {
+    pub fn of_users(users: usize, sessions: &Outlines, requests_per_s: f64) -> Self {
         Self { users: users as f64, sessions_per_s: None, ..Self::of(sessions, requests_per_s) }
     }
 
@@ -90,6 +89,6 @@ pub(crate) fn bytes(bytes: f64) -> String {
 }
 
 /// From the first request to the end of the last answer.
-fn duration_us(session: &Session) -> u64 {
-    (0..session.steps.len()).map(|step| drive::end_us(session, step)).max().unwrap_or_default()
+fn duration_us(session: Outline<'_>) -> u64 {
+    session.steps.iter().map(StepOutline::end_us).max().unwrap_or_default()
 }

@@ -27,6 +27,7 @@ use crate::drive::{self, DriveConfig, DriveError, Measured, Stop};
 use crate::measure::attainment::{Applies, Bar};
 use crate::measure::live::Live;
 use crate::model::ArrivalsError;
+use crate::store::StoreError;
 
 /// Whole samples of a trial, for the diagnosis: some 10 MB.
 const KEPT_MAX: usize = 20_000;
@@ -62,10 +63,12 @@ pub enum PlayError {
     Drive(#[from] DriveError),
     #[error(transparent)]
     Model(#[from] ArrivalsError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// Why no trial can be held.
-#[derive(Debug, PartialEq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum FieldError {
     #[error(transparent)]
     Model(#[from] ArrivalsError),
@@ -108,7 +111,7 @@ impl<'a> Field<'a> {
     ) -> Result<Played, PlayError> {
         self.rest();
         let rest = self.last_end.map_or(Duration::ZERO, |end| end.elapsed());
-        let Prepared { plan, sessions, planned } = self.source.prepare(trial)?;
+        let Prepared { plan, store, planned } = self.source.prepare(trial)?;
         let (stop, stopped) = channel::channel(Stop::Run);
         let config = DriveConfig { stop: stopped, ..self.config.clone() };
         let live = Arc::new(Live::with_late_above(ns(watch.late_above_ms())));
@@ -120,7 +123,7 @@ impl<'a> Field<'a> {
             length: Duration::from_secs(trial.length_s),
         };
         let (measured, end) = thread::scope(|scope| {
-            let run = scope.spawn(|| drive::run(&plan, &sessions, &config, &live));
+            let run = scope.spawn(|| drive::run(&plan, store.as_ref(), &config, &live));
             let end = conductor.conduct(watch, on_second, || run.is_finished());
             // A drive panics only on a broken invariant: go on panicking, with its message.
             (run.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), end)
@@ -130,7 +133,7 @@ impl<'a> Field<'a> {
             Shown { source: self.source, unit_per_s: self.unit_per_s, rest_s: rest.as_secs(), trial, end };
         match measured {
             Ok(measured) => {
-                let planned = drive::planned_requests(&plan, &sessions);
+                let planned = drive::planned_requests(&plan, store.as_ref().outlines());
                 Ok(shown.played(measured, planned))
             }
             // More users than accounts: this load cannot be generated.

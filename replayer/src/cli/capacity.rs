@@ -32,7 +32,7 @@ use crate::measure::route::Routes;
 use crate::plan;
 use crate::report;
 use crate::report::capacity as text;
-use crate::sessions::Session;
+use crate::sessions::Outlines;
 
 /// Where the result of a search lies in its directory.
 const CAPACITY_FILE: &str = "capacity.json";
@@ -124,11 +124,11 @@ pub struct CapacityArgs {
 
 pub fn run(args: &CapacityArgs) -> anyhow::Result<Exit> {
     let load = args.load.open(args.seed)?;
-    args.check_routes(load.sessions())?;
+    args.check_routes(load.outlines())?;
     let config = args.drive_config(load.is_model())?;
     let target = config.target.origin();
     let is_careful = !config.target.is_private();
-    let foretold = http::foretell(load.sessions(), &config);
+    let foretold = http::foretell(load.outlines(), &config);
     let mut field = Field::new(load.source(), config, &args.slo).with_context(|| load.name().to_owned())?;
     args.out.as_deref().map_or(Ok(()), prepare_directory)?;
     let unit = load.unit(field.unit_per_s);
@@ -196,7 +196,7 @@ impl CapacityArgs {
     }
 
     /// A criterion about a route that the capture does not have would always hold.
-    fn check_routes(&self, sessions: &[Session]) -> anyhow::Result<()> {
+    fn check_routes(&self, sessions: &Outlines) -> anyhow::Result<()> {
         let routes = Routes::of(sessions);
         for route in self.slo.criteria.iter().filter_map(|criterion| criterion.route.as_ref()) {
             ensure!(
@@ -211,7 +211,7 @@ impl CapacityArgs {
     fn search(&self, field: &Field<'_>, load: &Load, is_careful: bool) -> Search {
         let whole_s = |span: Span| span.0.as_secs().max(1);
         // A model's users are all there after the ramp.
-        let settled_us = if load.is_model() { 0 } else { plan::settled_us(load.sessions()) };
+        let settled_us = if load.is_model() { 0 } else { plan::settled_us(load.outlines()) };
         let settled = Duration::from_micros(settled_us);
         Search::new(Config {
             multiple_min: self.min.get(),

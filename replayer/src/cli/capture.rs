@@ -5,19 +5,19 @@ use std::path::{Path, PathBuf};
 use anyhow::{anyhow, ensure};
 use clap::Args;
 use kingtide_common::capture::{Capture, CaptureError, Damage, Manifest};
-use kingtide_common::exchange::{Exchange, Gap};
+use kingtide_common::exchange::Gap;
 use kingtide_common::ledger::Ledger;
 use kingtide_common::units::Span;
 
-use crate::inspect::synthesised;
 use crate::report::format::counted;
-use crate::sessions::{self, Rules, Session, Sessions};
+use crate::sessions::{Outlines, Rules};
+use crate::store::{self, ReadError, Reading, Stored};
 
-/// A capture, read whole, or the sessions of a model.
+/// A capture as sessions, or those of a model.
 pub(super) struct Recorded {
     /// Its directory (of a model, the file), as the user wrote it.
     pub(super) name: String,
-    pub(super) sessions: Sessions,
+    pub(super) sessions: Stored,
     /// `None` when the manifest is lost.
     pub(super) ledger: Option<Ledger>,
     pub(super) gaps: Vec<Gap>,
@@ -29,21 +29,25 @@ pub(super) struct Recorded {
 impl Recorded {
     pub(super) fn read(path: &Path, rules: &Rules) -> anyhow::Result<Self> {
         let capture = open(path)?;
-        let reading = capture.read().map_err(|error| explained(&error))?;
+        let Reading { sessions, gaps, damage } =
+            store::read(&capture, rules).map_err(|error| match error {
+                ReadError::Capture(error) => explained(&error),
+                ReadError::Store(error) => error.into(),
+            })?;
         Ok(Self {
             name: path.display().to_string(),
-            sessions: sessions::group(reading.exchanges, rules),
+            sessions,
             ledger: capture.manifest().map(Manifest::ledger),
-            gaps: reading.gaps,
-            damage: reading.damage,
+            gaps,
+            damage,
             is_model: false,
         })
     }
 
-    pub(super) fn of_model(path: &Path, sessions: Vec<Session>) -> Self {
+    pub(super) fn of_model(path: &Path, sessions: Stored) -> Self {
         Self {
             name: path.display().to_string(),
-            sessions: Sessions { sessions, ..Sessions::default() },
+            sessions,
             ledger: None,
             gaps: Vec::new(),
             damage: Vec::new(),
@@ -75,8 +79,8 @@ impl Recorded {
         named.map(|((index, _), rule)| format!("rule {} ({rule}) decided nothing", index + 1)).collect()
     }
 
-    fn exchanges(&self) -> impl Iterator<Item = &Exchange> {
-        self.sessions.sessions.iter().flat_map(|session| &session.steps).map(|step| &step.exchange)
+    pub(super) fn outlines(&self) -> &Outlines {
+        self.sessions.sessions.outlines()
     }
 
     /// Damage, losses, orphans and what an import or a model made up, as sentences.
@@ -88,16 +92,23 @@ impl Recorded {
         let gaps = (missing > 0).then(|| {
             format!("the capture lacks {} that the proxy could not record", counted(missing, "request"))
         });
-        let synthesised = synthesised::count(self.exchanges());
-        let imported =
-            synthesised.map(|synthesised| format!("the capture was imported: {}", synthesised.sentence()));
+        let imported = self
+            .sessions
+            .sessions
+            .synthesised()
+            .map(|synthesised| format!("the capture was imported: {}", synthesised.sentence()));
         let model = self.is_model.then(|| {
             format!(
                 "the sessions are those of the model {}: rhythm, mix and sizes are its own, not recorded",
                 self.name
             )
         });
-        damage.chain(gaps).chain(self.sessions.cautions()).chain(imported).chain(model).collect()
+        damage
+            .chain(gaps)
+            .chain(self.sessions.repairs.cautions(self.outlines().orphans()))
+            .chain(imported)
+            .chain(model)
+            .collect()
     }
 }
 

@@ -258,13 +258,14 @@ fn script(args: &Common, rules: &RulesArgs) -> anyhow::Result<()> {
     let capture = Capture::open(&args.capture).map_err(|error| explained(&error))?;
     let wanted = args.selection.wanted(&capture)?;
     let recorded = Recorded::read_traffic(&args.capture, rules)?;
-    let is_meant = |session: &&Session| session.steps.iter().any(|step| wanted.takes(&step.exchange));
-    let sessions: Vec<&Session> = recorded.sessions.sessions.iter().filter(is_meant).collect();
-    let count =
-        |sessions: &[&Session]| sessions.iter().map(|session| session.steps.len() as u64).sum::<u64>();
-    let all: Vec<&Session> = recorded.sessions.sessions.iter().collect();
-    let exchanges = count(&sessions);
-    let exported = Exported { exchanges, left_out: count(&all) - exchanges, ..Exported::default() };
+    let is_meant = |session: &Session| session.steps.iter().any(|step| wanted.takes(&step.exchange));
+    let all = recorded.sessions.sessions.sessions();
+    let sessions: Vec<Session> =
+        all.filter(|session| session.as_ref().map_or(true, is_meant)).collect::<Result<_, _>>()?;
+    let sessions: Vec<&Session> = sessions.iter().collect();
+    let exchanges = sessions.iter().map(|session| session.steps.len() as u64).sum();
+    let left_out = recorded.outlines().requests() as u64 - exchanges;
+    let exported = Exported { exchanges, left_out, ..Exported::default() };
     args.refuse_nothing(exported)?;
     let name = args.capture.file_name().unwrap_or_default().to_string_lossy();
     let mut output = args.output()?;

@@ -7,7 +7,7 @@ use clap::Args;
 use crate::drive::{DriveConfig, Http, Target, TargetError, captured_connections};
 use crate::measure::http::Version;
 use crate::report::format::counted;
-use crate::sessions::Session;
+use crate::sessions::Outlines;
 
 /// See the module.
 #[derive(Debug, Args)]
@@ -30,7 +30,7 @@ impl HttpArgs {
 }
 
 /// What is known before the run of connections that cannot speak HTTP/2 as captured, in a line.
-pub(super) fn foretell(sessions: &[Session], config: &DriveConfig) -> Option<String> {
+pub(super) fn foretell(sessions: &Outlines, config: &DriveConfig) -> Option<String> {
     let captured = captured_connections(sessions).http_2;
     if captured == 0 || config.protocols().plays(Version::Http2) == Version::Http2 {
         return None;
@@ -50,14 +50,14 @@ mod tests {
 
     use super::*;
     use crate::drive::Stop;
-    use crate::sessions::Step;
+    use crate::sessions::{Session, Step};
 
     #[test]
     fn what_cannot_be_as_captured_is_said_before_the_run() {
         let exchange = Exchange { http_version: 20, ..Exchange::default() };
         let step = Step { exchange, offset_us: 0, connection: 0, holes: Vec::new() };
         let session = Session { key: String::new(), start_ns: 0, steps: vec![step], orphan: false };
-        let sessions = [session.clone(), session];
+        let sessions: Outlines = [session.clone(), session].into_iter().collect();
         let foretold = |origin: &str, http: Http| {
             let (target, stop) = (Target::resolve(origin).unwrap(), watch::channel(Stop::Run).1);
             let config = DriveConfig { http, ..DriveConfig::new(target, Duration::from_secs(1), stop) };

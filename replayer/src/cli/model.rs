@@ -9,6 +9,7 @@ use kingtide_common::units::{Seed, Span};
 
 use super::capture::Recorded;
 use crate::model::{Arrivals, Model};
+use crate::store::{Store, Stored};
 
 /// How many users, and when.
 #[derive(Debug, Args)]
@@ -49,6 +50,7 @@ impl ArrivalsArgs {
 impl Modelled {
     /// The sessions of the model's users.
     pub(super) fn sessions(&self, seed: Seed) -> anyhow::Result<Recorded> {
-        Ok(Recorded::of_model(&self.path, self.model.sessions(&self.arrivals, seed)?))
+        let sessions = Store::of(self.model.sessions(&self.arrivals, seed)?)?;
+        Ok(Recorded::of_model(&self.path, Stored { sessions, ..Stored::default() }))
     }
 }

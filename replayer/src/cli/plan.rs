@@ -19,7 +19,8 @@ use crate::plan::{self, Fidelity, Mode, Plan, dispersion};
 use crate::report::format::{number, seconds};
 use crate::report::table::{Align, Table};
 use crate::report::words::spoken;
-use crate::sessions::{self, BindingMap, IdleGap, Session};
+use crate::sessions::{BindingMap, IdleGap, Mapping};
+use crate::store::{Store, StoreError};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -78,8 +79,8 @@ impl PlanArgs {
 
     fn report(&self, traffic: &Traffic, seed: Seed) -> anyhow::Result<PlanReport> {
         let recorded = traffic.sessions(seed)?;
-        let plan = plan::amplify(&recorded.sessions.sessions, self.multiple, self.mode, seed);
-        Ok(PlanReport::new(&plan, &recorded, self.show_bindings))
+        let plan = plan::amplify(recorded.outlines(), self.multiple, self.mode, seed);
+        Ok(PlanReport::new(&plan, &recorded, self.show_bindings)?)
     }
 }
 
@@ -122,29 +123,29 @@ pub struct PlanReport {
 }
 
 impl PlanReport {
-    fn new(plan: &Plan, recorded: &Recorded, show_bindings: bool) -> Self {
+    fn new(plan: &Plan, recorded: &Recorded, show_bindings: bool) -> Result<Self, StoreError> {
         let sessions = &recorded.sessions;
-        let captured = &sessions.sessions;
+        let captured = recorded.outlines();
         let fidelity = plan::fidelity(plan, captured);
         let column = |value: fn(&plan::DispersionCheck) -> Option<f64>| {
             let checks = fidelity.dispersion.iter();
             checks.filter_map(|check| Some((dispersion::label(check.window_s), value(check)?))).collect()
         };
         let last_us = plan.instants_us(captured).max();
-        let planned = || plan.clones().map(|clone| &captured[clone.session]);
-        Self {
+        let planned = || plan.clones().map(|clone| captured.get(clone.session));
+        Ok(Self {
             multiple: plan.multiple.get(),
             mode: plan.mode,
             seed: plan.seed.0,
             sessions_captured: captured.len(),
             sessions_planned: plan.users(),
             idle_gap: (!recorded.is_model).then_some(sessions.idle_gap),
-            sessions_orphan: captured.iter().filter(|session| session.orphan).count(),
+            sessions_orphan: captured.orphans(),
             sessions_repaired: sessions.repairs.repaired,
             sessions_dropped: sessions.repairs.dropped,
-            requests_captured: captured.iter().map(|session| session.steps.len()).sum(),
+            requests_captured: captured.requests(),
             requests_planned: planned().map(|session| session.steps.len()).sum(),
-            upload_bytes_planned: planned().map(upload_bytes).sum(),
+            upload_bytes_planned: planned().map(|session| session.file_bytes).fold(0, u64::saturating_add),
             duration_s: last_us.unwrap_or_default() as f64 / 1e6,
             shift_s: plan.shift_s,
             is_by_chance: recorded.is_model || plan.is_by_chance(),
@@ -153,9 +154,9 @@ impl PlanReport {
             dispersion_target: column(|check| check.target),
             dispersion_planned: column(|check| check.planned),
             fidelity,
-            unresolved: sessions.unresolved.len(),
-            bindings: show_bindings.then(|| sessions::map(sessions)),
-        }
+            unresolved: sessions.sessions.unresolved(),
+            bindings: show_bindings.then(|| bindings(&sessions.sessions)).transpose()?,
+        })
     }
 
     fn to_text(&self, columns: usize) -> Result<String, std::fmt::Error> {
@@ -217,14 +218,19 @@ impl PlanReport {
     }
 }
 
+/// Reads all sessions once.
+fn bindings(store: &Store) -> Result<BindingMap, StoreError> {
+    let mut mapping = Mapping::default();
+    for session in store.sessions() {
+        mapping.add(&session?);
+    }
+    Ok(mapping.finish())
+}
+
 /// Of the terminal; what goes elsewhere is as wide as most.
 fn columns() -> usize {
     const COLUMNS: usize = 100;
     terminal_size::terminal_size().map_or(COLUMNS, |(width, _)| usize::from(width.0))
-}
-
-fn upload_bytes(session: &Session) -> u64 {
-    session.steps.iter().flat_map(|step| step.exchange.files()).map(|file| file.bytes).sum()
 }
 
 #[cfg(test)]
@@ -234,8 +240,9 @@ mod tests {
     use clap::{CommandFactory, FromArgMatches, Parser};
 
     use super::*;
-    use crate::sessions::Rules;
     use crate::sessions::scene::{capture, post};
+    use crate::sessions::{Rules, group};
+    use crate::store::Stored;
 
     #[derive(Debug, Parser)]
     struct Line {
@@ -247,11 +254,13 @@ mod tests {
         let upload =
             |at_s: f64, on| post("/api/upload").upload(&[("title", "x")], 1_500_000).at_s(at_s).on(on);
         let scenes = vec![upload(0.0, 1).bearer("t"), upload(4.0, 2)];
-        let sessions = sessions::group(capture(scenes), &Rules::default());
-        let plan = plan::amplify(&sessions.sessions, Multiple::new(1.0).unwrap(), Mode::Crowd, Seed(1));
+        let sessions = Store::of(group(capture(scenes), &Rules::default()).sessions).unwrap();
+        let sessions = Stored { sessions, ..Stored::default() };
+        let plan =
+            plan::amplify(sessions.sessions.outlines(), Multiple::new(1.0).unwrap(), Mode::Crowd, Seed(1));
         let recorded =
-            Recorded { is_model: false, sessions, ..Recorded::of_model(Path::new("c"), Vec::new()) };
-        PlanReport::new(&plan, &recorded, show_bindings)
+            Recorded { is_model: false, sessions, ..Recorded::of_model(Path::new("c"), Stored::default()) };
+        PlanReport::new(&plan, &recorded, show_bindings).unwrap()
     }
 
     #[test]

@@ -9,7 +9,7 @@ use http::header::InvalidHeaderValue;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use time::OffsetDateTime;
 
-use crate::sessions::{Hole, Session, Source};
+use crate::sessions::{Hole, Session, Source, cookie_at};
 
 /// What browsers keep of one site.
 const COOKIES_MAX: usize = 180;
@@ -143,7 +143,7 @@ pub(super) fn with_held(filled: &str, captured: &str, holes: &[&Hole], held: &He
         return filled.to_owned();
     }
     let is_planned = |name: &str| {
-        let mut own = holes.iter().filter(|hole| name_at(captured, hole.range.start) == name);
+        let mut own = holes.iter().filter(|hole| cookie_at(captured, hole.range.start) == name);
         own.any(|hole| hole.source != Source::Unresolved)
     };
     let pair = |pair: &str| {
@@ -153,12 +153,6 @@ pub(super) fn with_held(filled: &str, captured: &str, holes: &[&Hole], held: &He
     };
     let pairs: Vec<String> = filled.split(';').map(|text| pair(text.trim())).collect();
     pairs.join("; ")
-}
-
-/// Name of the cookie that a position of a `Cookie` header belongs to.
-pub(super) fn name_at(header: &str, position: usize) -> &str {
-    let pair = header[..position].rsplit(';').next().unwrap_or_default();
-    pair.split('=').next().unwrap_or_default().trim()
 }
 
 /// Names of a `Cookie` header.

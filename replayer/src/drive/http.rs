@@ -10,7 +10,7 @@ use clap::ValueEnum;
 
 use crate::measure::http::{ByVersion, Version};
 use crate::plan::Plan;
-use crate::sessions::Session;
+use crate::sessions::{Outline, Outlines, Session, Step, StepOutline};
 
 /// The user's word on it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -55,48 +55,75 @@ impl Protocols {
 
     /// The lanes of a session, in order of their first use.
     pub(crate) fn lanes(self, session: &Session) -> Vec<LanePlan> {
-        lanes(session, |recorded| self.plays(recorded))
+        lanes(session.steps.iter().map(Carried::of), |recorded| self.plays(recorded))
+    }
+
+    /// The same of its outline.
+    pub(crate) fn outlined_lanes(self, session: Outline<'_>) -> Vec<LanePlan> {
+        lanes(session.steps.iter().map(Carried::outlined), |recorded| self.plays(recorded))
+    }
+}
+
+/// What carried a step.
+#[derive(Debug, Clone, Copy)]
+struct Carried {
+    /// Which of the connections that HTTP/1.1 needs.
+    lane: usize,
+    /// Which of the captured ones.
+    connection: u64,
+    recorded: Version,
+}
+
+impl Carried {
+    fn of(step: &Step) -> Self {
+        let Step { connection, exchange, .. } = step;
+        Self { lane: *connection, connection: exchange.connection, recorded: Version::of(exchange) }
+    }
+
+    fn outlined(step: &StepOutline) -> Self {
+        Self { lane: step.connection as usize, connection: step.captured.into(), recorded: step.version }
     }
 }
 
 /// Connections that the sessions have in the capture.
-pub(crate) fn captured_connections(sessions: &[Session]) -> ByVersion {
+pub(crate) fn captured_connections(sessions: &Outlines) -> ByVersion {
     let mut all = ByVersion::default();
-    for session in sessions {
+    for session in sessions.iter() {
         all.merge(of_session(session));
     }
     all
 }
 
 /// The same of the planned users.
-pub(super) fn planned_connections(plan: &Plan, sessions: &[Session]) -> ByVersion {
-    let of_sessions: Vec<ByVersion> = sessions.iter().map(of_session).collect();
+pub(super) fn planned_connections(plan: &Plan, sessions: &Outlines) -> ByVersion {
     let mut all = ByVersion::default();
-    plan.clones().for_each(|clone| all.merge(of_sessions[clone.session]));
+    plan.clones().for_each(|clone| all.merge(of_session(sessions.get(clone.session))));
     all
 }
 
-fn of_session(session: &Session) -> ByVersion {
+fn of_session(session: Outline<'_>) -> ByVersion {
     let mut counts = ByVersion::default();
-    for lane in lanes(session, |recorded| recorded) {
+    for lane in lanes(session.steps.iter().map(Carried::outlined), |recorded| recorded) {
         counts.add(lane.recorded);
     }
     counts
 }
 
-fn lanes(session: &Session, plays: impl Fn(Version) -> Version) -> Vec<LanePlan> {
+fn lanes(steps: impl Iterator<Item = Carried>, plays: impl Fn(Version) -> Version) -> Vec<LanePlan> {
     let mut lanes: Vec<(u64, LanePlan)> = Vec::new();
-    for steps in in_order(session) {
+    for carried in in_order(steps) {
         // A login that a repair put before the others is of another session: the last step is the connection's own.
-        let Some(last) = steps.last().map(|step| &session.steps[*step].exchange) else { continue };
-        let recorded = Version::of(last);
+        let Some(Carried { connection, recorded, .. }) = carried.last().map(|(_, last)| *last) else {
+            continue;
+        };
+        let steps = carried.into_iter().map(|(step, _)| step).collect();
         let lane = LanePlan { steps, recorded, plays: plays(recorded) };
         let is_same = |(id, other): &&mut (u64, LanePlan)| {
-            *id == last.connection && [other.plays, lane.plays] == [Version::Http2; 2]
+            *id == connection && [other.plays, lane.plays] == [Version::Http2; 2]
         };
         match lanes.iter_mut().find(is_same) {
             Some((_, shared)) => shared.steps.extend(lane.steps),
-            None => lanes.push((last.connection, lane)),
+            None => lanes.push((connection, lane)),
         }
     }
     let sorted = lanes.into_iter().map(|(_, mut lane)| {
@@ -107,13 +134,13 @@ fn lanes(session: &Session, plays: impl Fn(Version) -> Version) -> Vec<LanePlan>
 }
 
 /// The steps by the connections that HTTP/1.1 needs.
-fn in_order(session: &Session) -> Vec<Vec<usize>> {
-    let mut lanes: Vec<Vec<usize>> = Vec::new();
-    for (index, step) in session.steps.iter().enumerate() {
-        if lanes.len() <= step.connection {
-            lanes.resize(step.connection + 1, Vec::new());
+fn in_order(steps: impl Iterator<Item = Carried>) -> Vec<Vec<(usize, Carried)>> {
+    let mut lanes: Vec<Vec<(usize, Carried)>> = Vec::new();
+    for (index, carried) in steps.enumerate() {
+        if lanes.len() <= carried.lane {
+            lanes.resize(carried.lane + 1, Vec::new());
         }
-        lanes[step.connection].push(index);
+        lanes[carried.lane].push((index, carried));
     }
     lanes
 }
@@ -133,7 +160,6 @@ mod tests {
     use kingtide_common::exchange::Exchange;
 
     use super::*;
-    use crate::sessions::Step;
     use Version::{Http1, Http2};
 
     /// (lane on HTTP/1.1, captured connection, version) of each step.
@@ -150,7 +176,10 @@ mod tests {
     fn lanes_of(http: Http, may_speak_http2: bool) -> Vec<(Vec<usize>, Version, Version)> {
         // Connection 7 is HTTP/2 and had two streams at once; a repaired login stands before them. 8 is HTTP/1.1.
         let session = session(&[(0, 99, 11), (0, 7, 20), (2, 7, 20), (1, 8, 11), (0, 7, 20)]);
-        let lanes = Protocols { http, may_speak_http2 }.lanes(&session);
+        let protocols = Protocols { http, may_speak_http2 };
+        let lanes = protocols.lanes(&session);
+        let outlines: Outlines = [session].into_iter().collect();
+        assert_eq!(protocols.outlined_lanes(outlines.get(0)), lanes);
         lanes.into_iter().map(|lane| (lane.steps, lane.recorded, lane.plays)).collect()
     }
 

@@ -162,10 +162,10 @@ impl<'a> Lane<'a> {
     }
 
     fn build(&self, step: usize, at: Instant) -> Result<Prepared, ErrorClass> {
-        let User { session, values, .. } = self.user;
+        let values = &self.user.values;
         let mut random = self.user.random(step);
         let mut filling = values.filling(at);
-        let prepared = prepare(&session.steps[step], self.user.purpose(step), &mut filling, &mut random);
+        let prepared = prepare(&self.user.step(step), self.user.purpose(step), &mut filling, &mut random);
         if matches!(prepared, Err(ErrorClass::BindingMissing)) {
             self.user.worker.tally.lacked(filling.lacked);
         }

@@ -17,14 +17,14 @@ use rand_chacha::ChaCha8Rng;
 pub(super) use self::prepared::Prepared;
 use super::body::{BodySource, Segment};
 use super::client::Client;
-use super::cookies::{Habits, name_at, with_held};
+use super::cookies::{Habits, with_held};
 use super::multipart;
 use super::target::Target;
 use super::uplink::Uplink;
 use super::values::Filling;
 use crate::measure::recorder::Preparation;
 use crate::measure::{ErrorClass, Upload};
-use crate::sessions::{Hole, Place, Source, Step, fill, is_drives};
+use crate::sessions::{Hole, Place, Source, Step, cookie_at, fill, is_drives};
 
 /// RFC 2046, section 5.1.1.
 const BOUNDARY_BYTES_MAX: u32 = 70;
@@ -141,7 +141,7 @@ fn header_value(index: usize, step: &Step, name: &HeaderName, filling: &mut Fill
     let unresolved = holes.iter().filter(|hole| hole.source == Source::Unresolved);
     // The target itself has set it, whatever the capture lacks.
     let is_held =
-        |hole: &&&Hole| filling.held.iter().any(|(name, _)| name == name_at(captured, hole.range.start));
+        |hole: &&&Hole| filling.held.iter().any(|(name, _)| name == cookie_at(captured, hole.range.start));
     let supplied = unresolved.filter(is_held).count() as u64;
     filling.bindings.unresolved -= supplied;
     filling.bindings.resolved += supplied;

@@ -7,10 +7,10 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::cookies::Habits;
-use super::credentials::Credentials;
 use super::http::{LanePlan, Protocols};
 use super::request::is_title_case;
 use crate::measure::http::Version;
+use crate::sessions::credentials::Credentials;
 use crate::sessions::{ResponsePlace, Session, Source, Step};
 
 /// See the module. Indices are those of [`Session::steps`].
@@ -43,7 +43,7 @@ impl Script {
             repeats: repeats::repeats(session),
             logins: session.steps.iter().map(|step| login_of(session, step)).collect(),
             demands: vec![Vec::new(); steps],
-            anchors: anchors(session),
+            anchors: anchors((0..steps).map(|step| (session.steps[step].offset_us, end_us(session, step)))),
             credentials,
             habits: Habits::of(session),
             is_title_case: session.steps.iter().any(|step| is_title_case(&step.exchange)),
@@ -110,25 +110,26 @@ fn unique(mut steps: Vec<usize>) -> Vec<usize> {
     steps
 }
 
-/// For each step, the last one that had ended before it began. Steps begin in order, so what had ended before one of them had ended before all later ones.
-pub(crate) fn anchors(session: &Session) -> Vec<Option<usize>> {
+/// For each step, the last one that had ended before it began, of when each began and ended. Steps begin in order, so
+/// what had ended before one of them had ended before all later ones.
+pub(crate) fn anchors(times_us: impl Iterator<Item = (u64, u64)>) -> Vec<Option<usize>> {
     let mut under_way = BinaryHeap::new();
     let mut last_ended = None;
-    let anchor = |(step, began_us): (usize, u64)| {
+    let anchor = |(step, (began_us, ended_us)): (usize, (u64, u64))| {
         while let Some(Reverse((_, ended))) =
-            under_way.peek().filter(|Reverse((end_us, _))| *end_us <= began_us)
+            under_way.peek().filter(|Reverse((ended_us, _))| *ended_us <= began_us)
         {
             last_ended = Some(*ended);
             under_way.pop();
         }
-        under_way.push(Reverse((end_us(session, step), step)));
+        under_way.push(Reverse((ended_us, step)));
         last_ended
     };
-    session.steps.iter().map(|step| step.offset_us).enumerate().map(anchor).collect()
+    times_us.enumerate().map(anchor).collect()
 }
 
 /// When a step's answer was complete, microseconds from the session's start.
-pub(crate) fn end_us(session: &Session, step: usize) -> u64 {
+fn end_us(session: &Session, step: usize) -> u64 {
     let step = &session.steps[step];
     step.offset_us.saturating_add(step.exchange.instants.done_us.unwrap_or(0))
 }

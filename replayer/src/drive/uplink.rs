@@ -12,6 +12,7 @@ use std::str::FromStr;
 use kingtide_common::exchange::{Exchange, PacingPoint};
 
 use super::pacing::Pacing;
+use crate::sessions::StepOutline;
 
 /// See the module. Written `recorded`, `unpaced`, or as a speed: `200kbps`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -48,11 +49,11 @@ pub struct UplinkError(String);
 
 impl Uplink {
     /// How long sending a request's body takes by itself, however fast the target is; microseconds.
-    pub fn span_us(self, exchange: &Exchange) -> u64 {
+    pub fn span_us(self, step: &StepOutline) -> u64 {
         match self {
-            Self::Recorded => exchange.pacing.last().map_or(0, |last| last.at_us),
+            Self::Recorded => step.upload_us,
             Self::Unpaced => 0,
-            Self::Link(bits_per_s) => carried_us(exchange.request_body_bytes, bits_per_s),
+            Self::Link(bits_per_s) => carried_us(step.body_bytes, bits_per_s),
         }
     }
 
@@ -172,9 +173,10 @@ mod tests {
     fn a_link_carries_bodies_evenly_and_the_span_says_for_how_long() {
         let (bytes, recorded) = (50_000, vec![PacingPoint { at_us: 9_000_000, bytes: 50_000 }]);
         let exchange = Exchange { request_body_bytes: bytes, pacing: recorded, ..Exchange::default() };
+        let step = StepOutline { upload_us: 9_000_000, body_bytes: bytes, ..StepOutline::default() };
         let spans = [("recorded", 9_000_000), ("unpaced", 0), ("200kbps", 2_000_000), ("4g", 133_334)];
         for (text, span_us) in spans {
-            assert_eq!(uplink(text).span_us(&exchange), span_us, "{text}");
+            assert_eq!(uplink(text).span_us(&step), span_us, "{text}");
             let span = uplink(text).pacing(&exchange, bytes).map_or(Duration::ZERO, |pacing| pacing.span());
             assert_eq!(span, Duration::from_micros(span_us), "{text}");
         }

@@ -10,22 +10,23 @@ use rand_chacha::ChaCha8Rng;
 use time::OffsetDateTime;
 
 use super::again::Again;
+use super::cast::Cast;
 use super::client::Client;
 use super::connection::{Connection, Wanted};
 use super::exchange::Answer;
 use super::http::LanePlan;
 use super::lane::{Lane, side_by_side};
 use super::link::Way;
-use super::request::{Prepared, Purpose, is_approximated};
-use super::script::{Script, end_us};
+use super::request::{Prepared, Purpose};
+use super::script::Script;
 use super::values::Values;
-use super::worker::Worker;
+use super::worker::{Numbered, Worker};
 use crate::measure::achieved::Stretch;
 use crate::measure::distinct::{Distinct, Print, upload_number};
 use crate::measure::http::Version;
 use crate::measure::{ErrorClass, Outcome};
 use crate::plan::PlannedClone;
-use crate::sessions::{ResponsePlace, Session};
+use crate::sessions::{Outline, ResponsePlace, Step};
 
 /// From this status on an answer is a failure.
 pub(super) const FAILED_STATUS_MIN: u16 = 400;
@@ -39,7 +40,8 @@ pub(super) struct User<'a> {
     /// Index of the clone in the plan.
     pub(super) number: usize,
     clone: PlannedClone,
-    pub(super) session: &'a Session,
+    outline: Outline<'a>,
+    cast: &'a Cast,
     pub(super) script: &'a Script,
     pub(super) values: Values<'a>,
     pub(super) again: Again,
@@ -50,17 +52,18 @@ pub(super) struct User<'a> {
 }
 
 impl<'a> User<'a> {
-    pub(super) fn new(worker: &'a Worker<'a>, number: usize, clone: PlannedClone) -> Self {
-        let session = &worker.sessions[clone.session];
-        let script = &worker.scripts[clone.session];
+    pub(super) fn new(worker: &'a Worker<'a>, cast: &'a Cast, coming: Numbered) -> Self {
+        let Numbered { number, clone, seat } = coming;
+        let script = &cast.script;
         Self {
             worker,
             number,
             clone,
-            session,
+            outline: worker.store.outlines().get(clone.session),
+            cast,
             script,
-            values: Values::new(worker.identities.of(number), &script.credentials),
-            again: Again::new(session.steps.len()),
+            values: Values::new(seat.and_then(|seat| worker.identities.of(seat)), &script.credentials),
+            again: Again::new(cast.steps()),
             client: Client::new(worker.config, number, script),
             has_released: Cell::default(),
             identity: RefCell::default(),
@@ -162,32 +165,42 @@ impl<'a> User<'a> {
 
     /// An answer beside the captured one: a failure where that was none is worse.
     fn judged(&self, step: usize, status: u16) -> Outcome {
-        let exchange = &self.session.steps[step].exchange;
-        let was_good = exchange.status.is_none_or(|captured| captured < FAILED_STATUS_MIN);
+        let captured = self.cast.captured_answer(step);
+        let was_good = captured.status.is_none_or(|captured| captured < FAILED_STATUS_MIN);
         // Filler may well be refused; that says nothing about the target.
-        let failed_min = if is_approximated(exchange) { SERVER_ERROR_MIN } else { FAILED_STATUS_MIN };
+        let failed_min = if captured.is_approximated { SERVER_ERROR_MIN } else { FAILED_STATUS_MIN };
         Outcome::Answered { status, worse: was_good && status >= failed_min }
     }
 
+    /// What was captured of a request.
+    pub(super) fn step(&self, step: usize) -> Step {
+        self.cast.step(self.worker.store, step)
+    }
+
+    pub(super) fn captured_status(&self, step: usize) -> Option<u16> {
+        self.cast.captured_answer(step).status
+    }
+
     pub(super) fn route(&self, step: usize) -> usize {
-        self.worker.routes.route(self.clone.session, step)
+        self.worker.routes.of_template(self.outline.steps[step].route)
     }
 
     /// When the plan wants a step sent.
     pub(super) fn planned(&self, step: usize) -> Instant {
-        let offset_us = self.session.steps[step].offset_us;
+        let offset_us = self.outline.steps[step].offset_us;
         self.worker.tally.clock.at_us(self.worker.plan.intended_us(self.clone, offset_us))
     }
 
     /// What the captured user thought between an answer and a step.
     pub(super) fn think(&self, answered: usize, step: usize) -> Duration {
-        let think_us = self.session.steps[step].offset_us.saturating_sub(end_us(self.session, answered));
+        let think_us =
+            self.outline.steps[step].offset_us.saturating_sub(self.outline.steps[answered].end_us());
         Duration::from_micros(self.worker.plan.scaled_us(think_us))
     }
 
     /// How long sending its body takes by itself.
     pub(super) fn upload_span(&self, step: usize) -> Duration {
-        Duration::from_micros(self.worker.config.uplink.span_us(&self.session.steps[step].exchange))
+        Duration::from_micros(self.worker.config.uplink.span_us(&self.outline.steps[step]))
     }
 
     /// For the back-off of a step, the same in every run of the seed.

@@ -9,11 +9,11 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::cookies::Held;
-use super::credentials::Credentials;
 use crate::identities::Identity;
 use crate::measure::Outcome;
 use crate::measure::distinct::Print;
 use crate::measure::run::BindingCounts;
+use crate::sessions::credentials::Credentials;
 use crate::sessions::{Fresh, Hole, ResponsePlace, Source, alike};
 
 /// What later steps need of one answer.

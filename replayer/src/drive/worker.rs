@@ -14,21 +14,22 @@ use futures_util::stream::FuturesUnordered;
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
 
-use super::DriveConfig;
+use super::cast::Casts;
 use super::due::CONNECT_LEAD;
 use super::ending::Ending;
+use super::http::Protocols;
 use super::in_flight::Flights;
-use super::script::Script;
 use super::stall;
 use super::tally::{RunClock, Tally};
 use super::timer::PreciseTimer;
 use super::user::User;
-use crate::identities::Seating;
+use super::{DriveConfig, DriveError};
+use crate::identities::{SeatNumber, Seating, seated};
 use crate::measure::Recorder;
 use crate::measure::live::Live;
 use crate::measure::route::Routes;
 use crate::plan::{Plan, PlannedClone};
-use crate::sessions::Session;
+use crate::store::{Store, StoreError};
 
 /// How long before its start a clone is made: its connection is opened [`CONNECT_LEAD`] before.
 const CLONE_LEAD: Duration = CONNECT_LEAD.saturating_add(Duration::from_millis(50));
@@ -41,8 +42,9 @@ const NICENESS: i32 = -10;
 #[derive(Debug)]
 pub(super) struct Shared<'a> {
     pub(super) plan: &'a Plan,
-    pub(super) sessions: &'a [Session],
-    pub(super) scripts: Vec<Script>,
+    pub(super) store: &'a Store,
+    /// In what its connections are to speak.
+    pub(super) protocols: Protocols,
     pub(super) routes: Routes,
     pub(super) identities: Seating<'a>,
     pub(super) config: &'a DriveConfig,
@@ -58,8 +60,9 @@ pub(super) struct Shared<'a> {
 #[derive(Debug)]
 pub(super) struct Worker<'a> {
     pub(super) plan: &'a Plan,
-    pub(super) sessions: &'a [Session],
-    pub(super) scripts: &'a [Script],
+    pub(super) store: &'a Store,
+    protocols: Protocols,
+    casts: Casts,
     pub(super) routes: &'a Routes,
     pub(super) identities: &'a Seating<'a>,
     pub(super) config: &'a DriveConfig,
@@ -70,24 +73,32 @@ pub(super) struct Worker<'a> {
     pub(super) salt: u64,
 }
 
-/// A clone by its number in the plan.
-pub(super) type Numbered = (usize, PlannedClone);
+/// A clone of the plan.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Numbered {
+    /// Its index in the plan.
+    pub(super) number: usize,
+    pub(super) clone: PlannedClone,
+    /// Where its account is, if it needs one.
+    pub(super) seat: Option<SeatNumber>,
+}
 
 /// The clones of one worker, in order of start.
 pub(super) type Coming<'a> = Peekable<Box<dyn Iterator<Item = Numbered> + Send + 'a>>;
 
 /// Every clone whose number leaves `share` when divided by the number of workers. The first is made at once,
 /// which may last: its block and, in a crowd, those that a shift may bring before it.
-pub(super) fn coming<'a>(plan: &'a Plan, share: usize, workers: usize) -> Coming<'a> {
-    let mine: Box<dyn Iterator<Item = Numbered> + Send + 'a> =
-        Box::new(plan.clones().enumerate().skip(share).step_by(workers));
+pub(super) fn coming<'a>(plan: &'a Plan, store: &'a Store, share: usize, workers: usize) -> Coming<'a> {
+    let numbered = |(number, (clone, seat))| Numbered { number, clone, seat };
+    let all = seated(plan, store.outlines()).enumerate().map(numbered);
+    let mine: Box<dyn Iterator<Item = Numbered> + Send + 'a> = Box::new(all.skip(share).step_by(workers));
     let mut mine = mine.peekable();
     let _ = mine.peek();
     mine
 }
 
 /// Plays a share of the clones; `start` is the run's zero.
-pub(super) fn play(shared: &Shared<'_>, mine: Coming<'_>, start: Instant) -> io::Result<Recorder> {
+pub(super) fn play(shared: &Shared<'_>, mine: Coming<'_>, start: Instant) -> Result<Recorder, DriveError> {
     // Only the privileged may; for the others the report's lag says what it was.
     let _ = rustix::process::nice(NICENESS);
     let runtime = Builder::new_current_thread().enable_all().build()?;
@@ -96,8 +107,9 @@ pub(super) fn play(shared: &Shared<'_>, mine: Coming<'_>, start: Instant) -> io:
         let live = Arc::clone(&shared.live);
         let worker = Worker {
             plan: shared.plan,
-            sessions: shared.sessions,
-            scripts: &shared.scripts,
+            store: shared.store,
+            protocols: shared.protocols,
+            casts: Casts::default(),
             routes: &shared.routes,
             identities: &shared.identities,
             config: shared.config,
@@ -114,34 +126,36 @@ pub(super) fn play(shared: &Shared<'_>, mine: Coming<'_>, start: Instant) -> io:
 
 impl Worker<'_> {
     /// Runs the clones beside what times and ends them.
-    async fn conduct(&self, mine: Coming<'_>) -> io::Result<()> {
+    async fn conduct(&self, mine: Coming<'_>) -> Result<(), DriveError> {
         let stop = self.config.stop.clone();
         let timer = self.timer.clone();
         // On a task of its own: a wake then costs the timer, not a look at every clone.
         let driver = tokio::task::spawn_local(async move { timer.drive().await });
         tokio::task::spawn_local(stall::watch(self.timer.clone(), Rc::clone(&self.tally)));
         let stopped = tokio::select! {
-            error = driver => Err(error.unwrap_or_else(io::Error::other)),
+            error = driver => Err(error.unwrap_or_else(io::Error::other).into()),
             () = self.ending.watch(stop, self.flights.halted(), self.config.drain) => Ok(()),
-            () = tokio::task::unconstrained(self.play_all(mine)) => Ok(()),
+            played = tokio::task::unconstrained(self.play_all(mine)) => played.map_err(DriveError::from),
         };
         stopped
     }
 
-    async fn play_all(&self, mut coming: Coming<'_>) {
+    async fn play_all(&self, mut coming: Coming<'_>) -> Result<(), StoreError> {
         let mut under_way = FuturesUnordered::new();
         while coming.peek().is_some() || !under_way.is_empty() {
-            let next = coming.peek().map(|(_, clone)| User::start(self, *clone));
+            let next = coming.peek().map(|coming| User::start(self, coming.clone));
             tokio::select! {
                 biased;
-                () = self.ending.stopping(), if next.is_some() => coming.by_ref().for_each(|(_, clone)| self.withhold(clone)),
+                () = self.ending.stopping(), if next.is_some() => coming.by_ref().for_each(|coming| self.withhold(coming.clone)),
                 () = self.wait_for(next), if next.is_some() => {
-                    let made = coming.next().map(|(number, clone)| self.user(number, clone).run());
-                    under_way.extend(made);
+                    if let Some(next) = coming.next() {
+                        under_way.push(self.user(next)?);
+                    }
                 }
                 Some(()) = under_way.next(), if !under_way.is_empty() => {}
             }
         }
+        Ok(())
     }
 
     async fn wait_for(&self, start: Option<Instant>) {
@@ -151,16 +165,17 @@ impl Worker<'_> {
     }
 
     /// A clone whose start has come.
-    fn user(&self, number: usize, clone: PlannedClone) -> User<'_> {
-        self.schedule(clone);
-        User::new(self, number, clone)
+    fn user(&self, coming: Numbered) -> Result<impl Future<Output = ()>, StoreError> {
+        self.schedule(coming.clone);
+        let cast = self.casts.of(self.store, coming.clone.session, self.protocols)?;
+        Ok(async move { User::new(self, &cast, coming).run().await })
     }
 
     /// Counts its requests where the plan has them, ahead of their instants.
     fn schedule(&self, clone: PlannedClone) {
-        let steps = self.sessions[clone.session].steps.iter();
+        let steps = self.store.outlines().get(clone.session).steps.iter();
         steps.for_each(|step| {
-            let upload_us = self.config.uplink.span_us(&step.exchange);
+            let upload_us = self.config.uplink.span_us(step);
             self.tally.scheduled(self.plan.intended_us(clone, step.offset_us), upload_us);
         });
     }
@@ -168,6 +183,6 @@ impl Worker<'_> {
     /// A clone that a stop kept from starting.
     fn withhold(&self, clone: PlannedClone) {
         self.schedule(clone);
-        self.tally.withheld(self.sessions[clone.session].steps.len());
+        self.tally.withheld(self.store.outlines().get(clone.session).steps.len());
     }
 }

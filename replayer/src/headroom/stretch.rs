@@ -7,6 +7,7 @@ use kingtide_common::exchange::{Exchange, Header};
 use super::sink::ANSWER_BYTES;
 use crate::plan::{Plan, releases};
 use crate::sessions::{Session, Step};
+use crate::store::{Filling, Store, StoreError};
 
 pub(super) const SECONDS: u64 = 3;
 const STRETCH_US: u64 = SECONDS * 1_000_000;
@@ -14,12 +15,13 @@ const STRETCH_US: u64 = SECONDS * 1_000_000;
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Stretch {
-    /// In order of their start.
-    pub(super) sessions: Vec<Session>,
+    pub(super) sessions: Store,
+    answer_bytes_max: u64,
 }
 
 impl Stretch {
-    pub(super) fn busiest(plan: &Plan, sessions: &[Session]) -> Self {
+    pub(super) fn busiest(plan: &Plan, store: &Store) -> Result<Self, StoreError> {
+        let sessions = store.outlines();
         let from_us = busiest_us(releases(plan, sessions).map(|release| release.intended_us));
         let mut steps: BTreeMap<usize, Vec<(u64, usize)>> = BTreeMap::new();
         let coming = releases(plan, sessions).skip_while(|release| release.intended_us < from_us);
@@ -29,18 +31,22 @@ impl Stretch {
         }
         let clones = plan.clones().enumerate();
         let within = clones.filter_map(|(number, clone)| Some((steps.get(&number)?, clone.session)));
-        let mut within: Vec<Session> = within.map(|(steps, of)| part(&sessions[of], steps)).collect();
-        within.sort_by_key(|session| session.start_ns);
-        Self { sessions: within }
+        let (mut filling, mut answer_bytes_max) = (Filling::default(), 0);
+        for (steps, of) in within {
+            let part = part(&store.session(of)?, steps);
+            let answers = part.steps.iter().map(|step| step.exchange.response_body_bytes);
+            answer_bytes_max = answers.fold(answer_bytes_max, u64::max);
+            filling.push(&part)?;
+        }
+        Ok(Self { sessions: filling.finish()?, answer_bytes_max })
     }
 
     pub(super) fn rate_per_s(&self) -> f64 {
-        self.sessions.iter().map(|session| session.steps.len()).sum::<usize>() as f64 / SECONDS as f64
+        self.sessions.outlines().requests() as f64 / SECONDS as f64
     }
 
     pub(super) fn answer_bytes_max(&self) -> u64 {
-        let steps = self.sessions.iter().flat_map(|session| &session.steps);
-        steps.map(|step| step.exchange.response_body_bytes).max().unwrap_or(0)
+        self.answer_bytes_max
     }
 }
 
@@ -113,21 +119,23 @@ mod tests {
             Step { exchange, offset_us, connection: 1, holes: Vec::new() }
         };
         let session = |start_ns, steps| Session { key: String::new(), start_ns, steps, orphan: true };
-        let sessions = [
+        let store = Store::of([
             session(0, vec![step(0), step(8_000_000), step(9_500_000)]),
             session(9_000_000_000, vec![step(0), step(4_000_000)]),
-        ];
-        let plan = amplify(&sessions, Multiple::new(2.0).unwrap(), Mode::Volley, Seed(1));
-        let stretch = Stretch::busiest(&plan, &sessions);
+        ])
+        .unwrap();
+        let plan = amplify(store.outlines(), Multiple::new(2.0).unwrap(), Mode::Volley, Seed(1));
+        let stretch = Stretch::busiest(&plan, &store).unwrap();
         let found: Vec<(i64, Vec<u64>)> = stretch
             .sessions
+            .outlines()
             .iter()
             .map(|session| (session.start_ns, session.steps.iter().map(|step| step.offset_us).collect()))
             .collect();
         let (first, second) = ((0, vec![0, 1_500_000]), (1_000_000_000, vec![0]));
         assert_eq!(found, [first.clone(), first, second.clone(), second]);
         assert!((stretch.rate_per_s() - 2.0).abs() < 1e-9 && stretch.answer_bytes_max() == 70);
-        let exchange = &stretch.sessions[0].steps[0].exchange;
+        let exchange = &stretch.sessions.session(0).unwrap().steps[0].exchange;
         assert_eq!((exchange.status, exchange.request_headers[0].value.as_str()), (Some(200), "70"));
     }
 

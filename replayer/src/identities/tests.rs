@@ -7,7 +7,7 @@ use kingtide_common::units::{Multiple, Seed};
 
 use super::*;
 use crate::plan::{Mode, amplify};
-use crate::sessions::{Choice, Escape, Hole, Place, Step};
+use crate::sessions::{Choice, Escape, Hole, Place, Session, Source, Step};
 
 fn read(text: &str) -> Identities {
     let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -34,7 +34,7 @@ fn session(columns: &[&str]) -> Session {
 }
 
 /// Each session once.
-fn plan(sessions: &[Session]) -> Plan {
+fn plan(sessions: &Outlines) -> Plan {
     amplify(sessions, Multiple::new(1.0).unwrap(), Mode::Crowd, Seed(1))
 }
 
@@ -44,14 +44,15 @@ fn assigned(
     clones: &[&[&str]],
     column: &str,
 ) -> Result<Vec<Option<String>>, String> {
-    let sessions: Vec<Session> = clones.iter().map(|columns| session(columns)).collect();
+    let sessions: Outlines = clones.iter().map(|columns| session(columns)).collect();
     let plan = plan(&sessions);
     let path = identities.and_then(|all| Some(all.file.as_ref()?.path.display().to_string()));
     let seating = assign(identities, &plan, &sessions, 7).map_err(|error| {
         let said = error.to_string();
         path.map_or(said.clone(), |path| said.replace(&path, "FILE"))
     })?;
-    Ok((0..clones.len()).map(|clone| seating.of(clone)?.value(column, "captured")).collect())
+    let value = |(_, seat): (PlannedClone, Option<SeatNumber>)| seating.of(seat?)?.value(column, "captured");
+    Ok(seated(&plan, &sessions).map(value).collect())
 }
 
 const LOGIN: &[&str] = &["email", "password"];
@@ -85,7 +86,7 @@ fn runs_after_others_take_the_next_accounts() {
 
 #[test]
 fn a_plan_says_how_many_accounts_it_takes() {
-    let sessions = [session(LOGIN), session(&[]), session(LOGIN)];
+    let sessions: Outlines = [session(LOGIN), session(&[]), session(LOGIN)].into_iter().collect();
     let of = |identities| demand(Some(&identities), &plan(&sessions), &sessions);
     let file = || read("email,password\na@x,1\nb@x,2\nc@x,3\n");
     assert_eq!(of(file()).unwrap(), Demand { accounts: 2, held: Some(3) });

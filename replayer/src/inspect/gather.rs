@@ -6,19 +6,18 @@ use std::collections::BTreeSet;
 use std::panic::resume_unwind;
 use std::thread;
 
-use arrow_array::types::UInt64Type;
 use kingtide_common::capture::{Batch, Capture, CaptureError, Damage, Manifest, Projection, Removed};
 use kingtide_common::cut::CutUsers;
-use kingtide_common::exchange::{Exchange, Gap, Record};
+use kingtide_common::exchange::Gap;
 use kingtide_common::ledger::Ledger;
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 
 use super::counts::Counts;
 use super::tally::{self, Tally};
-use crate::columns;
 use crate::sessions::Rules;
+use crate::sessions::evidence::Evidence;
 use crate::sessions::evidence::columns as evidence_columns;
-use crate::sessions::evidence::{Evidence, Ids, Row};
+use crate::sessions::evidence::ids::ids_of;
 use crate::sessions::users::{self, Group, Groups};
 
 /// All that a summary is made of.
@@ -76,34 +75,4 @@ fn cut(capture: &Capture, groups: &Groups, gaps: &[Gap]) -> Result<u64, CaptureE
     })?;
     let is_cut = |group: &&Group| group.rows.iter().any(|row| ids.contains(&row.id));
     Ok(groups.groups.iter().filter(is_cut).count() as u64)
-}
-
-/// Reads the capture once more for the ids in some exchanges.
-fn ids_of(capture: &Capture, rows: &[Row]) -> Result<Vec<Ids>, CaptureError> {
-    let places: FxHashMap<u64, usize> = rows.iter().map(|row| row.id).zip(0..).collect();
-    let mut ids = vec![Ids::default(); rows.len()];
-    let of_batch = |batch: Batch| -> Vec<(u64, Ids)> {
-        let exchanges = among(&batch, |id| places.contains_key(&id));
-        exchanges.iter().map(|exchange| (exchange.id, Ids::of(exchange))).collect()
-    };
-    capture.map_batches(Projection::Only(&evidence_columns::COLUMNS), of_batch, |found| {
-        for (id, found) in found {
-            ids[places[&id]] = found;
-        }
-        Ok::<_, CaptureError>(())
-    })?;
-    Ok(ids)
-}
-
-fn among(batch: &Batch, is_wanted: impl Fn(u64) -> bool) -> Vec<Exchange> {
-    let ids = columns::numbers::<UInt64Type>(batch.columns(), "id");
-    let id = |row| columns::at(&ids, row).unwrap_or_default().saturating_add(batch.ids_from());
-    let rows = (0..batch.columns().num_rows()).filter(|row| is_wanted(id(*row)));
-    let records = rows.map(|row| batch.record(row));
-    records
-        .filter_map(|record| match record {
-            Record::Exchange(exchange) => Some(*exchange),
-            Record::Gap(_) => None,
-        })
-        .collect()
 }

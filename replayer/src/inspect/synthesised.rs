@@ -22,11 +22,15 @@ pub struct Synthesised {
 /// `None` when nothing was made up.
 pub fn count<'a>(exchanges: impl IntoIterator<Item = &'a Exchange>) -> Option<Synthesised> {
     let mut counts = Synthesised::default();
-    exchanges.into_iter().for_each(|exchange| counts.add(exchange.synthesised.iter().map(String::as_str)));
+    exchanges.into_iter().for_each(|exchange| counts.add_exchange(exchange));
     counts.any()
 }
 
 impl Synthesised {
+    pub(crate) fn add_exchange(&mut self, exchange: &Exchange) {
+        self.add(exchange.synthesised.iter().map(String::as_str));
+    }
+
     /// Counts an exchange by the names of what was made up of it.
     pub(super) fn add<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) {
         let mut names = names.into_iter().peekable();

@@ -16,6 +16,7 @@ mod report;
 mod sends;
 mod stages;
 
+pub use captured::Captured;
 pub use compare::{Sides, compare};
 pub use gates::{cautions, likeness, validity};
 pub use report::{Achieved, Durations, Level, Rhythm, RouteStages};

@@ -7,7 +7,7 @@ use time::format_description::well_known::Rfc3339;
 
 use kingtide_common::latency::LatencyRecorder;
 
-use super::achieved::{self, Achieved, Sides};
+use super::achieved::{self, Achieved, Captured, Sides};
 use super::distributions::{LagRecorders, StageRecorders};
 use super::gates::{Gates, likeness, of_kind, share, validity};
 use super::raw::SampleCounts;
@@ -23,7 +23,7 @@ use crate::plan::dispersion::label;
 use crate::plan::fidelity::{DispersionCheck, Fidelity};
 use crate::preflight::Preflight;
 use crate::report::format::counted;
-use crate::sessions::Session;
+use crate::sessions::Outlines;
 
 /// What the report says beside the measurements.
 #[derive(Debug, Clone)]
@@ -35,7 +35,9 @@ pub struct Context<'a> {
     pub clock: Clock,
     pub uplink: Uplink,
     pub plan: &'a Plan,
-    pub sessions: &'a [Session],
+    pub sessions: &'a Outlines,
+    /// What was captured of what is measured.
+    pub captured: &'a Captured,
     /// Share of the planned requests that may fail, 0 to 1.
     pub max_failed_share: f64,
     /// Somebody's traffic, not a model's.
@@ -152,7 +154,8 @@ pub fn report(context: &Context<'_>, measured: &Measured) -> RunReport {
 fn achieved(context: &Context<'_>, measured: &Measured) -> Achieved {
     achieved::compare(&Sides {
         plan: context.plan,
-        sessions: context.sessions,
+        captured: context.captured,
+        outlines: context.sessions,
         fidelity: context.fidelity,
         routes: &measured.routes,
         recorder: &measured.recorder,
@@ -253,8 +256,8 @@ fn routes(context: &Context<'_>, measured: &Measured) -> Vec<RouteReport> {
 fn planned_by_route(context: &Context<'_>, measured: &Measured) -> Vec<u64> {
     let mut planned = vec![0; measured.routes.labels().len()];
     for clone in context.plan.clones() {
-        for step in 0..context.sessions[clone.session].steps.len() {
-            planned[measured.routes.route(clone.session, step)] += 1;
+        for step in context.sessions.get(clone.session).steps {
+            planned[measured.routes.of_template(step.route)] += 1;
         }
     }
     planned

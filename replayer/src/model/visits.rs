@@ -14,7 +14,7 @@ use super::file::{File, Step as Model};
 use super::request::request;
 use crate::drive::Uplink;
 use crate::plan::random::Draws;
-use crate::sessions::{Session, Step};
+use crate::sessions::{Session, Step, StepOutline};
 
 /// Added to the user's number, so that each has draws of their own: other purposes are below.
 const PURPOSE: u64 = 1 << 32;
@@ -104,7 +104,9 @@ impl<'a> Stay<'a> {
     }
 
     fn timed(&self, mut exchange: Exchange, model: &Model) -> Exchange {
-        let upload_us = self.uplink.span_us(&exchange);
+        let upload_us = self
+            .uplink
+            .span_us(&StepOutline { body_bytes: exchange.request_body_bytes, ..StepOutline::default() });
         let answer = model.answer.as_ref().unwrap_or(&self.file.answer).get_ref().0;
         if upload_us > 0 {
             exchange.pacing = vec![PacingPoint { at_us: upload_us, bytes: exchange.request_body_bytes }];

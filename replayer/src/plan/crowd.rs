@@ -8,7 +8,7 @@ use super::dispersion::{self, DISPERSION_LIMIT, Target, WindowCounts};
 use super::random::NORMAL_MAX;
 use super::starts::Starts;
 use super::{Plan, PlannedClone, rounded_us};
-use crate::sessions::Session;
+use crate::sessions::Outlines;
 
 /// Widths to choose from, seconds; none wider than the capture.
 const SHIFTS_S: [f64; 15] =
@@ -41,7 +41,7 @@ pub(super) fn clones(plan: &Plan) -> impl Iterator<Item = PlannedClone> {
 
 /// The width that comes nearest to the targets, seconds. All widths share the draws, so that they are
 /// compared on equal luck. A capture too short for any target takes the narrowest.
-pub(super) fn fitted_s(plan: &Plan, sessions: &[Session]) -> f64 {
+pub(super) fn fitted_s(plan: &Plan, sessions: &Outlines) -> f64 {
     let targets = dispersion::targets(sessions, plan.multiple.get());
     let span_s = plan.starts.span_us as f64 / 1e6;
     let widths = SHIFTS_S.into_iter().filter(|shift_s| !targets.is_empty() && *shift_s <= span_s);
@@ -50,8 +50,10 @@ pub(super) fn fitted_s(plan: &Plan, sessions: &[Session]) -> f64 {
     let blocks = blocks(plan);
     for (session, normal) in blocks.numbers().flat_map(|block| drawn(&plan.starts, &blocks, block)) {
         for (shift_s, counts) in &mut tried {
-            counts
-                .add_session(&sessions[session], shifted(&plan.starts, session, normal * *shift_s).start_us);
+            counts.add_session(
+                sessions.get(session),
+                shifted(&plan.starts, session, normal * *shift_s).start_us,
+            );
         }
     }
     let mut best = (f64::INFINITY, SHIFTS_S[0]);

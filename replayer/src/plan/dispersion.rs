@@ -14,7 +14,7 @@
 use std::collections::BTreeMap;
 
 use super::starts::Starts;
-use crate::sessions::Session;
+use crate::sessions::{Outline, Outlines};
 
 /// Windows at which bursts are compared, seconds; each a multiple of the first.
 pub const WINDOWS_S: [f64; 4] = [0.1, 1.0, 10.0, 60.0];
@@ -68,7 +68,7 @@ impl WindowCounts {
     }
 
     /// The requests of a session that starts at `start_us`.
-    pub(super) fn add_session(&mut self, session: &Session, start_us: u64) {
+    pub(super) fn add_session(&mut self, session: Outline<'_>, start_us: u64) {
         requests_us(session, start_us).for_each(|at_us| self.add(at_us));
     }
 
@@ -129,7 +129,7 @@ pub fn label(window_s: f64) -> String {
 }
 
 /// When a session that starts at `start_us` sends its requests.
-fn requests_us(session: &Session, start_us: u64) -> impl Iterator<Item = u64> {
+fn requests_us(session: Outline<'_>, start_us: u64) -> impl Iterator<Item = u64> {
     session.steps.iter().map(move |step| start_us.saturating_add(step.offset_us))
 }
 
@@ -146,7 +146,7 @@ pub struct Target {
 }
 
 /// The target at each window that fits three times into the capture.
-pub fn targets(sessions: &[Session], multiple: f64) -> Vec<Target> {
+pub fn targets(sessions: &Outlines, multiple: f64) -> Vec<Target> {
     let starts = Starts::of(sessions);
     let mut counts = WindowCounts::default();
     for (session, start_us) in sessions.iter().zip(starts.by_session()) {
@@ -164,7 +164,7 @@ pub fn targets(sessions: &[Session], multiple: f64) -> Vec<Target> {
 }
 
 /// C(t): the dispersion that these sessions would have if they started independently of each other.
-fn clumping(sessions: &[Session], starts: &Starts, window_s: f64) -> Option<f64> {
+fn clumping(sessions: &Outlines, starts: &Starts, window_s: f64) -> Option<f64> {
     let window_us = window_us(window_s);
     let (mut sum, mut squares) = (0_u128, 0_u128);
     for (session, start_us) in sessions.iter().zip(starts.by_session()) {

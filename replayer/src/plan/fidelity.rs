@@ -17,15 +17,12 @@
 
 mod bursts;
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 
 use super::dispersion::WindowCounts;
 use super::ks::Distance;
-use super::starts::Starts;
 use super::{Plan, scaled};
-use crate::sessions::{Session, route};
+use crate::sessions::{Outline, Outlines};
 pub use bursts::DispersionCheck;
 
 /// Of synthetic captures of 2,400 sessions at 5×, new users of the same law are 0.013–0.025 away, the bootstrap
@@ -85,7 +82,7 @@ impl Comparison {
 }
 
 /// Compares a plan with the sessions it was made from.
-pub fn fidelity(plan: &Plan, sessions: &[Session]) -> Fidelity {
+pub fn fidelity(plan: &Plan, sessions: &Outlines) -> Fidelity {
     let planned = Planned::of(plan, sessions);
     let shapes = Shapes {
         users: users(plan),
@@ -143,13 +140,13 @@ struct Planned {
 }
 
 impl Planned {
-    fn of(plan: &Plan, sessions: &[Session]) -> Self {
+    fn of(plan: &Plan, sessions: &Outlines) -> Self {
         let mut counts = WindowCounts::default();
         let mut copies = vec![0; sessions.len()];
-        let mut gaps = Distance::from(captured_gaps_us(sessions));
+        let mut gaps = Distance::from(captured_gaps_us(plan));
         let mut last_us = None;
         for clone in plan.clones() {
-            let steps = sessions[clone.session].steps.iter();
+            let steps = sessions.get(clone.session).steps.iter();
             counts.extend(steps.map(|step| plan.intended_us(clone, step.offset_us)));
             copies[clone.session] += 1;
             if let Some(last_us) = last_us.replace(clone.start_us) {
@@ -165,8 +162,8 @@ impl Planned {
     fn compare(
         &self,
         plan: &Plan,
-        sessions: &[Session],
-        values: fn(&Session, f64) -> Vec<f64>,
+        sessions: &Outlines,
+        values: fn(Outline<'_>, f64) -> Vec<f64>,
     ) -> Comparison {
         let mut distance = Distance::from(sessions.iter().flat_map(|session| values(session, 1.0)));
         let mut effective = Effective::default();
@@ -180,20 +177,19 @@ impl Planned {
         Comparison::judged(distance.value(), SHAPE_LIMIT, drawn_chance(plan, &effective))
     }
 
-    fn route_mix(&self, plan: &Plan, sessions: &[Session]) -> Comparison {
-        let mut routes: BTreeMap<String, [u64; 2]> = BTreeMap::new();
+    fn route_mix(&self, plan: &Plan, sessions: &Outlines) -> Comparison {
+        let mut routes = vec![[0_u64; 2]; sessions.templates().len()];
         let mut effective = Effective::default();
         for (session, copies) in sessions.iter().zip(&self.copies) {
             effective.add(session.steps.len(), *copies);
-            for step in &session.steps {
-                let template = route::template(&step.exchange.method, &step.exchange.target);
-                let [captured, planned] = routes.entry(template).or_default();
+            for step in session.steps {
+                let [captured, planned] = &mut routes[step.route as usize];
                 *captured += 1;
                 *planned += copies;
             }
         }
         let chance = if plan.is_drawn() { mix_chance(routes.len(), effective.number()) } else { 0.0 };
-        Comparison::judged(total_variation(&routes.values().copied()), ROUTE_MIX_LIMIT, chance)
+        Comparison::judged(total_variation(&routes.iter().copied()), ROUTE_MIX_LIMIT, chance)
     }
 }
 
@@ -247,27 +243,27 @@ fn users(plan: &Plan) -> Comparison {
     Comparison::judged(value, USERS_LIMIT.max(0.5 / wanted.max(1.0)), 0.0)
 }
 
-fn captured_gaps_us(sessions: &[Session]) -> Vec<f64> {
-    let mut starts_us: Vec<u64> = Starts::of(sessions).by_session().collect();
+fn captured_gaps_us(plan: &Plan) -> Vec<f64> {
+    let mut starts_us: Vec<u64> = plan.starts.by_session().collect();
     starts_us.sort_unstable();
     starts_us.windows(2).map(|pair| (pair[1] - pair[0]) as f64).collect()
 }
 
-fn think_times_us(session: &Session, speed: f64) -> Vec<f64> {
+fn think_times_us(session: Outline<'_>, speed: f64) -> Vec<f64> {
     let gaps = session.steps.windows(2).map(|pair| pair[1].offset_us.saturating_sub(pair[0].offset_us));
     gaps.map(|gap_us| scaled(gap_us, speed) as f64).collect()
 }
 
-fn duration_us(session: &Session, speed: f64) -> Vec<f64> {
+fn duration_us(session: Outline<'_>, speed: f64) -> Vec<f64> {
     session.steps.last().map(|last| scaled(last.offset_us, speed) as f64).into_iter().collect()
 }
 
-fn request_count(session: &Session, _: f64) -> Vec<f64> {
+fn request_count(session: Outline<'_>, _: f64) -> Vec<f64> {
     vec![session.steps.len() as f64]
 }
 
-fn body_bytes(session: &Session, _: f64) -> Vec<f64> {
-    session.steps.iter().map(|step| step.exchange.request_body_bytes as f64).collect()
+fn body_bytes(session: Outline<'_>, _: f64) -> Vec<f64> {
+    session.steps.iter().map(|step| step.body_bytes as f64).collect()
 }
 
 #[cfg(test)]

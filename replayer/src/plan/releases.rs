@@ -5,18 +5,18 @@ use std::collections::BinaryHeap;
 use std::iter::{Enumerate, Peekable};
 
 use super::{Plan, PlannedClone, Release};
-use crate::sessions::Session;
+use crate::sessions::Outlines;
 
 /// All releases of a plan, ordered by intended instant, then clone, then step.
 ///
 /// A merge of the clones' steps: only clones that have begun and not ended are held in memory.
-pub fn releases<'a>(plan: &'a Plan, sessions: &'a [Session]) -> impl Iterator<Item = Release> + 'a {
+pub fn releases<'a>(plan: &'a Plan, sessions: &'a Outlines) -> impl Iterator<Item = Release> + 'a {
     Releases { plan, sessions, coming: plan.clones().enumerate().peekable(), active: BinaryHeap::new() }
 }
 
 struct Releases<'a, I: Iterator<Item = PlannedClone>> {
     plan: &'a Plan,
-    sessions: &'a [Session],
+    sessions: &'a Outlines,
     /// Clones that have not begun, in order of start.
     coming: Peekable<Enumerate<I>>,
     /// The next release of each clone that has begun.
@@ -26,7 +26,7 @@ struct Releases<'a, I: Iterator<Item = PlannedClone>> {
 impl<I: Iterator<Item = PlannedClone>> Releases<'_, I> {
     /// A step of a clone waits for its turn, if there is such a step.
     fn push(&mut self, number: usize, clone: PlannedClone, step: usize) {
-        let offset_us = self.sessions[clone.session].steps.get(step).map(|step| step.offset_us);
+        let offset_us = self.sessions.get(clone.session).steps.get(step).map(|step| step.offset_us);
         let intended_us = offset_us.map(|offset_us| self.plan.intended_us(clone, offset_us));
         let release = intended_us.map(|intended_us| Release { intended_us, clone: number, step });
         self.active.extend(release.map(|release| Reverse((release, clone))));

@@ -5,7 +5,7 @@ use kingtide_common::units::Seed;
 use super::blocks::{Batch, Blocks, InOrder};
 use super::random::Draws;
 use super::{Plan, PlannedClone, scaled};
-use crate::sessions::Session;
+use crate::sessions::Outlines;
 
 const PURPOSE_STEADY: u64 = 2;
 const PURPOSE_VOLLEY: u64 = 3;
@@ -22,7 +22,7 @@ pub(super) struct Starts {
 }
 
 impl Starts {
-    pub(super) fn of(sessions: &[Session]) -> Self {
+    pub(super) fn of(sessions: &Outlines) -> Self {
         let first_ns = sessions.iter().map(|session| session.start_ns).min().unwrap_or_default();
         let us: Vec<u64> =
             sessions.iter().map(|session| session.start_ns.abs_diff(first_ns) / 1000).collect();

@@ -16,7 +16,7 @@ use kingtide_common::units::{Multiple, Seed};
 use super::blocks::Blocks;
 use super::random::Draws;
 use super::{Mode, Plan, PlannedClone, Starts};
-use crate::sessions::Session;
+use crate::sessions::Outlines;
 
 const PURPOSE_TRIAL: u64 = 4;
 const PURPOSE_DECK: u64 = 5;
@@ -33,23 +33,23 @@ pub struct Load {
 
 /// Plans a trial of `multiple` times the captured mean rate. `None` when the capture's starts span no time, and so
 /// say no rate.
-pub fn trial(sessions: &[Session], multiple: Multiple, load: Load, seed: Seed) -> Option<Plan> {
+pub fn trial(sessions: &Outlines, multiple: Multiple, load: Load, seed: Seed) -> Option<Plan> {
     let starts = Arc::new(Starts::of(sessions));
     let plan = Plan { multiple, mode: Mode::Steady, seed, shift_s: 0.0, load: Some(load), starts };
     (plan.starts.span_us > 0).then_some(plan)
 }
 
 /// Requests a second that 1× means: of all captured sessions, over the time in which they started.
-pub fn unit_per_s(sessions: &[Session]) -> Option<f64> {
+pub fn unit_per_s(sessions: &Outlines) -> Option<f64> {
     let starts = Starts::of(sessions);
-    let requests: usize = sessions.iter().map(|session| session.steps.len()).sum();
+    let requests = sessions.requests();
     (starts.span_us > 0).then(|| requests as f64 * 1e6 / starts.span_us as f64)
 }
 
 /// How long after a constant rate of session starts began the rate of requests is within a twentieth of its own:
 /// the captured sessions had then sent that share of their requests. Microseconds.
-pub fn settled_us(sessions: &[Session]) -> u64 {
-    let steps = sessions.iter().flat_map(|session| &session.steps);
+pub fn settled_us(sessions: &Outlines) -> u64 {
+    let steps = sessions.iter().flat_map(|session| session.steps);
     let mut offsets_us: Vec<u64> = steps.map(|step| step.offset_us).collect();
     if offsets_us.is_empty() {
         return 0;
@@ -134,23 +134,26 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sessions::Step;
+    use crate::sessions::{Session, Step};
 
     /// One session a second for 100 s, each with a request now and one 10 s later.
-    fn sessions() -> Vec<Session> {
+    fn sessions() -> Outlines {
+        (0..=100).map(session).collect()
+    }
+
+    fn session(second: i64) -> Session {
         let step = |offset_us| Step {
             exchange: kingtide_common::exchange::Exchange::default(),
             offset_us,
             connection: 0,
             holes: vec![],
         };
-        let session = |second: i64| Session {
+        Session {
             key: String::new(),
             start_ns: second * 1_000_000_000,
             steps: vec![step(0), step(10_000_000)],
             orphan: false,
-        };
-        (0..=100).map(session).collect()
+        }
     }
 
     fn planned(multiple: f64, load: Load, seed: u64) -> Plan {
@@ -203,7 +206,7 @@ mod tests {
     fn the_unit_is_the_captured_mean_and_a_rate_settles_with_the_sessions() {
         assert!((unit_per_s(&sessions()).unwrap() - 2.02).abs() < 1e-9);
         assert_eq!(settled_us(&sessions()), 10_000_000);
-        let one = &sessions()[..1];
+        let one = &[session(0)].into_iter().collect();
         assert_eq!(unit_per_s(one), None);
         let load = Load { length_us: 1, ramp_us: 0 };
         assert!(trial(one, Multiple::new(1.0).unwrap(), load, Seed(1)).is_none());

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::drive::{CONNECT_LEAD, LanePlan, Protocols, Uplink};
 use crate::plan::Plan;
-use crate::sessions::{Session, Step};
+use crate::sessions::{Outline, Outlines, StepOutline};
 
 /// Most at once, of each.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -25,6 +25,7 @@ pub(super) struct Needs {
 type Span = (u64, u64);
 
 /// Of one session, from its start.
+#[derive(Default)]
 struct Spans {
     connections: Vec<Span>,
     requests: Vec<Span>,
@@ -34,45 +35,45 @@ impl Needs {
     /// `port_held`: how long a closed connection keeps its port.
     pub(super) fn of(
         plan: &Plan,
-        sessions: &[Session],
+        sessions: &Outlines,
         uplink: Uplink,
         protocols: Protocols,
         port_held: Duration,
     ) -> Self {
-        let of_session = |session: &Session| Spans::of(plan, session, uplink, protocols);
-        let spans: Vec<Spans> = sessions.iter().map(of_session).collect();
+        // Worked out for each clone in the same place: of all sessions they would take more than their outlines.
+        let mut spans = Spans::default();
         let [mut connections, mut requests, mut ports] = [(); 3].map(|()| Sweep::default());
         // Opened ahead is, for how many there are at once, the same as closed later.
         let (lead_us, held_us) = (micros(CONNECT_LEAD), micros(port_held));
         for clone in plan.clones() {
-            let of_session = &spans[clone.session];
-            connections.add(clone.start_us, &of_session.connections, lead_us);
-            ports.add(clone.start_us, &of_session.connections, lead_us.saturating_add(held_us));
-            requests.add(clone.start_us, &of_session.requests, 0);
+            spans.set(plan, sessions.get(clone.session), uplink, protocols);
+            connections.add(clone.start_us, &spans.connections, lead_us);
+            ports.add(clone.start_us, &spans.connections, lead_us.saturating_add(held_us));
+            requests.add(clone.start_us, &spans.requests, 0);
         }
         Self { connections: connections.most(), in_flight: requests.most(), ports: ports.most() }
     }
 }
 
 impl Spans {
-    fn of(plan: &Plan, session: &Session, uplink: Uplink, protocols: Protocols) -> Self {
-        let span = |step: &Step| {
+    fn set(&mut self, plan: &Plan, session: Outline<'_>, uplink: Uplink, protocols: Protocols) {
+        let span = |step: &StepOutline| {
             let from_us = plan.scaled_us(step.offset_us);
             (from_us, from_us.saturating_add(taken_us(step, uplink)))
         };
-        let requests: Vec<Span> = session.steps.iter().map(span).collect();
+        self.requests.clear();
+        self.requests.extend(session.steps.iter().map(span));
         let joined = |one: Span, other: Span| (one.0.min(other.0), one.1.max(other.1));
-        let of_lane = |lane: LanePlan| lane.steps.iter().map(|step| requests[*step]).reduce(joined);
-        let connections = protocols.lanes(session).into_iter().filter_map(of_lane).collect();
-        Self { connections, requests }
+        let of_lane = |lane: LanePlan| lane.steps.iter().map(|step| self.requests[*step]).reduce(joined);
+        self.connections.clear();
+        self.connections.extend(protocols.outlined_lanes(session).into_iter().filter_map(of_lane));
     }
 }
 
 /// From the request's first byte to its answer's last, with the upload on this uplink.
-fn taken_us(step: &Step, uplink: Uplink) -> u64 {
-    let captured_us = step.exchange.instants.done_us.unwrap_or(0);
-    let beside_upload_us = captured_us.saturating_sub(Uplink::Recorded.span_us(&step.exchange));
-    beside_upload_us.saturating_add(uplink.span_us(&step.exchange))
+fn taken_us(step: &StepOutline, uplink: Uplink) -> u64 {
+    let beside_upload_us = step.done_us.saturating_sub(step.upload_us);
+    beside_upload_us.saturating_add(uplink.span_us(step))
 }
 
 fn micros(duration: Duration) -> u64 {
@@ -139,6 +140,7 @@ mod tests {
     use super::*;
     use crate::drive::Http;
     use crate::plan::{Mode, amplify};
+    use crate::sessions::{Session, Step};
 
     const MS: u64 = 1_000;
 
@@ -160,10 +162,11 @@ mod tests {
     #[test]
     fn what_shares_a_connection_needs_one() {
         let session = session(0, &[(0, 0, 500), (1, 100, 100), (0, 700, 10)]);
-        let sessions = [session];
+        let sessions: Outlines = [session].into_iter().collect();
         let plan = amplify(&sessions, Multiple::new(1.0).unwrap(), Mode::Volley, Seed(1));
         let connections = |http| {
-            let spans = Spans::of(&plan, &sessions[0], Uplink::Recorded, protocols(http));
+            let mut spans = Spans::default();
+            spans.set(&plan, sessions.get(0), Uplink::Recorded, protocols(http));
             spans.connections
         };
         assert_eq!(connections(Http::Http1), [(0, 710 * MS), (100 * MS, 200 * MS)]);
@@ -171,8 +174,9 @@ mod tests {
     }
 
     fn needs(sessions: &[Session], multiple: f64, mode: Mode, port_held: Duration) -> [u64; 3] {
-        let plan = amplify(sessions, Multiple::new(multiple).unwrap(), mode, Seed(1));
-        let needs = Needs::of(&plan, sessions, Uplink::Recorded, protocols(Http::Http1), port_held);
+        let sessions: Outlines = sessions.iter().cloned().collect();
+        let plan = amplify(&sessions, Multiple::new(multiple).unwrap(), mode, Seed(1));
+        let needs = Needs::of(&plan, &sessions, Uplink::Recorded, protocols(Http::Http1), port_held);
         [needs.connections, needs.in_flight, needs.ports]
     }
 
@@ -207,8 +211,7 @@ mod tests {
 
     #[test]
     fn a_slower_uplink_holds_uploads_longer() {
-        let mut step = session(0, &[(0, 0, 100)]).steps.remove(0);
-        step.exchange.request_body_bytes = 100_000;
+        let step = StepOutline { done_us: 100 * MS, body_bytes: 100_000, ..StepOutline::default() };
         assert_eq!(taken_us(&step, Uplink::Recorded), 100 * MS);
         assert_eq!(taken_us(&step, "800kbps".parse().unwrap()), 1_100 * MS);
     }

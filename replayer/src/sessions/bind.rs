@@ -23,13 +23,15 @@ use std::collections::{HashMap, HashSet};
 
 use kingtide_common::exchange::{Body, Ending, Exchange};
 use kingtide_common::fingerprint::Fingerprint;
+use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::evidence::digest;
 use super::names::{self, Fit};
 use super::place::is_same_place;
 use super::rules::{Given, Says, When};
 use super::supply::{Supply, body_json, supplies};
 use super::tokens::{Kind, Spot, Token, tokens};
-use super::users::{self, User};
+use super::users;
 use super::{Candidate, Choice, Fresh, Hole, Source, extract, route, timestamp};
 
 /// The holes of one session.
@@ -52,29 +54,48 @@ const UUID_BYTES: usize = 36;
 /// Other places that are kept for a person to review.
 const ALSO_MAX: usize = 4;
 
-/// UUIDs that the requests of several users carry and no response gave: constants of the application.
+/// UUIDs that the requests of several users carry and no response gave, as digests: constants of the application.
 #[derive(Debug, Default)]
-pub(super) struct SharedUuids(HashSet<String>);
+pub(crate) struct SharedUuids(FxHashSet<u64>);
 
-/// Collects the UUIDs that more than one user sent and nobody was given.
-pub(super) fn shared_uuids(users: &[User]) -> SharedUuids {
-    let mut first_user: HashMap<String, usize> = HashMap::new();
-    let mut shared = HashSet::new();
-    for (user, User { exchanges, .. }) in users.iter().enumerate() {
-        let values = exchanges.iter().flat_map(tokens).map(|token| token.value);
-        for value in values.filter(|value| Kind::of(value) == Some(Kind::Uuid)) {
-            if *first_user.entry(value.clone()).or_insert(user) != user {
-                shared.insert(value);
+/// Which UUIDs an exchange sends and gives, as digests.
+#[derive(Debug, Default)]
+pub(crate) struct Uuids {
+    sent: Vec<u64>,
+    given: Vec<u64>,
+}
+
+/// Finds the shared ones, exchange by exchange.
+#[derive(Debug, Default)]
+pub(crate) struct UuidSenders {
+    /// Which user sent one first.
+    first: FxHashMap<u64, u32>,
+    shared: FxHashSet<u64>,
+    given: FxHashSet<u64>,
+}
+
+impl Uuids {
+    pub(crate) fn of(exchange: &Exchange) -> Self {
+        let print = |value: &String| (Kind::of(value) == Some(Kind::Uuid)).then(|| digest(value));
+        let sent = tokens(exchange).iter().filter_map(|token| print(&token.value)).collect();
+        let given = supplies(exchange).iter().filter_map(|supply| print(&supply.value)).collect();
+        Self { sent, given }
+    }
+}
+
+impl UuidSenders {
+    pub(crate) fn add(&mut self, user: u32, uuids: &Uuids) {
+        for uuid in &uuids.sent {
+            if *self.first.entry(*uuid).or_insert(user) != user {
+                self.shared.insert(*uuid);
             }
         }
+        self.given.extend(&uuids.given);
     }
-    if !shared.is_empty() {
-        let given = users.iter().flat_map(|user| &user.exchanges).flat_map(supplies);
-        for supply in given {
-            shared.remove(&supply.value);
-        }
+
+    pub(crate) fn shared(self) -> SharedUuids {
+        SharedUuids(self.shared.into_iter().filter(|uuid| !self.given.contains(uuid)).collect())
     }
-    SharedUuids(shared)
 }
 
 /// Finds the holes of a session's exchanges, which are in order of their start.
@@ -386,7 +407,7 @@ impl<'a> Binder<'a> {
         if let Some(known) = self.fresh.get(&token.value) {
             return Some(Source::Fresh(*known));
         }
-        if self.shared.0.contains(&token.value) {
+        if self.shared.0.contains(&digest(&token.value)) {
             return None;
         }
         let is_invented = token.spot.is_field() && !self.seen.contains(&token.value);

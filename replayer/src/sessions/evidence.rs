@@ -16,6 +16,7 @@ use super::supply::supplies;
 use super::tokens::{Kind, Spot, Token, tokens};
 
 pub(crate) mod columns;
+pub(crate) mod ids;
 
 /// Bytes from which a value is too long to be a preference such as `dark`.
 const VISITOR_BYTES_MIN: usize = 16;

@@ -59,8 +59,17 @@ pub enum By {
 ///
 /// An index of an array stands as `*` where several were used.
 pub fn map(sessions: &Sessions) -> BindingMap {
-    let mut rows: BTreeMap<RowKey, Row> = BTreeMap::new();
-    for session in &sessions.sessions {
+    let mut mapping = Mapping::default();
+    sessions.sessions.iter().for_each(|session| mapping.add(session));
+    mapping.finish()
+}
+
+/// Collects the bindings session by session, as [`map`] does.
+#[derive(Default)]
+pub(crate) struct Mapping(BTreeMap<RowKey, Row>);
+
+impl Mapping {
+    pub(crate) fn add(&mut self, session: &Session) {
         for step in &session.steps {
             let request = template(step);
             for hole in &step.holes {
@@ -68,18 +77,20 @@ pub fn map(sessions: &Sessions) -> BindingMap {
                 let place = tokens::describe(&step.exchange, hole);
                 let key =
                     RowKey { request: request.clone(), place, source, rule: hole.choice.rule, by: by(hole) };
-                rows.entry(key).or_default().add(session, hole, exact);
+                self.0.entry(key).or_default().add(session, hole, exact);
             }
         }
     }
-    let mut bindings: Vec<BoundValue> = rows.into_iter().map(|(key, row)| row.bound(key)).collect();
-    let open: BTreeSet<String> =
-        bindings.iter().filter(|bound| !bound.resolved).map(|bound| bound.request.clone()).collect();
-    bindings.sort_by_cached_key(|bound| {
-        let is_settled = !open.contains(&bound.request);
-        (is_settled, bound.request.clone(), bound.resolved, !bound.ambiguous, u64::MAX - bound.uses)
-    });
-    BindingMap { bindings }
+    pub(crate) fn finish(self) -> BindingMap {
+        let mut bindings: Vec<BoundValue> = self.0.into_iter().map(|(key, row)| row.bound(key)).collect();
+        let open: BTreeSet<String> =
+            bindings.iter().filter(|bound| !bound.resolved).map(|bound| bound.request.clone()).collect();
+        bindings.sort_by_cached_key(|bound| {
+            let is_settled = !open.contains(&bound.request);
+            (is_settled, bound.request.clone(), bound.resolved, !bound.ambiguous, u64::MAX - bound.uses)
+        });
+        BindingMap { bindings }
+    }
 }
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]

@@ -173,6 +173,12 @@ fn singular(name: &str) -> String {
     singular.unwrap_or(name).to_owned()
 }
 
+/// Name of the cookie that a position of a `Cookie` header belongs to.
+pub(crate) fn cookie_at(header: &str, position: usize) -> &str {
+    let pair = header[..position].rsplit(';').next().unwrap_or_default();
+    pair.split('=').next().unwrap_or_default().trim()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

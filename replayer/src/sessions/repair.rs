@@ -12,7 +12,7 @@ use kingtide_common::exchange::Ending;
 
 use super::place::RoutePattern;
 use super::rules::{Given, Orphans};
-use super::{Choice, Fresh, Hole, ResponsePlace, Session, Sessions, Source, Step, bind, route, tokens};
+use super::{Choice, Fresh, Hole, ResponsePlace, Session, Source, Step, bind, route, tokens};
 use crate::report::format::counted;
 
 /// What became of the orphans of a capture.
@@ -36,26 +36,69 @@ const LEAD_US: u64 = 1_000_000;
 /// A UUID that an orphan sends and other sessions take from a response was no invention of its client either: that
 /// response only precedes the capture.
 pub(super) fn doubt_inventions(sessions: &mut [Session]) {
-    let invented = |session: &Session| -> Vec<(String, String)> {
-        let holes = session.steps.iter().flat_map(|step| step.holes.iter().map(move |hole| (step, hole)));
-        holes.filter(|(_, hole)| is_invented(hole)).map(|(step, hole)| key(step, hole)).collect()
-    };
-    let doubtful: HashSet<_> = sessions.iter().filter(|session| session.orphan).flat_map(invented).collect();
-    if doubtful.is_empty() {
-        return;
+    let mut doubts = Doubts::default();
+    for session in &*sessions {
+        doubts.add_invented(session);
     }
-    let holes = sessions.iter().flat_map(|session| &session.steps);
-    let bound = holes.flat_map(|step| step.holes.iter().map(move |hole| (step, hole)));
-    let bound = bound.filter(|(_, hole)| matches!(hole.source, Source::Response { .. }));
-    let given: HashSet<_> =
-        bound.map(|(step, hole)| key(step, hole)).filter(|key| doubtful.contains(key)).collect();
-    for step in sessions.iter_mut().filter(|session| session.orphan).flat_map(|session| &mut session.steps) {
-        for at in 0..step.holes.len() {
-            if is_invented(&step.holes[at]) && given.contains(&key(step, &step.holes[at])) {
-                step.holes[at].source = Source::Unresolved;
+    for session in &*sessions {
+        doubts.add_given(session);
+    }
+    for session in sessions {
+        doubts.settle(session);
+    }
+}
+
+/// See [`doubt_inventions`]: its three passes over all sessions.
+#[derive(Debug, Default)]
+pub(crate) struct Doubts {
+    /// Routes and places of what orphans invented.
+    invented: HashSet<(String, String)>,
+    /// Those of them that a response fills elsewhere.
+    given: HashSet<(String, String)>,
+}
+
+impl Doubts {
+    pub(crate) fn add_invented(&mut self, session: &Session) {
+        if session.orphan {
+            let invented = holes(session).filter(|(_, hole)| is_invented(hole));
+            self.invented.extend(invented.map(|(step, hole)| key(step, hole)));
+        }
+    }
+
+    pub(crate) fn add_given(&mut self, session: &Session) {
+        if self.invented.is_empty() {
+            return;
+        }
+        let bound = holes(session).filter(|(_, hole)| matches!(hole.source, Source::Response { .. }));
+        let keys = bound.map(|(step, hole)| key(step, hole));
+        self.given.extend(keys.filter(|key| self.invented.contains(key)));
+    }
+
+    pub(crate) fn settle(&self, session: &mut Session) {
+        if !session.orphan || self.given.is_empty() {
+            return;
+        }
+        for step in &mut session.steps {
+            for at in 0..step.holes.len() {
+                if is_invented(&step.holes[at]) && self.given.contains(&key(step, &step.holes[at])) {
+                    step.holes[at].source = Source::Unresolved;
+                }
             }
         }
     }
+
+    /// Whether an orphan invented anything: else there is nothing to look for.
+    pub(crate) fn has_any(&self) -> bool {
+        !self.invented.is_empty()
+    }
+
+    pub(crate) fn changes_any(&self) -> bool {
+        !self.given.is_empty()
+    }
+}
+
+fn holes(session: &Session) -> impl Iterator<Item = (&Step, &Hole)> {
+    session.steps.iter().flat_map(|step| step.holes.iter().map(move |hole| (step, hole)))
 }
 
 fn is_invented(hole: &Hole) -> bool {
@@ -69,42 +112,94 @@ fn key(step: &Step, hole: &Hole) -> (String, String) {
 }
 
 /// Does what the rules say about orphans.
-pub(super) fn repair(sessions: Vec<Session>, given: &Given) -> (Vec<Session>, Repairs) {
-    match &given.orphans {
-        Orphans::Keep => (sessions, Repairs::default()),
-        Orphans::Drop => {
-            let all = sessions.len();
-            let kept: Vec<Session> = sessions.into_iter().filter(|session| !session.orphan).collect();
-            let dropped = all - kept.len();
-            (kept, Repairs { dropped, ..Repairs::default() })
+pub(super) fn repair(mut sessions: Vec<Session>, given: &Given) -> (Vec<Session>, Repairs) {
+    let mut repairing = Repairing::default();
+    if let Some(mut donors) = Donors::wanted(given) {
+        for session in &sessions {
+            donors.look_at(session);
         }
-        Orphans::Prepend(routes) => prepend(sessions, routes, given),
+        for session in &sessions {
+            donors.learn(session);
+        }
+        repairing = donors.repairing();
+    }
+    sessions.retain_mut(|session| repairing.keeps(session, given));
+    (sessions, repairing.repairs)
+}
+
+/// Looks for the session whose requests are put before orphans, in two passes over all.
+#[derive(Debug)]
+pub(crate) struct Donors<'a> {
+    routes: &'a [RoutePattern],
+    best: Option<(Known, Prelude)>,
+}
+
+/// What becomes of each orphan.
+#[derive(Debug, Default)]
+pub(crate) struct Repairing {
+    donor: Option<(Known, Prelude)>,
+    pub(crate) repairs: Repairs,
+}
+
+impl<'a> Donors<'a> {
+    /// Where the rules say that requests are to be put before orphans.
+    pub(crate) fn wanted(given: &'a Given) -> Option<Self> {
+        match &given.orphans {
+            Orphans::Keep | Orphans::Drop => None,
+            Orphans::Prepend(routes) => Some(Self { routes, best: None }),
+        }
+    }
+
+    /// The session that shows most is taken, of equal ones the earliest.
+    pub(crate) fn look_at(&mut self, session: &Session) {
+        let Some(prelude) = Prelude::of(session, self.routes) else { return };
+        let known = Known::of_donor(session, &prelude.chosen);
+        let most = self.best.as_ref().map(|(best, _)| best.exact.len());
+        if most.is_none_or(|most| known.exact.len() > most) {
+            self.best = Some((known, prelude));
+        }
+    }
+
+    /// What the donor does not show, others may.
+    pub(crate) fn learn(&mut self, session: &Session) {
+        if let Some((known, _)) = &mut self.best {
+            known.add_other(session, self.routes);
+        }
+    }
+
+    pub(crate) fn repairing(self) -> Repairing {
+        Repairing { donor: self.best, repairs: Repairs::default() }
     }
 }
 
-fn prepend(mut sessions: Vec<Session>, routes: &[RoutePattern], given: &Given) -> (Vec<Session>, Repairs) {
-    let mut repairs = Repairs::default();
-    let preludes = sessions.iter().filter_map(|session| {
-        let prelude = Prelude::of(session, routes)?;
-        Some((Known::of_donor(session, &prelude.chosen), prelude))
-    });
-    // Of equal ones `rev` makes the earliest count.
-    let donor = preludes.collect::<Vec<_>>().into_iter().rev().max_by_key(|(known, _)| known.exact.len());
-    let Some((mut known, prelude)) = donor else {
-        repairs.without_donor = sessions.iter().any(|session| session.orphan);
-        return (sessions, repairs);
-    };
-    known.add_others(&sessions, routes);
-    for session in sessions.iter_mut().filter(|session| session.orphan) {
-        prelude.put_before(session, &known);
-        session.orphan =
-            session.steps.iter().any(|step| bind::lacks_credential(&step.exchange, &step.holes, given));
-        repairs.repaired += usize::from(!session.orphan);
+impl Repairing {
+    /// Repairs a session that needs it; false for one that the rules leave out.
+    pub(crate) fn keeps(&mut self, session: &mut Session, given: &Given) -> bool {
+        if !session.orphan {
+            return true;
+        }
+        match (&given.orphans, &self.donor) {
+            (Orphans::Keep, _) => {}
+            (Orphans::Drop, _) => {
+                self.repairs.dropped += 1;
+                return false;
+            }
+            (Orphans::Prepend(_), None) => self.repairs.without_donor = true,
+            (Orphans::Prepend(_), Some((known, prelude))) => {
+                prelude.put_before(session, known);
+                session.orphan = session
+                    .steps
+                    .iter()
+                    .any(|step| bind::lacks_credential(&step.exchange, &step.holes, given));
+                self.repairs.repaired += usize::from(!session.orphan);
+            }
+        }
+        true
     }
-    (sessions, repairs)
 }
 
 /// The requests that are put before an orphan's.
+#[derive(Debug)]
 struct Prelude {
     /// What they are in the session that they are taken from.
     chosen: Vec<usize>,
@@ -163,6 +258,7 @@ impl Prelude {
 }
 
 /// Where sessions with a login take from its answers, by request route and place.
+#[derive(Debug)]
 struct Known {
     exact: HashMap<(String, String), (usize, ResponsePlace)>,
     by_place: HashMap<String, (usize, ResponsePlace)>,
@@ -184,15 +280,12 @@ impl Known {
         known
     }
 
-    /// What the donor does not show, others may.
-    fn add_others(&mut self, sessions: &[Session], routes: &[RoutePattern]) {
-        for session in sessions {
-            for step in &session.steps {
-                for (hole, source, from) in responses(step) {
-                    let given_by = template(&session.steps[source]);
-                    if let Some(at) = routes.iter().position(|route| route.matches(&given_by)) {
-                        self.add(key(step, hole), at, from);
-                    }
+    fn add_other(&mut self, session: &Session, routes: &[RoutePattern]) {
+        for step in &session.steps {
+            for (hole, source, from) in responses(step) {
+                let given_by = template(&session.steps[source]);
+                if let Some(at) = routes.iter().position(|route| route.matches(&given_by)) {
+                    self.add(key(step, hole), at, from);
                 }
             }
         }
@@ -267,11 +360,10 @@ fn timed(step: &Step, start_ns: i64, slots: usize) -> Step {
     step
 }
 
-impl Sessions {
-    /// What a user must know of the orphans, as sentences.
-    pub fn cautions(&self) -> Vec<String> {
-        let orphans = self.sessions.iter().filter(|session| session.orphan).count();
-        let Repairs { repaired, dropped, without_donor } = self.repairs;
+impl Repairs {
+    /// What a user must know of the orphans, of which so many are left, as sentences.
+    pub fn cautions(&self, orphans: usize) -> Vec<String> {
+        let Self { repaired, dropped, without_donor } = *self;
         let of = |number: usize, what: &str| {
             (number > 0).then(|| format!("{} {what}", counted(number as u64, "session")))
         };

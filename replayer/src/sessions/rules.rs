@@ -184,6 +184,10 @@ impl OrphansText {
 }
 
 impl Given {
+    pub(crate) fn keeps_orphans(&self) -> bool {
+        self.orphans == Orphans::Keep
+    }
+
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }

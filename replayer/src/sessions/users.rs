@@ -27,9 +27,9 @@ use super::rules::Rules;
 
 /// The exchanges of one user, in order of their start.
 #[derive(Debug, PartialEq)]
-pub(super) struct User {
-    pub(super) key: String,
-    pub(super) exchanges: Vec<Exchange>,
+pub(crate) struct User {
+    pub(crate) key: String,
+    pub(crate) exchanges: Vec<Exchange>,
 }
 
 /// The evidence of one user's exchanges, in order of their start.

@@ -6,13 +6,15 @@ use std::time::{Duration, Instant, SystemTime};
 
 use kingtide::drive::{self, Clock, DriveConfig, DriveError, Measured, Stop, Target, Uplink};
 use kingtide::identities::Identities;
+use kingtide::measure::achieved::Captured;
 use kingtide::measure::live::Live;
 use kingtide::measure::run::{RouteReport, RunReport, Second, Verdict};
 use kingtide::measure::summary::{self, Context};
 use kingtide::measure::{ClientStage, ErrorClass};
 use kingtide::plan::{Mode, Plan, amplify};
 use kingtide::preflight::Preflight;
-use kingtide::sessions::{Choice, Escape, Fresh, Hole, Place, Session, Source};
+use kingtide::sessions::{Choice, Escape, Fresh, Hole, Outlines, Place, Session, Source};
+use kingtide::store::Store;
 use kingtide_common::exchange::{Body, PacingPoint};
 use kingtide_common::pacing::due_us;
 use kingtide_common::units::{Multiple, Seed};
@@ -29,7 +31,15 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Each session once, at its own instant.
 fn plan(sessions: &[Session]) -> Plan {
-    amplify(sessions, Multiple::new(1.0).unwrap(), Mode::Crowd, Seed(1))
+    amplify(&outlines(sessions), Multiple::new(1.0).unwrap(), Mode::Crowd, Seed(1))
+}
+
+fn outlines(sessions: &[Session]) -> Outlines {
+    sessions.iter().cloned().collect()
+}
+
+fn kept(sessions: &[Session]) -> Store {
+    Store::of(sessions.to_vec()).unwrap()
 }
 
 pub(crate) fn config(origin: &str) -> DriveConfig {
@@ -50,11 +60,13 @@ pub(crate) fn drive(config: &DriveConfig, sessions: &[Session]) -> (Measured, Ru
 /// Each session as so many users, all at once.
 pub(crate) fn drive_times(config: &DriveConfig, sessions: &[Session], times: usize) -> (Measured, RunReport) {
     let multiple = Multiple::new(times as f64).unwrap();
-    drive_plan(config, sessions, &amplify(sessions, multiple, Mode::Volley, Seed(1)))
+    drive_plan(config, sessions, &amplify(&outlines(sessions), multiple, Mode::Volley, Seed(1)))
 }
 
 fn drive_plan(config: &DriveConfig, sessions: &[Session], plan: &Plan) -> (Measured, RunReport) {
-    let measured = drive::run(plan, sessions, config, &Arc::new(Live::default())).unwrap();
+    let store = kept(sessions);
+    let sessions = store.outlines();
+    let measured = drive::run(plan, &store, config, &Arc::new(Live::default())).unwrap();
     let context = Context {
         capture: "test",
         is_recorded: true,
@@ -63,6 +75,7 @@ fn drive_plan(config: &DriveConfig, sessions: &[Session], plan: &Plan) -> (Measu
         uplink: config.uplink,
         plan,
         sessions,
+        captured: &Captured::of(&store).unwrap(),
         max_failed_share: 0.01,
         fidelity: &kingtide::plan::fidelity(plan, sessions),
         preflight: &Preflight::default(),
@@ -195,8 +208,11 @@ fn an_unpaced_body_does_not_wait_for_its_curve() {
     let config = DriveConfig { uplink: Uplink::Unpaced, ..config(&server.origin) };
     let (_, report) = drive(&config, &sessions);
     assert_eq!((report.done, report.uplink.as_str()), (1, "unpaced"));
-    assert_eq!(drive::planned_end_us(&plan(&sessions), &sessions, Uplink::Unpaced), 0);
-    assert_eq!(drive::planned_end_us(&plan(&sessions), &sessions, Uplink::Recorded), 3_600_000_000);
+    assert_eq!(drive::planned_end_us(&plan(&sessions), &outlines(&sessions), Uplink::Unpaced), 0);
+    assert_eq!(
+        drive::planned_end_us(&plan(&sessions), &outlines(&sessions), Uplink::Recorded),
+        3_600_000_000
+    );
 }
 
 /// Against the run's own clock, so that a machine that is late anywhere is late on the safe side. How late bytes
@@ -286,7 +302,7 @@ fn nothing_is_sent_when_accounts_are_missing() {
     let sessions = [session(vec![login.clone()]), session(vec![login])];
     let config =
         DriveConfig { identities: Some(identities("email\nann@school\n")), ..config(&server.origin) };
-    let refused = drive::run(&plan(&sessions), &sessions, &config, &Arc::default());
+    let refused = drive::run(&plan(&sessions), &kept(&sessions), &config, &Arc::default());
     assert!(matches!(refused, Err(DriveError::Identities(_))), "{refused:?}");
     assert!(server.received().is_empty());
 }
@@ -397,9 +413,10 @@ fn under_the_think_clock_a_slow_target_is_waited_for() {
 fn tempo_compresses_the_gaps_within_sessions_too() {
     let server = Server::http(|_| async { answer(200, "{}") });
     let sessions = [session(vec![get("/"), at(2_400_000, get("/"))])];
-    let plan = amplify(&sessions, Multiple::new(4.0).unwrap(), Mode::Tempo, Seed(1));
-    assert_eq!(drive::planned_end_us(&plan, &sessions, Uplink::Recorded), 600_000);
-    let measured = drive::run(&plan, &sessions, &config(&server.origin), &Arc::default()).unwrap();
+    let store = kept(&sessions);
+    let plan = amplify(store.outlines(), Multiple::new(4.0).unwrap(), Mode::Tempo, Seed(1));
+    assert_eq!(drive::planned_end_us(&plan, store.outlines(), Uplink::Recorded), 600_000);
+    let measured = drive::run(&plan, &store, &config(&server.origin), &Arc::default()).unwrap();
     let planned: Vec<u64> = measured.recorder.series.seconds().iter().map(|second| second.planned).collect();
     assert_eq!(planned[0], 2, "{planned:?}");
 }

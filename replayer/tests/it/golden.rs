@@ -61,7 +61,7 @@ fn the_first_requests_of_that_plan_leave_at_pinned_instants() {
     use kingtide::plan::{Mode, amplify, releases};
     use kingtide_common::units::{Multiple, Seed};
 
-    let sessions = grouped("classroom-12").sessions;
+    let sessions = grouped("classroom-12").sessions.into_iter().collect();
     let plan = amplify(&sessions, Multiple::new(5.0).unwrap(), Mode::Crowd, Seed(1));
     let first = releases(&plan, &sessions).take(5).map(|release| release.intended_us);
     assert_eq!(first.collect::<Vec<_>>(), FIRST_US);

@@ -1,16 +1,16 @@
 //! What the multiples of a search multiply, and the plan of each of its trials.
 
-use std::borrow::Cow;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use kingtide_common::units::{Multiple, Seed};
 
-use super::FieldError;
+use super::{FieldError, PlayError};
 use crate::capacity::trial::{Tick, Trial};
 use crate::model::{Arrivals, ArrivalsError, Model};
 use crate::plan::{self, Load, Mode, Plan};
-use crate::sessions::Session;
+use crate::sessions::{Outlines, Session};
+use crate::store::Store;
 
 /// So long a model's users are watched to see how much they ask for.
 const MODEL_SAMPLE: Duration = Duration::from_mins(5);
@@ -19,7 +19,7 @@ const MODEL_SAMPLE: Duration = Duration::from_mins(5);
 #[derive(Debug, Clone, Copy)]
 pub enum Source<'a> {
     /// Starts of captured sessions at their mean rate: users come whatever becomes of those before them.
-    Sessions(&'a [Session]),
+    Sessions(&'a Store),
     /// So many users of a model at once, who begin again when they are done: a closed loop.
     Users { model: &'a Model, users: NonZeroUsize },
 }
@@ -27,15 +27,30 @@ pub enum Source<'a> {
 /// What is played in a trial.
 pub(super) struct Prepared<'a> {
     pub(super) plan: Plan,
-    pub(super) sessions: Cow<'a, [Session]>,
+    pub(super) store: Held<'a>,
     /// Requests that the plan has in each second; none where answers decide when they are due.
     pub(super) planned: Vec<u64>,
+}
+
+/// The sessions of a trial.
+pub(super) enum Held<'a> {
+    Theirs(&'a Store),
+    Own(Store),
+}
+
+impl AsRef<Store> for Held<'_> {
+    fn as_ref(&self) -> &Store {
+        match self {
+            Self::Theirs(store) => store,
+            Self::Own(store) => store,
+        }
+    }
 }
 
 impl<'a> Source<'a> {
     pub(super) fn unit_per_s(self) -> Result<f64, FieldError> {
         match self {
-            Self::Sessions(sessions) => plan::unit_per_s(sessions).ok_or(FieldError::NoRate),
+            Self::Sessions(store) => plan::unit_per_s(store.outlines()).ok_or(FieldError::NoRate),
             Self::Users { model, users } => {
                 let sessions = crowd(model, users, users.get() as f64, MODEL_SAMPLE, Seed(1))?;
                 let requests: usize = sessions.iter().map(|session| session.steps.len()).sum();
@@ -44,24 +59,26 @@ impl<'a> Source<'a> {
         }
     }
 
-    pub(super) fn prepare(self, trial: &Trial) -> Result<Prepared<'a>, ArrivalsError> {
+    pub(super) fn prepare(self, trial: &Trial) -> Result<Prepared<'a>, PlayError> {
         let seed = Seed(trial.seed);
         let multiple =
             |multiple| Multiple::new(multiple).expect("a search stays within the multiples it was given");
         match self {
-            Self::Sessions(sessions) => {
+            Self::Sessions(store) => {
+                let sessions = store.outlines();
                 let load = Load { length_us: trial.length_s * 1_000_000, ramp_us: trial.ramp_s * 1_000_000 };
                 let plan = plan::trial(sessions, multiple(trial.multiple), load, seed);
                 let plan = plan.expect("the unit is known, so there is a rate");
                 let planned = planned_by_second(&plan, sessions, trial.length_s);
-                Ok(Prepared { plan, sessions: Cow::Borrowed(sessions), planned })
+                Ok(Prepared { plan, store: Held::Theirs(store), planned })
             }
             Self::Users { model, users } => {
                 let users = times(users, trial.multiple);
                 let spawn_per_s = users.get() as f64 / trial.ramp_s.max(1) as f64;
                 let sessions = crowd(model, users, spawn_per_s, Duration::from_secs(trial.length_s), seed)?;
-                let plan = plan::amplify(&sessions, multiple(1.0), Mode::Crowd, seed);
-                Ok(Prepared { plan, sessions: Cow::Owned(sessions), planned: Vec::new() })
+                let store = Store::of(sessions)?;
+                let plan = plan::amplify(store.outlines(), multiple(1.0), Mode::Crowd, seed);
+                Ok(Prepared { plan, store: Held::Own(store), planned: Vec::new() })
             }
         }
     }
@@ -96,7 +113,7 @@ fn times(users: NonZeroUsize, multiple: f64) -> NonZeroUsize {
 }
 
 /// Requests that the plan has in each second of its length.
-fn planned_by_second(plan: &Plan, sessions: &[Session], length_s: u64) -> Vec<u64> {
+fn planned_by_second(plan: &Plan, sessions: &Outlines, length_s: u64) -> Vec<u64> {
     let mut planned = vec![0; usize::try_from(length_s).expect("a trial's seconds are few")];
     for at_us in plan.instants_us(sessions) {
         let second = usize::try_from(at_us / 1_000_000).unwrap_or(usize::MAX);
@@ -121,12 +138,12 @@ mod tests {
             seed: 1,
             purpose: crate::capacity::trial::Purpose::Step,
         };
-        let Prepared { sessions, plan, planned } = source.prepare(&trial).unwrap();
-        assert_eq!((sessions.len(), plan.users(), planned.len()), (30, 30, 0));
+        let Prepared { store, plan, planned } = source.prepare(&trial).unwrap();
+        assert_eq!((store.as_ref().len(), plan.users(), planned.len()), (30, 30, 0));
         let tick = Tick { planned: 6, ..Tick::default() };
         let unit = source.unit_of(99.0, &trial, &vec![tick.clone(); 20], 20);
         assert!((unit - 2.0).abs() < 1e-9, "6 a second of 3×: {unit}");
-        let open = Source::Sessions(&sessions);
+        let open = Source::Sessions(store.as_ref());
         assert!((open.unit_of(99.0, &trial, &[tick], 20) - 99.0).abs() < f64::EPSILON);
     }
 
@@ -138,7 +155,7 @@ mod tests {
             spawn_per_s: 2.0,
             duration: Duration::from_mins(1),
         };
-        let sessions = model.sessions(&arrivals, Seed(1)).unwrap();
+        let store = Store::of(model.sessions(&arrivals, Seed(1)).unwrap()).unwrap();
         let trial = Trial {
             multiple: 2.0,
             length_s: 30,
@@ -146,9 +163,9 @@ mod tests {
             seed: 1,
             purpose: crate::capacity::trial::Purpose::Step,
         };
-        let Prepared { planned, plan, .. } = Source::Sessions(&sessions).prepare(&trial).unwrap();
+        let Prepared { planned, plan, .. } = Source::Sessions(&store).prepare(&trial).unwrap();
         assert_eq!(planned.len(), 30);
-        let within = plan.instants_us(&sessions).filter(|at_us| *at_us < 30_000_000).count();
+        let within = plan.instants_us(store.outlines()).filter(|at_us| *at_us < 30_000_000).count();
         assert_eq!(planned.iter().sum::<u64>(), within as u64);
     }
 }

@@ -12,7 +12,8 @@ use crate::capacity::field::Source;
 use crate::cli::capture::{Recorded, RulesArgs};
 use crate::cli::source::Source as SourceArgs;
 use crate::model::{Arrivals, Model};
-use crate::sessions::Session;
+use crate::sessions::Outlines;
+use crate::store::{Store, Stored};
 
 /// So long the users of a model are watched for their routes and sizes.
 const SAMPLE: Duration = Duration::from_mins(1);
@@ -42,8 +43,9 @@ impl LoadArgs {
                 let model = Model::read(path).map_err(|error| anyhow!("--model: {}", error.in_one_line()))?;
                 let spawn_per_s = self.users.get() as f64;
                 let arrivals = Arrivals { users: self.users, spawn_per_s, duration: SAMPLE };
-                let sessions = model.sessions(&arrivals, Seed(seed))?;
-                Ok(Load { recorded: Recorded::of_model(path, sessions), model: Some((model, self.users)) })
+                let sessions = Store::of(model.sessions(&arrivals, Seed(seed))?)?;
+                let recorded = Recorded::of_model(path, Stored { sessions, ..Stored::default() });
+                Ok(Load { recorded, model: Some((model, self.users)) })
             }
             (Some(capture), None) => {
                 Ok(Load { recorded: Recorded::read_traffic(capture, &self.rules)?, model: None })
@@ -67,21 +69,21 @@ impl Load {
     }
 
     /// All of them, or those of some users of the model.
-    pub(super) fn sessions(&self) -> &[Session] {
-        &self.recorded.sessions.sessions
+    pub(super) fn outlines(&self) -> &Outlines {
+        self.recorded.outlines()
     }
 
     pub(super) fn source(&self) -> Source<'_> {
         match &self.model {
             Some((model, users)) => Source::Users { model, users: *users },
-            None => Source::Sessions(self.sessions()),
+            None => Source::Sessions(&self.recorded.sessions.sessions),
         }
     }
 
     pub(super) fn unit(&self, requests_per_s: f64) -> Unit {
         match &self.model {
-            Some((_, users)) => Unit::of_users(users.get(), self.sessions(), requests_per_s),
-            None => Unit::of(self.sessions(), requests_per_s),
+            Some((_, users)) => Unit::of_users(users.get(), self.outlines(), requests_per_s),
+            None => Unit::of(self.outlines(), requests_per_s),
         }
     }
 }

@@ -10,31 +10,37 @@ use crate::cli::capture::{Recorded, explained, open};
 use crate::inspect::waterfall;
 use crate::report::format::counted;
 use crate::sessions::{Rules, Session};
+use crate::store::Store;
 
 pub(super) fn session(path: &Path, wanted: &str, rules: &Rules) -> anyhow::Result<String> {
     let recorded = Recorded::read(path, rules)?;
     let Session { key, orphan, steps, .. } = found(&recorded.sessions.sessions, wanted)?;
-    let exchanges: Vec<Exchange> = steps.iter().map(|step| step.exchange.clone()).collect();
-    Ok(waterfall::session(key, *orphan, &exchanges))
+    let exchanges: Vec<Exchange> = steps.into_iter().map(|step| step.exchange).collect();
+    Ok(waterfall::session(&key, orphan, &exchanges))
 }
 
 /// A user whose exchanges an idle gap parts has several sessions of one key.
-fn found<'a>(sessions: &'a [Session], wanted: &str) -> anyhow::Result<&'a Session> {
-    let Some(first) = sessions.first() else {
+fn found(sessions: &Store, wanted: &str) -> anyhow::Result<Session> {
+    if sessions.is_empty() {
         bail!("--session {wanted}: the capture holds no exchange");
-    };
-    if let Ok(number) = wanted.parse::<usize>() {
-        let place = number.checked_sub(1).and_then(|place| sessions.get(place));
-        return place
-            .ok_or_else(|| anyhow!("--session {wanted}: the capture has sessions 1 to {}", sessions.len()));
     }
-    let of_key: Vec<usize> =
-        (0..sessions.len()).filter(|place| sessions[*place].key.starts_with(wanted)).collect();
+    if let Ok(number) = wanted.parse::<usize>() {
+        let place = number.checked_sub(1).filter(|place| *place < sessions.len());
+        let place = place
+            .ok_or_else(|| anyhow!("--session {wanted}: the capture has sessions 1 to {}", sessions.len()))?;
+        return Ok(sessions.session(place)?);
+    }
+    let mut of_key: Vec<usize> = Vec::new();
+    for place in 0..sessions.len() {
+        if sessions.session(place)?.key.starts_with(wanted) {
+            of_key.push(place);
+        }
+    }
     match of_key[..] {
-        [one] => Ok(&sessions[one]),
+        [one] => Ok(sessions.session(one)?),
         [] => bail!(
             "--session {wanted}: no session has a key that begins so; the first one's is `{}`, numbers go from 1 to {}",
-            first.key,
+            sessions.session(0)?.key,
             sessions.len()
         ),
         _ => {

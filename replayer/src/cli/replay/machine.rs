@@ -6,7 +6,7 @@ use crate::drive::DriveConfig;
 use crate::headroom::{self, Headroom};
 use crate::plan::Plan;
 use crate::preflight::{self, Preflight};
-use crate::sessions::Session;
+use crate::store::Store;
 
 pub(super) const HEADING: &str = "This machine";
 
@@ -28,17 +28,12 @@ pub(super) struct Machine {
 
 impl MachineArgs {
     /// Says on stderr what is tight; what cannot work is an error.
-    pub(super) fn look(
-        &self,
-        plan: &Plan,
-        sessions: &[Session],
-        config: &DriveConfig,
-    ) -> anyhow::Result<Machine> {
-        let preflight = preflight::check(plan, sessions, config)?;
+    pub(super) fn look(&self, plan: &Plan, store: &Store, config: &DriveConfig) -> anyhow::Result<Machine> {
+        let preflight = preflight::check(plan, store.outlines(), config)?;
         for warning in preflight.warnings() {
             eprintln!("preflight: {warning}");
         }
-        let headroom = self.headroom.then(|| headroom::measure(plan, sessions, config)).transpose()?;
+        let headroom = self.headroom.then(|| headroom::measure(plan, store, config)).transpose()?;
         if let Some(headroom) = &headroom {
             eprintln!("headroom: {}", headroom.sentence());
         }

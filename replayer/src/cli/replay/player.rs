@@ -18,6 +18,7 @@ use crate::cli::json_of;
 use crate::cli::source::Traffic;
 use crate::drive::{self, DriveConfig, Measured};
 use crate::identities::{Demand, demand};
+use crate::measure::achieved::Captured;
 use crate::measure::live::Live;
 use crate::measure::raw::SampleWriter;
 use crate::measure::run::RunReport;
@@ -26,7 +27,7 @@ use crate::plan::{self, Fidelity, Plan};
 use crate::preflight;
 use crate::report::format::{counted, multiple};
 use crate::report::{self, RUN_FILE, ReportError};
-use crate::sessions::Session;
+use crate::store::Store;
 
 /// All that the plans have in common, and their turns.
 pub(super) struct Player<'a> {
@@ -54,6 +55,7 @@ pub(super) struct Turn {
 struct Before {
     machine: Machine,
     fidelity: Fidelity,
+    captured: Captured,
     samples: Option<SampleWriter>,
 }
 
@@ -97,7 +99,7 @@ impl<'a> Player<'a> {
     /// The plan of the next turn, if it can be played. The first one's look at the machine is that of its turn.
     fn planned(&self, seed: Seed) -> anyhow::Result<(Plan, Demand)> {
         let recorded = self.traffic.sessions(seed)?;
-        let sessions = &recorded.sessions.sessions;
+        let sessions = recorded.outlines();
         let plan = plan::amplify(sessions, self.args.multiple, self.args.mode, seed);
         let demand = demand(self.config.identities.as_ref(), &plan, sessions)?;
         if !self.turns.is_empty() {
@@ -134,13 +136,14 @@ impl<'a> Player<'a> {
     /// Plays the plan and reports on it; an error is this machine's.
     pub(super) fn play(&self, turn: &Turn) -> anyhow::Result<Played> {
         let recorded = self.traffic.sessions(turn.plan.seed)?;
-        let sessions = &recorded.sessions.sessions;
+        let (store, sessions) = (&recorded.sessions.sessions, recorded.outlines());
         announce(turn, &recorded, &self.config);
-        let machine = self.args.machine.look(&turn.plan, sessions, &self.config)?;
+        let machine = self.args.machine.look(&turn.plan, store, &self.config)?;
         turn.out.as_deref().map_or(Ok(()), |directory| prepare_directory(directory, RUN_FILE))?;
         let before = Before {
             machine,
             fidelity: plan::fidelity(&turn.plan, sessions),
+            captured: Captured::of(store)?,
             samples: self.args.samples.start(turn.out.as_deref(), sessions)?,
         };
         let config = DriveConfig {
@@ -148,7 +151,7 @@ impl<'a> Player<'a> {
             identities: self.config.identities.as_ref().map(|all| all.after(turn.accounts_before)),
             ..self.config.clone()
         };
-        let measured = drive(turn, sessions, &config)?;
+        let measured = drive(turn, store, &config)?;
         let run = self.report(turn, &recorded, before, &measured);
         let json = json_of(&run)?;
         let write = |directory: &Path| report::write_whole(&directory.join(RUN_FILE), &json);
@@ -156,7 +159,6 @@ impl<'a> Player<'a> {
     }
 
     fn report(&self, turn: &Turn, recorded: &Recorded, before: Before, measured: &Measured) -> RunReport {
-        let sessions = &recorded.sessions.sessions;
         let context = Context {
             capture: &recorded.name,
             is_recorded: !recorded.is_model,
@@ -164,7 +166,8 @@ impl<'a> Player<'a> {
             clock: self.config.clock,
             uplink: self.config.uplink,
             plan: &turn.plan,
-            sessions,
+            sessions: recorded.outlines(),
+            captured: &before.captured,
             max_failed_share: self.args.max_failures.get(),
             fidelity: &before.fidelity,
             preflight: &before.machine.preflight,
@@ -176,12 +179,13 @@ impl<'a> Player<'a> {
     }
 }
 
-fn drive(turn: &Turn, sessions: &[Session], config: &DriveConfig) -> anyhow::Result<Measured> {
+fn drive(turn: &Turn, store: &Store, config: &DriveConfig) -> anyhow::Result<Measured> {
+    let sessions = store.outlines();
     let live = Arc::new(Live::default());
     let planned_end = Duration::from_micros(drive::planned_end_us(&turn.plan, sessions, config.uplink));
     let planned = drive::planned_requests(&turn.plan, sessions);
     let display = Display::start(&turn.label, Arc::clone(&live), planned, planned_end);
-    let measured = drive::run(&turn.plan, sessions, config, &live);
+    let measured = drive::run(&turn.plan, store, config, &live);
     display.finish();
     Ok(measured?)
 }
@@ -193,7 +197,7 @@ pub(super) fn prepare_directory(directory: &Path, file: &str) -> anyhow::Result<
 }
 
 fn announce(turn: &Turn, recorded: &Recorded, config: &DriveConfig) {
-    let (plan, sessions) = (&turn.plan, &recorded.sessions.sessions);
+    let (plan, sessions) = (&turn.plan, recorded.outlines());
     let users = plan.users() as u64;
     let requests = drive::planned_requests(plan, sessions);
     let seconds = Duration::from_micros(drive::planned_end_us(plan, sessions, config.uplink)).as_secs_f64();

@@ -8,7 +8,7 @@ use kingtide_common::units::ByteSize;
 
 use crate::measure::raw::SampleWriter;
 use crate::measure::route::Routes;
-use crate::sessions::Session;
+use crate::sessions::Outlines;
 
 /// What the file is called in the directory of a run.
 const SAMPLES_FILE: &str = "samples.csv.gz";
@@ -42,7 +42,7 @@ impl SamplesArgs {
     pub(super) fn start(
         &self,
         out: Option<&Path>,
-        sessions: &[Session],
+        sessions: &Outlines,
     ) -> anyhow::Result<Option<SampleWriter>> {
         let path = self.samples.clone().or_else(|| out.map(|directory| directory.join(SAMPLES_FILE)));
         let Some(path) = path.filter(|_| self.samples_max.0 > 0) else { return Ok(None) };

@@ -157,7 +157,7 @@ impl Lane<'_> {
     }
 
     fn is_expired(&self, step: usize, ended: &Ended, sending: &Sending) -> bool {
-        let was_refused = self.user.session.steps[step].exchange.status == Some(UNAUTHORIZED);
+        let was_refused = self.user.captured_status(step) == Some(UNAUTHORIZED);
         let has_login = self.user.script.logins[step].is_some();
         let may_renew = self.user.worker.config.renews && has_login && !sending.has_renewed;
         ended.how == Ok(UNAUTHORIZED) && may_renew && !was_refused

@@ -3,17 +3,17 @@
 use kingtide_common::latency::LatencyRecorder;
 
 use super::stages::SeenStage;
-use crate::drive::{LanePlan, Protocols, Uplink, anchors, end_us};
+use crate::drive::{LanePlan, Protocols, anchors};
 use crate::measure::route::Routes;
-use crate::sessions::Session;
+use crate::sessions::{Outline, Outlines, Session};
+use crate::store::{Store, StoreError};
 
 /// See the module.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Captured {
+pub struct Captured {
     /// From the first request to the last.
     pub(super) span_s: f64,
     pub(super) uploads: PerSession,
-    pub(super) connections: PerSession,
     pub(super) sessions: LatencyRecorder,
     pub(super) think: LatencyRecorder,
     /// By route, numbered as those of the run.
@@ -53,38 +53,45 @@ impl PerSession {
 }
 
 impl Captured {
-    pub(super) fn of(sessions: &[Session], routes: &Routes, protocols: Protocols) -> Self {
+    /// Goes through all sessions once.
+    pub fn of(store: &Store) -> Result<Self, StoreError> {
+        let outlines = store.outlines();
+        let routes = Routes::of(outlines);
         let labels = routes.labels().len();
         let mut captured = Self { routes: vec![RouteSeen::default(); labels], ..Self::default() };
-        let first_ns = sessions.iter().map(|session| session.start_ns).min().unwrap_or_default();
-        for (number, session) in sessions.iter().enumerate() {
-            captured.count_session(session, protocols);
-            captured.count_routes(number, session, routes);
+        let first_ns = outlines.iter().map(|session| session.start_ns).min().unwrap_or_default();
+        for (session, whole) in outlines.iter().zip(store.sessions()) {
+            captured.count_session(session);
+            captured.count_routes(session, &whole?, &routes);
             let start_us = session.start_ns.abs_diff(first_ns) / 1_000;
             let last_us = session.steps.last().map_or(0, |step| start_us.saturating_add(step.offset_us));
             captured.span_s = captured.span_s.max(last_us as f64 / 1e6);
         }
-        captured
+        Ok(captured)
     }
 
-    fn count_session(&mut self, session: &Session, protocols: Protocols) {
-        let stretches_us = stretches_us(session, protocols);
-        let whole = stretches_us.iter().copied().reduce(joined);
+    fn count_session(&mut self, session: Outline<'_>) {
+        let steps = session.steps.iter();
+        let whole = steps.map(|step| (step.offset_us, step.end_us())).reduce(joined);
         self.sessions.record_ns(1_000 * whole.map_or(0, length));
-        self.connections.add(stretches_us.iter().copied().map(length).sum());
         // As the plan has them, with those that their clients broke off.
-        self.uploads.add(session.steps.iter().map(|step| Uplink::Recorded.span_us(&step.exchange)).sum());
-        for (step, anchor) in session.steps.iter().zip(anchors(session)) {
-            let thought_us = anchor.map(|anchor| step.offset_us.saturating_sub(end_us(session, anchor)));
+        self.uploads.add(session.steps.iter().map(|step| step.upload_us).sum());
+        for (step, anchor) in session
+            .steps
+            .iter()
+            .zip(anchors(session.steps.iter().map(|step| (step.offset_us, step.end_us()))))
+        {
+            let thought_us =
+                anchor.map(|anchor| step.offset_us.saturating_sub(session.steps[anchor].end_us()));
             if let Some(us) = thought_us {
                 self.think.record_ns(1_000 * us);
             }
         }
     }
 
-    fn count_routes(&mut self, number: usize, session: &Session, routes: &Routes) {
-        for (at, step) in session.steps.iter().enumerate() {
-            let route = &mut self.routes[routes.route(number, at)];
+    fn count_routes(&mut self, outline: Outline<'_>, session: &Session, routes: &Routes) {
+        for (outline, step) in outline.steps.iter().zip(&session.steps) {
+            let route = &mut self.routes[routes.of_template(outline.route)];
             route.requests += 1;
             for (stage, recorder) in SeenStage::ALL.into_iter().zip(&mut route.stages) {
                 stage.captured_us(&step.exchange).into_iter().for_each(|us| recorder.record_ns(1_000 * us));
@@ -93,12 +100,16 @@ impl Captured {
     }
 }
 
-/// When each connection of a session was in use, as [`super::Stretch`] has it: by those that the run needed, so that
+/// How long each connection of a session was in use, as [`super::Stretch`] has it: by those that the run needed, so that
 /// like is held against like.
-fn stretches_us(session: &Session, protocols: Protocols) -> Vec<(u64, u64)> {
-    let stretch = |step: &usize| (session.steps[*step].offset_us, end_us(session, *step));
-    let of_lane = |lane: LanePlan| lane.steps.iter().map(stretch).reduce(joined);
-    protocols.lanes(session).into_iter().filter_map(of_lane).collect()
+pub(super) fn connections(sessions: &Outlines, protocols: Protocols) -> PerSession {
+    let mut used = PerSession::default();
+    for session in sessions.iter() {
+        let stretch = |step: &usize| (session.steps[*step].offset_us, session.steps[*step].end_us());
+        let of_lane = |lane: LanePlan| lane.steps.iter().map(stretch).reduce(joined);
+        used.add(protocols.outlined_lanes(session).into_iter().filter_map(of_lane).map(length).sum());
+    }
+    used
 }
 
 fn joined(one: (u64, u64), other: (u64, u64)) -> (u64, u64) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use kingtide_common::latency::LatencyRecorder;
 
-use super::captured::{Captured, PerSession};
+use super::captured::{Captured, PerSession, connections};
 use super::report::{Achieved, Durations, Level, Rhythm};
 use super::stages;
 use crate::drive::Protocols;
@@ -12,7 +12,7 @@ use crate::measure::recorder::Recorder;
 use crate::measure::route::Routes;
 use crate::plan::dispersion::{WINDOWS_S, label};
 use crate::plan::{Comparison, Fidelity, Plan, total_variation};
-use crate::sessions::Session;
+use crate::sessions::Outlines;
 
 /// As of the plan's shapes, but what the target's pace moves is in here too.
 const SHAPE_LIMIT: f64 = 0.1;
@@ -22,7 +22,8 @@ const LEVEL_LIMIT: f64 = 0.15;
 #[derive(Debug, Clone, Copy)]
 pub struct Sides<'a> {
     pub plan: &'a Plan,
-    pub sessions: &'a [Session],
+    pub captured: &'a Captured,
+    pub outlines: &'a Outlines,
     pub fidelity: &'a Fidelity,
     /// The routes that the recorder's are numbered by.
     pub routes: &'a Routes,
@@ -33,18 +34,18 @@ pub struct Sides<'a> {
 
 /// See [`super`].
 pub fn compare(sides: &Sides<'_>) -> Achieved {
-    let Sides { sessions, routes, recorder, protocols, .. } = *sides;
+    let Sides { captured, outlines, routes, recorder, protocols, .. } = *sides;
     let shapes = &sides.fidelity.shapes;
-    let captured = Captured::of(sessions, routes, protocols);
+    let connections = connections(outlines, protocols);
     let sends = &recorder.sends;
     let mixes = captured.routes.iter().zip(&recorder.routes).map(|(seen, done)| [seen.requests, done.sent]);
     Achieved {
         dispersion: rhythms(sides),
         uploads_in_flight: Level {
             planned: Some(per_second(sends.uploads_planned_ns, sends.planned.span_us())),
-            ..level(sides, &captured, &captured.uploads, sends.uploads_ns)
+            ..level(sides, captured, &captured.uploads, sends.uploads_ns)
         },
-        connections_open: level(sides, &captured, &captured.connections, sends.connections_ns),
+        connections_open: level(sides, captured, &connections, sends.connections_ns),
         session_duration_ms: shape(&captured.sessions, &sends.sessions, shapes.session_duration),
         think_time_ms: shape(&captured.think, &sends.think, shapes.think_time),
         route_mix: total_variation(&mixes),

@@ -10,6 +10,7 @@ use crate::measure::recorder::tests::answered;
 use crate::measure::{Sample, Upload};
 use crate::plan::dispersion::WindowCounts;
 use crate::plan::{Mode, amplify};
+use crate::sessions::Outlines;
 
 const MS: u64 = 1_000_000;
 
@@ -118,7 +119,7 @@ fn uploads_in_flight_are_what_the_capture_has_times_n() {
     (0..60).for_each(|_| captured.add(2_000_000));
     // 60 sessions of 2 s within 60 s: 2 under way at a time, and 10 at 5×, by whatever mode.
     let of = |mode, achieved| {
-        let plan = amplify(&[], Multiple::new(5.0).unwrap(), mode, Seed(1));
+        let plan = amplify(&Outlines::default(), Multiple::new(5.0).unwrap(), mode, Seed(1));
         Achieved { uploads_in_flight: level_of(&plan, 60.0, &captured, achieved), ..Achieved::default() }
     };
     for mode in [Mode::Crowd, Mode::Volley, Mode::Tempo] {

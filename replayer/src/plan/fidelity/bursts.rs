@@ -10,7 +10,7 @@ use super::Comparison;
 use crate::plan::Plan;
 use crate::plan::dispersion::{self, DISPERSION_LIMIT, Target, WINDOWS_S, WindowCounts};
 use crate::plan::starts::other_seed;
-use crate::sessions::Session;
+use crate::sessions::Outlines;
 
 const SURROGATES: u64 = 20;
 
@@ -41,7 +41,7 @@ pub struct DispersionCheck {
 }
 
 /// One for each of [`WINDOWS_S`].
-pub(super) fn checks(plan: &Plan, sessions: &[Session], counts: &WindowCounts) -> Vec<DispersionCheck> {
+pub(super) fn checks(plan: &Plan, sessions: &Outlines, counts: &WindowCounts) -> Vec<DispersionCheck> {
     let targets = dispersion::targets(sessions, plan.multiple.get());
     let mut checks: Vec<DispersionCheck> = WINDOWS_S
         .into_iter()
@@ -127,7 +127,7 @@ impl DispersionCheck {
     }
 }
 
-fn allow_for_chance(plan: &Plan, sessions: &[Session], checks: &mut [DispersionCheck]) {
+fn allow_for_chance(plan: &Plan, sessions: &Outlines, checks: &mut [DispersionCheck]) {
     for other in 1..=SURROGATES {
         let surrogate = Plan { seed: other_seed(plan.seed, other), ..plan.clone() };
         let mut counts = WindowCounts::default();

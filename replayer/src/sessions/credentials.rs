@@ -4,33 +4,49 @@
 //! They are watched in a run, because no two users may be given the same ([`crate::measure::distinct`]). What
 //! several captured sessions were given alike is the application's own (a key of its API), and not watched.
 
-use std::collections::HashMap;
-
 use http::header;
+use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::cookies::name_at;
-use crate::sessions::{
-    Hole, Place, ResponsePlace, Session, Source, Step, is_credential_header, is_session_cookie,
-};
+use super::evidence::digest;
+use super::names::{cookie_at, is_credential_header, is_session_cookie};
+use super::{Hole, Place, ResponsePlace, Session, Source, Step};
 
 /// For each step of a session, the places of its answer that hold a credential.
-pub(super) type Credentials = Vec<Vec<ResponsePlace>>;
+pub(crate) type Credentials = Vec<Vec<ResponsePlace>>;
 
-/// Those of each session.
-pub(super) fn of(sessions: &[Session]) -> Vec<Credentials> {
-    let mut holders: HashMap<&str, Option<usize>> = HashMap::new();
-    for (number, session) in sessions.iter().enumerate() {
-        for (captured, ..) in issued(session) {
-            let holder = holders.entry(captured).or_insert(Some(number));
-            *holder = holder.filter(|holder| *holder == number);
-        }
-    }
-    sessions.iter().map(|session| credentials(session, |captured| holders[captured].is_some())).collect()
+/// Digests of the credentials that several sessions were given alike.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Shared(FxHashSet<u64>);
+
+/// Collects them, session by session.
+#[derive(Debug, Default)]
+pub(crate) struct Holders {
+    sessions: u32,
+    /// Which session a credential was given to first.
+    first: FxHashMap<u64, u32>,
+    shared: Shared,
 }
 
-fn credentials(session: &Session, is_own: impl Fn(&str) -> bool) -> Credentials {
+impl Holders {
+    pub(crate) fn add(&mut self, session: &Session) {
+        self.sessions += 1;
+        for (captured, ..) in issued(session) {
+            let print = digest(captured);
+            if *self.first.entry(print).or_insert(self.sessions) != self.sessions {
+                self.shared.0.insert(print);
+            }
+        }
+    }
+
+    pub(crate) fn shared(self) -> Shared {
+        self.shared
+    }
+}
+
+/// Those of a session, without what others were given as well.
+pub(crate) fn of(session: &Session, shared: &Shared) -> Credentials {
     let mut credentials = vec![Vec::new(); session.steps.len()];
-    for (_, step, from) in issued(session).filter(|(captured, ..)| is_own(captured)) {
+    for (_, step, from) in issued(session).filter(|(captured, ..)| !shared.0.contains(&digest(captured))) {
         if !credentials[step].contains(from) {
             credentials[step].push(from.clone());
         }
@@ -53,7 +69,7 @@ fn credential<'a>(step: &'a Step, hole: &Hole) -> Option<&'a str> {
     let recorded = step.exchange.request_headers.get(index)?;
     let is_cookie = recorded.name.eq_ignore_ascii_case(header::COOKIE.as_str());
     let is_credential = is_credential_header(&recorded.name)
-        || (is_cookie && is_session_cookie(name_at(&recorded.value, hole.range.start)));
+        || (is_cookie && is_session_cookie(cookie_at(&recorded.value, hole.range.start)));
     is_credential.then(|| &recorded.value[hole.range.clone()])
 }
 
@@ -86,7 +102,13 @@ mod tests {
     }
 
     fn watched(sessions: &[Session]) -> Vec<usize> {
-        of(sessions).iter().map(|steps| steps.iter().map(Vec::len).sum()).collect()
+        let mut holders = Holders::default();
+        for session in sessions {
+            holders.add(session);
+        }
+        let shared = holders.shared();
+        let count = |session| of(session, &shared).iter().map(Vec::len).sum();
+        sessions.iter().map(count).collect()
     }
 
     #[test]
