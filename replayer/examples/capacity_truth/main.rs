@@ -35,7 +35,7 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let number = |at: usize, default| numbers.get(at).copied().unwrap_or(default);
-    let (searches, budget_s, seed) = (number(0, 200), number(1, 3_600), number(2, 2));
+    let (searches, budget_s, seed) = (number(0, 200), number(1, 3_600), number(2, 3));
     let rows = prove(searches, budget_s, seed);
     print!("{}", table::markdown(&rows, budget_s, seed, TRUTH_REQUESTS, &SHORTER));
     ExitCode::SUCCESS
