@@ -35,7 +35,7 @@ pub(super) struct Prepared<'a> {
 /// The sessions of a trial.
 pub(super) enum Held<'a> {
     Theirs(&'a Store),
-    Own(Store),
+    Own(Box<Store>),
 }
 
 impl AsRef<Store> for Held<'_> {
@@ -78,7 +78,7 @@ impl<'a> Source<'a> {
                 let sessions = crowd(model, users, spawn_per_s, Duration::from_secs(trial.length_s), seed)?;
                 let store = Store::of(sessions)?;
                 let plan = plan::amplify(store.outlines(), multiple(1.0), Mode::Crowd, seed);
-                Ok(Prepared { plan, store: Held::Own(store), planned: Vec::new() })
+                Ok(Prepared { plan, store: Held::Own(Box::new(store)), planned: Vec::new() })
             }
         }
     }
