@@ -59,7 +59,7 @@ bench-slow: ## 1,000 uploads of 2 MB at 20 KB/s through nginx and the proxy (rel
 	$(call stage,build,nice -n 10 cargo build --release --locked --workspace --bins --example sink --example slow_uploads)
 	$(call stage,slow uploads,bash bench/slow.sh)
 
-bench-replay: ## The replayer beside oha and wrk2: lag, CPU per upload, 10,000 uploads in flight, ten minutes (release; 17 minutes after the build)
+bench-replay: ## The replayer beside oha and wrk2: lag, CPU per upload, 10,000 uploads in flight, ten minutes (release; 22 minutes after the build)
 	$(call stage,build,nice -n 10 cargo build --release --locked --package kingtide --package classroom --bins --example sink)
 	$(call stage,replayer,bash bench/replay.sh)
 

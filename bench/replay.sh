@@ -4,6 +4,8 @@
 #
 #   lag       200, 1,000 and 2,000 uploads of 2 KB per second: how late requests went out, and their latency from the
 #             intended instant
+#   service   the same against the sample service instead of the sink: it parses the form and refuses it with 401, as
+#             nobody is logged in
 #   cost      CPU us (user + system) of the generator per upload of 200 KB
 #   many      10,000 uploads of 200 KB in flight at 5 KB/s each: peak resident memory
 #   steady    ten minutes at 200 requests per second: resident memory, minute by minute
@@ -14,7 +16,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-PARTS=${BENCH_PARTS:-lag cost many steady}
+PARTS=${BENCH_PARTS:-lag service cost many steady}
 SECONDS_PER_RUN=${BENCH_SECONDS:-20}
 ROUNDS=${BENCH_ROUNDS:-2}
 MINUTES=${BENCH_MINUTES:-10}
@@ -28,7 +30,7 @@ COST_MULTIPLES=${BENCH_COST_MULTIPLES:-1 2}
 say() { printf 'bench: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
 
-for program in "$BIN/kingtide" "$BIN/examples/sink"; do
+for program in "$BIN/kingtide" "$BIN/classroom" "$BIN/examples/sink"; do
   [ -x "$program" ] || die "$program is missing; run: make bench-replay"
 done
 command -v jq >/dev/null || die 'jq is missing; run: sudo apt-get install --no-install-recommends jq'
@@ -162,6 +164,16 @@ side_by_side() {
 lag() {
   echo
   echo "lag: uploads of $LAG_BYTES bytes for $SECONDS_PER_RUN s to a sink that answers at once, $ROUNDS rounds"
+  capture small clients=$BASE_CLIENTS per_s=$BASE_PER_S seconds="$SECONDS_PER_RUN" bytes=$LAG_BYTES took=0.001 spread=1
+  side_by_side small $LAG_BYTES "$LAG_MULTIPLES"
+}
+
+service() {
+  local SINK
+  echo
+  echo "service: uploads of $LAG_BYTES bytes for $SECONDS_PER_RUN s to the sample service on the same cores, $ROUNDS rounds"
+  start classroom "$BIN/classroom" serve --listen 127.0.0.1:0 --store-ms 0 --auth-ms 0 --db-ms 0
+  SINK=$URL
   capture small clients=$BASE_CLIENTS per_s=$BASE_PER_S seconds="$SECONDS_PER_RUN" bytes=$LAG_BYTES took=0.001 spread=1
   side_by_side small $LAG_BYTES "$LAG_MULTIPLES"
 }
