@@ -203,9 +203,9 @@ pub fn run(
 ) -> Result<Measured, DriveError> {
     let shared = prepare(plan, store, config, live)?;
     let (zero, mut recorder) = play(&shared)?;
+    let duration = zero.start.elapsed();
     recorder.http.asked = config.http.to_string();
     recorder.http.recorded = planned_connections(plan, store.outlines());
-    let duration = zero.start.elapsed();
     let is_interrupted = *config.stop.borrow() > Stop::Run;
     let clients = clients(plan, config, &recorder);
     Ok(Measured {

@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
-use super::finding::{Capacity, Finding};
+use super::finding::{Capacity, Finding, TrialRecord};
 use crate::bottleneck::Suspect;
+use crate::measure::http::HttpCounts;
 use crate::report::format::{number, size};
 use crate::sessions::{Outline, Outlines, StepOutline};
 
@@ -22,6 +23,8 @@ pub struct Answer {
     pub finding: Finding,
     /// What may have given way first, the likeliest first.
     pub bottleneck: Vec<Suspect>,
+    /// Which HTTP the connections of all trials spoke.
+    pub http: HttpCounts,
     /// The user stopped it: what was known by then.
     pub interrupted: bool,
     pub cautions: Vec<String>,
@@ -73,13 +76,33 @@ impl Unit {
     /// The finding with what follows from the capture.
     #[must_use]
     pub fn complete(&self, finding: Finding) -> Finding {
-        let complete = |capacity: Capacity| Capacity {
-            bytes_per_s: Some(self.bytes_per_s * capacity.multiple),
-            users: Some(self.users * capacity.multiple),
-            ..capacity
+        let complete = |capacity: Capacity| {
+            // Users in a closed loop ask for less than they are supposed to when answers are slow.
+            let seen_per_s =
+                self.sessions_per_s.is_none().then(|| nearest_per_s(&finding, capacity.multiple)).flatten();
+            let requests_per_s = seen_per_s.unwrap_or(capacity.requests_per_s);
+            Capacity {
+                requests_per_s,
+                bytes_per_s: Some(self.bytes_per_s / self.requests_per_s * requests_per_s),
+                users: Some(self.users * capacity.multiple),
+                ..capacity
+            }
         };
         Finding { capacity: finding.capacity.map(complete), ..finding }
     }
+}
+
+/// What was planned a second in the trial whose load was nearest.
+fn nearest_per_s(finding: &Finding, multiple: f64) -> Option<f64> {
+    let held = finding
+        .trials
+        .iter()
+        .filter(|record| record.trial.purpose.classifies() && record.judged.planned_per_s > 0.0);
+    let nearest = held.min_by(|a, b| {
+        let distance = |record: &TrialRecord| (record.judged.multiple - multiple).abs();
+        distance(a).total_cmp(&distance(b))
+    });
+    nearest.map(|record| record.judged.planned_per_s)
 }
 
 /// A size, as a float has it.

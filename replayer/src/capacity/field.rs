@@ -24,12 +24,13 @@ use super::verdict::{Judged, Verdict, Window};
 use super::watch::{Live as Second, Watch};
 use crate::bottleneck::Profile;
 use crate::drive::{self, DriveConfig, DriveError, Measured, Stop};
+use crate::identities::IdentityError;
 use crate::measure::attainment::{Applies, Bar};
 use crate::measure::live::Live;
 use crate::model::ArrivalsError;
 use crate::store::StoreError;
 
-/// Whole samples of a trial, for the diagnosis: some 10 MB.
+/// Whole samples of a trial that a worker keeps, for the diagnosis: some 5 MB.
 const KEPT_MAX: usize = 20_000;
 /// After a trial, so that what its last requests left behind (a pool's return, a log's flush) is not the next one's.
 const REST: Duration = Duration::from_secs(1);
@@ -44,6 +45,8 @@ pub struct Field<'a> {
     /// Planned requests a second that 1× means.
     pub unit_per_s: f64,
     last_end: Option<Instant>,
+    /// When the sending of the last trial ended; its drain came after.
+    last_sent: Option<Instant>,
 }
 
 /// A trial that was held.
@@ -52,7 +55,7 @@ pub struct Played {
     pub observation: Observation,
     /// `None` when nothing could be sent.
     pub measured: Option<Measured>,
-    /// The user wanted it to end.
+    /// The user wanted it to end before its time.
     pub is_interrupted: bool,
 }
 
@@ -94,7 +97,7 @@ impl<'a> Field<'a> {
         let unit_per_s = source.unit_per_s()?;
         let bars = slo.criteria.iter().map(bar).collect();
         let config = DriveConfig { bars, kept_max: KEPT_MAX, ..config };
-        Ok(Self { source, config, unit_per_s, last_end: None })
+        Ok(Self { source, config, unit_per_s, last_end: None, last_sent: None })
     }
 
     /// Whether the user wants no more of it.
@@ -110,7 +113,6 @@ impl<'a> Field<'a> {
         on_second: &mut dyn FnMut(&Second),
     ) -> Result<Played, PlayError> {
         self.rest();
-        let rest = self.last_end.map_or(Duration::ZERO, |end| end.elapsed());
         let Prepared { plan, store, planned } = self.source.prepare(trial)?;
         let (stop, stopped) = channel::channel(Stop::Run);
         let config = DriveConfig { stop: stopped, ..self.config.clone() };
@@ -128,7 +130,10 @@ impl<'a> Field<'a> {
             // A drive panics only on a broken invariant: go on panicking, with its message.
             (run.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), end)
         });
-        self.last_end = Some(Instant::now());
+        let (zero, before) = (live.zero(), self.last_sent);
+        let rest =
+            zero.zip(before).map_or(Duration::ZERO, |(zero, sent)| zero.saturating_duration_since(sent));
+        (self.last_end, self.last_sent) = (Some(Instant::now()), end.sent_until.or(self.last_sent));
         let shown =
             Shown { source: self.source, unit_per_s: self.unit_per_s, rest_s: rest.as_secs(), trial, end };
         match measured {
@@ -137,7 +142,9 @@ impl<'a> Field<'a> {
                 Ok(shown.played(measured, planned))
             }
             // More users than accounts: this load cannot be generated.
-            Err(DriveError::Identities(lack)) => Ok(shown.unplayed(lack.to_string())),
+            Err(DriveError::Identities(lack @ IdentityError::TooFew { .. })) => {
+                Ok(shown.unplayed(lack.to_string()))
+            }
             Err(error) => Err(error.into()),
         }
     }

@@ -183,10 +183,12 @@ impl Search {
         let looked = || self.records.iter().rev().take_while(is_recovery);
         let last = looked().next()?;
         let waited_s: u64 = looked().map(|record| record.sending_s).sum();
+        let misses = looked().any(|record| record.judged.has_failed());
         match last.recovered_after_s {
             Some(_) => None,
             None if history.passed().is_none() => None,
-            None if waited_s >= RECOVERY_S_MAX => Some(Decision::End(Outcome::Metastable)),
+            // Slower than before, but what was asked for it holds: no reason to call it broken.
+            None if waited_s >= RECOVERY_S_MAX => misses.then_some(Decision::End(Outcome::Metastable)),
             None => Some(Decision::Try(last.trial.multiple, Purpose::Recovery)),
         }
     }
@@ -216,6 +218,9 @@ impl Search {
             (Some(_), Some(_)) => None,
             (None, None) if history.ungenerable().is_some() => Some(Decision::End(Outcome::Invalid)),
             (None, None) => Some(Decision::Try(self.first_multiple(), Purpose::Bracket)),
+            (None, Some(upper)) if upper.multiple <= multiple_min && upper.trials == 0 => {
+                Some(Decision::Try(upper.multiple, Purpose::Verify))
+            }
             (None, Some(upper)) if upper.multiple <= multiple_min => {
                 Some(Decision::End(Outcome::FailsAtSmallest))
             }
@@ -251,7 +256,7 @@ impl Search {
     fn ending(&self, history: History<'_>) -> Decision {
         let outcome = self.outcome(history);
         let wanted = after_search(history, &self.config).filter(|_| outcome != Outcome::Unstable);
-        let next = wanted.filter(|decision| self.spent_s() + self.cost_s(*decision) <= self.config.budget_s);
+        let next = wanted.filter(|decision| self.is_paid_for(*decision, 0));
         next.unwrap_or(Decision::End(outcome))
     }
 
@@ -284,11 +289,17 @@ impl Search {
     fn fits(&self, decision: Decision) -> bool {
         let Decision::Try(multiple, _) = decision else { return true };
         let end_s = self.lengths().bracket_s(multiple) + self.lengths().full_s();
-        let needed_s = self.spent_s() + self.cost_s(decision) + end_s;
+        let is_first = history::History(&self.records).classifying().next().is_none();
+        is_first || self.is_paid_for(decision, end_s)
+    }
+
+    /// Whether time and requests are left for it, and time for what comes after.
+    fn is_paid_for(&self, decision: Decision, after_s: u64) -> bool {
+        let Decision::Try(multiple, _) = decision else { return true };
+        let needed_s = self.spent_s() + self.cost_s(decision) + after_s;
         let requests = multiple * self.config.unit_per_s * self.cost_s(decision) as f64;
         let within = |budget: u64| self.spent_requests() + requests <= budget as f64;
-        let is_first = history::History(&self.records).classifying().next().is_none();
-        is_first || (needed_s <= self.config.budget_s && self.config.budget_requests.is_none_or(within))
+        needed_s <= self.config.budget_s && self.config.budget_requests.is_none_or(within)
     }
 
     fn spent_s(&self) -> u64 {
@@ -309,6 +320,7 @@ impl Search {
     fn trial(&self, multiple: f64, purpose: Purpose) -> Trial {
         let length_s = self.length_s(multiple, purpose);
         let seed = self.config.seed + self.records.len() as u64;
+        let multiple = multiple.min(self.config.multiple_max);
         Trial { multiple, length_s, ramp_s: length_s.div_ceil(10), seed, purpose }
     }
 
@@ -353,9 +365,9 @@ fn after_hang(history: History<'_>) -> Option<Decision> {
     }
 }
 
-/// The largest load that passed is proven by a full-length trial before it is called a bound.
+/// The largest load that passed is proven by full-length trials before it is called a bound.
 fn proven(passed: Load, is_limited: bool, multiple_max: f64) -> Decision {
-    match (passed.is_full, is_limited) {
+    match (passed.trials >= VERIFIED_TRIALS, is_limited) {
         (false, _) => Decision::Try(passed.multiple, Purpose::Verify),
         (true, true) => Decision::End(Outcome::GeneratorLimited),
         (true, false) if passed.multiple >= multiple_max => Decision::End(Outcome::MaximumReached),
@@ -415,6 +427,8 @@ fn after_search(history: History<'_>, config: &Config) -> Option<Decision> {
             Some(Decision::Try(last.trial.multiple / DOWN_STEP, Purpose::Rerun))
         }
         Purpose::Rerun => None,
+        // Not back, and no time left to wait for it: what came now would say nothing.
+        Purpose::Recovery if last.recovered_after_s.is_none() => None,
         Purpose::Recovery => Some(Decision::Try(rerun_multiple(history, lower, config), Purpose::Rerun)),
         Purpose::Overload => Some(Decision::Try(lower * RECOVERY_SHARE, Purpose::Recovery)),
         _ if last.judged.has_failed() => Some(Decision::Try(lower * RECOVERY_SHARE, Purpose::Recovery)),

@@ -55,9 +55,10 @@ impl Slo {
         Self { criteria, typed }
     }
 
-    /// The largest time that a criterion allows, and to what share; `None` when none is about latency.
+    /// The largest time that a criterion of all routes allows, and to what share; `None` when none is about latency. One of a
+    /// single route says nothing about what else is in flight.
     pub fn loosest_latency(&self) -> Option<(Duration, f64)> {
-        let limits = self.criteria.iter().filter_map(|criterion| match criterion.ask {
+        let limits = self.of_all_routes().filter_map(|criterion| match criterion.ask {
             Ask::Latency { limit, share } => Some((limit, share)),
             _ => None,
         });
@@ -75,10 +76,23 @@ impl Slo {
         spare.fold(0.0, f64::max)
     }
 
-    /// The smallest share of failed requests that misses a criterion; a failed request is a late one too.
+    /// The smallest share of failed requests that misses a criterion of all routes; a failed request is a late one too.
     pub fn failed_share_max(&self) -> Option<f64> {
-        let shares = self.criteria.iter().filter_map(|criterion| criterion.ask.share());
+        let shares = self.of_all_routes().filter_map(|criterion| criterion.ask.share());
         shares.min_by(f64::total_cmp)
+    }
+
+    /// The most answers a second that a criterion asks for.
+    pub fn throughput_per_s(&self) -> Option<f64> {
+        let asked = self.criteria.iter().filter_map(|criterion| match criterion.ask {
+            Ask::Throughput { per_s } => Some(per_s),
+            _ => None,
+        });
+        asked.max_by(f64::total_cmp)
+    }
+
+    fn of_all_routes(&self) -> impl Iterator<Item = &Criterion> {
+        self.criteria.iter().filter(|criterion| criterion.route.is_none())
     }
 }
 
@@ -279,8 +293,10 @@ mod tests {
 
     #[test]
     fn the_limits_of_the_watch_are_the_loosest_time_and_the_tightest_share() {
-        let slo: Slo = "p95<10s,p99(POST /x)<30s,errors<2%".parse().unwrap();
-        assert_eq!(slo.loosest_latency(), Some((Duration::from_secs(30), 0.01)));
-        assert_eq!(slo.failed_share_max(), Some(0.01));
+        let slo: Slo = "p95<10s,p90<5s,p99(POST /x)<30s,errors<2%".parse().unwrap();
+        assert_eq!(slo.loosest_latency(), Some((Duration::from_secs(10), 0.05)));
+        assert_eq!(slo.failed_share_max(), Some(0.02));
+        let of_a_route: Slo = "p95(GET /me)<200ms".parse().unwrap();
+        assert_eq!((of_a_route.loosest_latency(), of_a_route.failed_share_max()), (None, None));
     }
 }

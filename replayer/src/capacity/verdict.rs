@@ -10,7 +10,7 @@ mod warm_up;
 
 use serde::Serialize;
 
-use super::slo::{Ask, Slo};
+use super::slo::Slo;
 use super::trial::{Failures, Observation};
 use super::watch::AbortCause;
 
@@ -219,6 +219,13 @@ fn decide(slo: &Slo, observed: &Observation, judged: &Judged, is_steady: bool) -
     if judged.planned_per_s == 0.0 {
         return (Verdict::Invalid, vec!["nothing was planned in the measured seconds".to_owned()]);
     }
+    if let Some(unasked) = judged.shares.iter().find(|share| share.asked == 0)
+        && observed.aborted.is_none()
+    {
+        let reason =
+            format!("no request of {} was planned in the measured seconds: longer trials", unasked.criterion);
+        return (Verdict::Invalid, vec![reason]);
+    }
     let failed = aborted(observed, judged)
         .or_else(|| drifted(slo, judged))
         .or_else(|| missed(observed, judged))
@@ -267,11 +274,7 @@ fn missing_mode(observed: &Observation, judged: &Judged, is_missed: fn(&Share) -
 }
 
 fn fell_short(slo: &Slo, judged: &Judged) -> Option<(FailureMode, String)> {
-    let asked = slo.criteria.iter().filter_map(|criterion| match criterion.ask {
-        Ask::Throughput { per_s } => Some(per_s),
-        _ => None,
-    });
-    let per_s = asked.max_by(f64::total_cmp).filter(|per_s| judged.planned_per_s >= *per_s)?;
+    let per_s = slo.throughput_per_s().filter(|per_s| judged.planned_per_s >= *per_s)?;
     // Two standard deviations of a Poisson count: at exactly the rate asked for half of all trials have fewer.
     let luck = 2.0 * (per_s / judged.window.length_s()).sqrt();
     (judged.completed_per_s + luck < per_s).then(|| {

@@ -96,8 +96,9 @@ pub(crate) fn captured_connections(sessions: &Outlines) -> ByVersion {
 
 /// The same of the planned users.
 pub(super) fn planned_connections(plan: &Plan, sessions: &Outlines) -> ByVersion {
+    let of_sessions: Vec<ByVersion> = sessions.iter().map(of_session).collect();
     let mut all = ByVersion::default();
-    plan.clones().for_each(|clone| all.merge(of_session(sessions.get(clone.session))));
+    plan.clones().for_each(|clone| all.merge(of_sessions[clone.session]));
     all
 }
 

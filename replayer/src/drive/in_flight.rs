@@ -35,13 +35,18 @@ impl Flights {
         let now = self.now.fetch_add(1, Relaxed) + 1;
         self.most.fetch_max(now.min(self.max.saturating_add(1)), Relaxed);
         if now > self.max {
-            self.halt.send_replace(true);
+            self.halt();
             return None;
         }
         Some(flight)
     }
 
-    /// Tells when the cap was reached.
+    /// Ends the run: nothing more is released.
+    pub(super) fn halt(&self) {
+        self.halt.send_replace(true);
+    }
+
+    /// Tells when the cap was reached, or the run was ended otherwise.
     pub(super) fn halted(&self) -> watch::Receiver<bool> {
         self.halt.subscribe()
     }

@@ -113,6 +113,7 @@ impl<'a> Lane<'a> {
     fn spare(&self, repeated: usize, step: usize) {
         let User { worker, values, again, .. } = self.user;
         worker.tally.attempts(|attempts| attempts.retry_not_needed += 1);
+        worker.tally.spared();
         again.settle(step, true);
         values.answers.pass_on(repeated, step, Instant::now());
     }
@@ -188,13 +189,26 @@ impl<'a> Lane<'a> {
             rest = later;
         }
         if stop > Stop::Run {
-            return self.user.worker.tally.withheld(rest.len());
+            return self.withhold(rest);
         }
-        for &step in rest {
-            let due = Due { intended: self.user.planned(step), freed: None };
-            let ended = self.not_sent(step, due, ErrorClass::NotSent, None);
-            self.take_down(&ended.sample, Vec::new());
-        }
+        rest.iter().for_each(|step| self.overtake(*step));
+    }
+
+    /// What the end of the run overtook.
+    fn overtake(&self, step: usize) {
+        let due = Due { intended: self.user.planned(step), freed: None };
+        let ended = self.not_sent(step, due, ErrorClass::NotSent, None);
+        self.take_down(&ended.sample, Vec::new());
+    }
+
+    /// What a stop keeps back. Where loads are judged, what was due before it and waited is the target's doing.
+    fn withhold(&self, steps: &[usize]) {
+        let worker = self.user.worker;
+        let judges = !worker.config.bars.is_empty() && worker.config.clock == Clock::Offsets;
+        let is_due = |step: &usize| judges && worker.ending.was_due(self.user.planned(*step));
+        let (due, ahead): (Vec<usize>, Vec<usize>) = steps.iter().partition(|step| is_due(step));
+        due.into_iter().for_each(|step| self.overtake(step));
+        worker.tally.withheld(ahead.len());
     }
 
     /// What becomes of the request under way at the end of the run: unfinished; or, while it waits to be tried
@@ -225,7 +239,7 @@ impl<'a> Lane<'a> {
     }
 
     fn withhold_rest(&self) {
-        self.user.worker.tally.withheld(self.steps.len() - self.position.get());
+        self.withhold(&self.steps[self.position.get()..]);
     }
 }
 

@@ -123,6 +123,11 @@ impl Tally {
         self.samples.iter().for_each(|batch| batch.borrow_mut().add(*sample));
     }
 
+    /// A planned request that nobody would send.
+    pub(super) fn spared(&self) {
+        self.live.spared();
+    }
+
     /// A person sent a request so long after the answer that they had seen last.
     pub(super) fn thought(&self, think: Duration) {
         let think_ns = u64::try_from(think.as_nanos()).unwrap_or(u64::MAX);

@@ -9,8 +9,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
 
@@ -119,7 +119,8 @@ pub(super) fn play(shared: &Shared<'_>, mine: Coming<'_>, start: Instant) -> Res
             flights: &shared.flights,
             salt: shared.salt,
         };
-        worker.conduct(mine).await?;
+        // What one cannot do ends the run of all.
+        worker.conduct(mine).await.inspect_err(|_| shared.flights.halt())?;
         Ok(worker.tally.take_recorder())
     })
 }
@@ -150,6 +151,9 @@ impl Worker<'_> {
                 () = self.wait_for(next), if next.is_some() => {
                     if let Some(next) = coming.next() {
                         under_way.push(self.user(next)?);
+                        // Where many are due at once, those under way are not to wait for all of them to be read.
+                        tokio::task::yield_now().await;
+                        let _ = under_way.next().now_or_never();
                     }
                 }
                 Some(()) = under_way.next(), if !under_way.is_empty() => {}

@@ -78,6 +78,13 @@ impl HttpCounts {
         self.stream_waits += other.stream_waits;
     }
 
+    /// Adds what another run counted, all of it.
+    pub fn add_run(&mut self, other: &Self) {
+        self.asked.clone_from(&other.asked);
+        self.recorded.merge(other.recorded);
+        self.merge(other);
+    }
+
     /// What a reader must know when connections did not speak as captured, as a sentence.
     pub fn caution(&self) -> Option<String> {
         if self.changed == 0 {

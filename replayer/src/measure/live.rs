@@ -92,6 +92,11 @@ impl Live {
         }
     }
 
+    /// A planned request that was not needed.
+    pub fn spared(&self) {
+        self.ended.fetch_add(1, Relaxed);
+    }
+
     pub fn counts(&self) -> Counts {
         let settled = self.settled.load(Relaxed);
         let sent = self.sent.load(Relaxed);

@@ -21,7 +21,7 @@ use crate::sessions::Outlines;
 const PURPOSE_TRIAL: u64 = 4;
 const PURPOSE_DECK: u64 = 5;
 /// Share of the requests that a session has sent when the planned rate counts as settled.
-const SETTLED_SHARE: f64 = 0.95;
+const SETTLED_SHARE: f64 = 0.98;
 
 /// How session starts are spread over a trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub fn unit_per_s(sessions: &Outlines) -> Option<f64> {
     (starts.span_us > 0).then(|| requests as f64 * 1e6 / starts.span_us as f64)
 }
 
-/// How long after a constant rate of session starts began the rate of requests is within a twentieth of its own:
+/// How long after a constant rate of session starts began the rate of requests is within a fiftieth of its own:
 /// the captured sessions had then sent that share of their requests. Microseconds.
 pub fn settled_us(sessions: &Outlines) -> u64 {
     let steps = sessions.iter().flat_map(|session| session.steps);

@@ -26,7 +26,8 @@ const TITLES: [&str; 10] = [
 /// The whole text, ending in a line feed.
 pub fn render(answer: &Answer) -> String {
     let finding = &answer.finding;
-    let mut text = format!("{}\n", headline(finding));
+    let stopped = if answer.interrupted { "stopped by the user; what was known by then:\n" } else { "" };
+    let mut text = format!("{stopped}{}\n", headline(finding));
     for reason in finding.reasons.iter().chain(&answer.cautions) {
         let _ = writeln!(text, "  {reason}");
     }
@@ -53,6 +54,10 @@ pub fn headline(finding: &Finding) -> String {
 fn of_capacity(capacity: &Capacity) -> String {
     let (sign, interval) = match capacity.bound {
         Bound::Estimate => ("", format!(" 95 % [{:.2}, {:.2}]", capacity.low, capacity.high)),
+        // The step above it failed.
+        Bound::AtLeast if capacity.high > capacity.multiple => {
+            ("≥ ", format!(" and < {:.2}×", capacity.high))
+        }
         Bound::AtLeast => ("≥ ", String::new()),
         Bound::AtMost => ("≤ ", String::new()),
     };

@@ -222,7 +222,8 @@ fn cautions(runs: &[RunReport], p95: Option<&Figure>) -> Vec<String> {
             pair[0].seed
         )
     });
-    meaning.into_iter().chain(p95.and_then(wide)).chain(busy).collect()
+    let http = runs.iter().find_map(|run| Some(format!("seed {}: {}", run.seed, run.http.caution()?)));
+    meaning.into_iter().chain(p95.and_then(wide)).chain(busy).chain(http).collect()
 }
 
 /// How many runs it would take to know twice as well.

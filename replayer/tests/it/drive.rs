@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use kingtide::drive::{self, Clock, DriveConfig, DriveError, Measured, Stop, Target, Uplink};
 use kingtide::identities::Identities;
 use kingtide::measure::achieved::Captured;
+use kingtide::measure::attainment::{Applies, Bar, Share};
 use kingtide::measure::live::Live;
 use kingtide::measure::run::{RouteReport, RunReport, Second, Verdict};
 use kingtide::measure::summary::{self, Context};
@@ -495,6 +496,28 @@ fn an_answer_that_is_no_http_is_a_protocol_error() {
     });
     let (_, report) = drive(&config(&server.origin), &[session(vec![get("/")])]);
     assert_eq!(errors(&report), [("protocol", 1)]);
+}
+
+#[test]
+fn where_loads_are_judged_what_waited_for_its_turn_at_the_end_is_the_targets() {
+    let (stop, receiver) = watch::channel(Stop::Run);
+    let stop = Arc::new(stop);
+    let server = Server::http(move |_| {
+        let stop = Arc::clone(&stop);
+        async move {
+            // Long after the second request was due.
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            stop.send_replace(Stop::Drain);
+            answer(200, "{}")
+        }
+    });
+    let bars = vec![Bar { applies: Applies::All, latency_ns_max: None }];
+    let config = DriveConfig { stop: receiver, bars, ..config(&server.origin) };
+    let steps = vec![get("/first"), at(300_000, get("/second")), at(60_000_000, get("/third"))];
+    let (measured, _) = drive(&config, &[session(steps)]);
+    let seconds = measured.recorder.attainment.seconds();
+    assert_eq!((seconds[0].planned, seconds[0].shares[0]), (2, Share { asked: 2, bad: 1 }));
+    assert_eq!((seconds[0].failures.unfinished, measured.recorder.withheld), (1, 1));
 }
 
 #[test]

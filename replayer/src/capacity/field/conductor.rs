@@ -29,6 +29,8 @@ pub(super) struct End {
     pub(super) aborted: Option<Abort>,
     /// When the user stopped it, seconds from the plan's zero.
     pub(super) interrupted_s: Option<u64>,
+    /// When nothing more was to be sent.
+    pub(super) sent_until: Option<Instant>,
 }
 
 impl Conductor<'_> {
@@ -51,19 +53,17 @@ impl Conductor<'_> {
             };
             self.follow_user(since.as_secs(), &mut end);
             if since >= self.length {
-                self.ask(Stop::Drain);
+                self.end_sending(&mut end);
             }
-            if since.as_secs() > seconds {
-                seconds += 1;
-                let second = self.second(seconds, &mut seen);
-                on_second(&second);
+            for second in self.seconds(&mut seconds, since.as_secs(), &mut seen) {
                 if end.aborted.is_none() && since < self.length {
                     end.aborted = watch.on_second(second);
                 }
+                on_second(&second);
             }
-            if let Some(abort) = &end.aborted {
-                self.ask(Stop::Drain);
-                let is_hung = abort.cause == AbortCause::Hang;
+            let is_hung = end.aborted.as_ref().map(|abort| abort.cause == AbortCause::Hang);
+            if let Some(is_hung) = is_hung {
+                self.end_sending(&mut end);
                 let until = *hung_until.get_or_insert_with(|| Instant::now() + HANG_DRAIN);
                 if is_hung && Instant::now() >= until {
                     self.ask(Stop::Now);
@@ -77,8 +77,14 @@ impl Conductor<'_> {
         let wish = *self.user.borrow();
         if wish > Stop::Run {
             end.interrupted_s.get_or_insert(at_s);
+            end.sent_until.get_or_insert_with(Instant::now);
             self.ask(wish);
         }
+    }
+
+    fn end_sending(&self, end: &mut End) {
+        end.sent_until.get_or_insert_with(Instant::now);
+        self.ask(Stop::Drain);
     }
 
     fn ask(&self, wish: Stop) {
@@ -89,20 +95,68 @@ impl Conductor<'_> {
         });
     }
 
-    /// What happened since the last look, and what is under way.
-    fn second(&self, seconds: u64, seen: &mut Counts) -> Second {
+    /// The seconds that have passed since the last look. Where it was late they share what happened: no second of
+    /// silence may come of it.
+    fn seconds(&self, seen_s: &mut u64, now_s: u64, seen: &mut Counts) -> Vec<Second> {
+        let passed = now_s.saturating_sub(*seen_s);
+        if passed == 0 {
+            return Vec::new();
+        }
         let counts = self.live.counts();
-        let index = usize::try_from(seconds - 1).unwrap_or(usize::MAX);
-        let due: u64 = self.planned.iter().take(index + 1).sum();
-        let second = Second {
-            planned: self.planned.get(index).copied().unwrap_or_default(),
-            sent: counts.sent - seen.sent,
-            done: counts.good - seen.good,
-            failed: counts.failed - seen.failed,
-            in_flight: due.saturating_sub(counts.ended).max(counts.in_flight),
-            late: counts.late - seen.late,
+        let since = |count: fn(&Counts) -> u64| count(&counts) - count(seen);
+        let [sent, done, failed, late] =
+            [since(|c| c.sent), since(|c| c.good), since(|c| c.failed), since(|c| c.late)];
+        let second = |number: u64| {
+            let part = |count: u64| count * (number + 1) / passed - count * number / passed;
+            let index = usize::try_from(*seen_s + number).unwrap_or(usize::MAX);
+            let due: u64 = self.planned.iter().take(index.saturating_add(1)).sum();
+            Second {
+                planned: self.planned.get(index).copied().unwrap_or_default(),
+                sent: part(sent),
+                done: part(done),
+                failed: part(failed),
+                in_flight: due.saturating_sub(counts.ended).max(counts.in_flight),
+                late: part(late),
+            }
         };
-        *seen = counts;
-        second
+        let seconds = (0..passed).map(second).collect();
+        (*seen, *seen_s) = (counts, now_s);
+        seconds
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::series::End as Ended;
+
+    #[test]
+    fn a_late_look_shares_what_happened_among_its_seconds() {
+        let live = Live::default();
+        let (stop, _stopped) = channel::channel(Stop::Run);
+        let (_user, user) = channel::channel(Stop::Run);
+        let conductor = Conductor {
+            live: &live,
+            stop,
+            user: &user,
+            planned: vec![4, 4, 4],
+            length: Duration::from_secs(3),
+        };
+        for _ in 0..7 {
+            live.sent(0);
+            live.ended(&Ended {
+                at_ns: 0,
+                was_sent: true,
+                is_done: true,
+                is_failed: false,
+                latency_ns: Some(1),
+            });
+        }
+        let (mut seen_s, mut seen) = (0, Counts::default());
+        let seconds = conductor.seconds(&mut seen_s, 3, &mut seen);
+        assert_eq!(seconds.iter().map(|second| second.done).collect::<Vec<_>>(), [2, 2, 3]);
+        assert_eq!(seconds.iter().map(|second| second.in_flight).collect::<Vec<_>>(), [0, 1, 5]);
+        assert_eq!(seen_s, 3);
+        assert!(conductor.seconds(&mut seen_s, 3, &mut seen).is_empty());
     }
 }

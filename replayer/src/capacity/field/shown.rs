@@ -34,18 +34,21 @@ impl Shown<'_> {
     fn finish(self, seconds: Vec<Tick>, invalid: Vec<String>, measured: Option<Measured>) -> Played {
         let stopped_s = self.end.aborted.as_ref().map(|abort| abort.at_s).or(self.end.interrupted_s);
         let sending_s = stopped_s.unwrap_or(self.trial.length_s).min(self.trial.length_s);
+        let settled_s = self.trial.ramp_s + self.source.settled().as_secs();
+        let is_held = self.end.aborted.is_some()
+            || self.end.interrupted_s.is_none_or(|at_s| at_s >= self.trial.length_s);
         Played {
             observation: Observation {
                 unit_per_s: self.source.unit_of(self.unit_per_s, self.trial, &seconds, sending_s),
                 sending_s,
-                ramp_s: self.trial.ramp_s,
+                ramp_s: settled_s.min(sending_s / 2).max(self.trial.ramp_s),
                 rest_s: self.rest_s,
                 seconds,
                 invalid,
                 aborted: self.end.aborted,
             },
             measured,
-            is_interrupted: self.end.interrupted_s.is_some(),
+            is_interrupted: !is_held,
         }
     }
 }

@@ -12,6 +12,9 @@ use crate::plan::{self, Load, Mode, Plan};
 use crate::sessions::{Outlines, Session};
 use crate::store::Store;
 
+/// Bounds of [`Multiple`].
+const MULTIPLE_MIN: f64 = 0.1;
+const MULTIPLE_MAX: f64 = 1000.0;
 /// So long a model's users are watched to see how much they ask for.
 const MODEL_SAMPLE: Duration = Duration::from_mins(5);
 
@@ -48,6 +51,14 @@ impl AsRef<Store> for Held<'_> {
 }
 
 impl<'a> Source<'a> {
+    /// How long after sessions began to come at a rate their requests do; a model's users are all there after the ramp.
+    pub fn settled(self) -> Duration {
+        match self {
+            Self::Sessions(store) => Duration::from_micros(plan::settled_us(store.outlines())),
+            Self::Users { .. } => Duration::ZERO,
+        }
+    }
+
     pub(super) fn unit_per_s(self) -> Result<f64, FieldError> {
         match self {
             Self::Sessions(store) => plan::unit_per_s(store.outlines()).ok_or(FieldError::NoRate),
@@ -61,8 +72,9 @@ impl<'a> Source<'a> {
 
     pub(super) fn prepare(self, trial: &Trial) -> Result<Prepared<'a>, PlayError> {
         let seed = Seed(trial.seed);
+        // Lighter than the lightest multiple there is a recovery may ask for.
         let multiple =
-            |multiple| Multiple::new(multiple).expect("a search stays within the multiples it was given");
+            |multiple: f64| Multiple::new(multiple.clamp(MULTIPLE_MIN, MULTIPLE_MAX)).expect("it is clamped");
         match self {
             Self::Sessions(store) => {
                 let sessions = store.outlines();

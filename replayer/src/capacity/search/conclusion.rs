@@ -5,7 +5,7 @@ use super::history::History;
 use crate::capacity::estimate::{self, Estimate};
 use crate::capacity::finding::{Bound, Capacity, Finding, Outcome, Safe, TrialRecord};
 use crate::capacity::trial::Purpose;
-use crate::capacity::verdict::FailureMode;
+use crate::capacity::verdict::{FailureMode, Verdict};
 
 /// Of the capacity: what can be run at without living at the edge.
 const SAFE_SHARE: f64 = 0.7;
@@ -46,15 +46,19 @@ fn capacity(config: &Config, history: History<'_>, outcome: Outcome, full_s: u64
     let lower = history.lower().map(|load| load.multiple);
     let upper = history.upper().map(|load| load.multiple);
     match (outcome, lower, upper) {
+        // One number for it would be a wrong one.
+        (Outcome::Unstable, ..) => None,
         (Outcome::Metastable, ..) => {
             history.last().map(|light| of(alone(light.trial.multiple), Bound::AtMost))
         }
         (Outcome::FailsAtSmallest, _, Some(upper)) | (_, None, Some(upper)) => {
             Some(of(alone(upper), Bound::AtMost))
         }
-        (Outcome::GeneratorLimited, Some(lower), _) | (_, Some(lower), None) => {
-            Some(of(alone(lower), Bound::AtLeast))
+        // Whether or not a larger load was sent and failed: between them nothing is known.
+        (Outcome::GeneratorLimited, Some(lower), Some(upper)) => {
+            Some(of(Estimate { multiple: lower, low: lower, high: upper }, Bound::AtLeast))
         }
+        (_, Some(lower), None) => Some(of(alone(lower), Bound::AtLeast)),
         (_, Some(lower), Some(upper)) if config.steps.is_some() => {
             Some(of(Estimate { multiple: lower, low: lower, high: upper }, Bound::AtLeast))
         }
@@ -123,8 +127,8 @@ fn reasons(config: &Config, history: History<'_>, outcome: Outcome) -> Vec<Strin
         Outcome::Found => None,
         Outcome::MaximumReached => Some("the largest load asked for passed: a larger maximum would find the end".into()),
         Outcome::GeneratorLimited => Some(
-            "larger loads could not be generated from here on time: more machines or cores for the generator would \
-             find the end"
+            "larger loads could not be generated from here, on time and with a user of its own for each session: what was \
+             missing stands below"
                 .into(),
         ),
         Outcome::FailsAtSmallest => Some("the smallest load asked for failed already: a smaller minimum would find the capacity".into()),
@@ -143,5 +147,25 @@ fn reasons(config: &Config, history: History<'_>, outcome: Outcome) -> Vec<Strin
     let less = after_overload(history).map(|multiple| {
         format!("after an overload only {multiple:.2}× passed of what passed before it: the target does not come back whole")
     });
-    main.into_iter().chain(less).collect()
+    let ends_invalid = matches!(outcome, Outcome::GeneratorLimited | Outcome::Invalid);
+    let last = history.0.iter().rfind(|record| record.judged.verdict == Verdict::Invalid && ends_invalid);
+    let invalid = last.iter().flat_map(|record| {
+        let multiple = record.trial.multiple;
+        record.judged.reasons.iter().map(move |reason| format!("at {multiple:.2}×: {reason}"))
+    });
+    let is_sure = history.full_length().any(|record| record.judged.verdict == Verdict::Pass);
+    let unsure = (!is_sure && history.lower().is_some()).then(|| {
+        "no trial surely held the SLO: at this rate they have too few requests; longer ones (--trial, --budget) tell more"
+            .to_owned()
+    });
+    let short = config
+        .slo
+        .throughput_per_s()
+        .filter(|per_s| history.lower().is_some_and(|lower| lower.multiple * config.unit_per_s < *per_s));
+    let short = short.map(|per_s| {
+        format!("the {per_s} answers a second that are asked for were not reached at any load that passed")
+    });
+    let slower = (recovered(history, outcome).is_none() && history.count(Purpose::Recovery) > 0)
+        .then(|| "after an overload the target was not seen to be as quick as before, within the time that was left".to_owned());
+    main.into_iter().chain(invalid).chain(unsure).chain(short).chain(slower).chain(less).collect()
 }

@@ -20,6 +20,8 @@ const BRACKET_REQUESTS: f64 = 200.0;
 const FULL_REQUESTS: f64 = 600.0;
 const DRIFT: f64 = 8.6 * 2.0;
 const SESSIONS: f64 = 4.0;
+/// Half of a bracketing trial is of the load that it is called by.
+const BRACKET_SESSIONS: f64 = 2.0;
 const TRIALS: f64 = 14.0;
 
 pub(super) struct Lengths<'a> {
@@ -43,7 +45,7 @@ impl Lengths<'_> {
 
     pub(super) fn bracket_s(&self, multiple: f64) -> u64 {
         let wanted = BRACKET_REQUESTS / (self.config.unit_per_s * multiple);
-        let by_rule = seconds(wanted.max(BRACKET_S_MIN).max(self.config.session_s));
+        let by_rule = seconds(wanted.max(BRACKET_S_MIN).max(BRACKET_SESSIONS * self.config.session_s));
         self.config.bracket_s.unwrap_or(by_rule.min(self.full_s()))
     }
 

@@ -1,6 +1,6 @@
 //! What a search is doing, on stderr: a line that changes on a terminal while a trial lasts, and one for its end.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write as _};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -36,7 +36,7 @@ impl Progress {
                 ProgressStyle::with_template("{prefix}  {bar:20} {msg}").expect("the template is constant");
             self.bar = Some(ProgressBar::new(trial.length_s).with_style(style).with_prefix(line));
         } else {
-            eprintln!("{line}");
+            tell(&line);
         }
     }
 
@@ -54,7 +54,9 @@ impl Progress {
                 bar.set_position(self.seconds.min(self.length_s));
                 bar.set_message(line);
             }
-            None if self.seconds.is_multiple_of(LOG_PERIOD_S) => eprintln!("  {} s: {line}", self.seconds),
+            None if self.seconds.is_multiple_of(LOG_PERIOD_S) => {
+                tell(&format!("  {} s: {line}", self.seconds))
+            }
             None => {}
         }
     }
@@ -63,6 +65,11 @@ impl Progress {
     pub(super) fn ends(&mut self, judged: Option<&Judged>) {
         self.bar.take().into_iter().for_each(|bar| bar.finish_and_clear());
         let line = judged.map_or_else(|| "stopped".to_owned(), judged_line);
-        eprintln!("trial {}: {line}", self.trials);
+        tell(&format!("trial {}: {line}", self.trials));
     }
+}
+
+/// A log that is full or closed ends no search.
+fn tell(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
