@@ -130,7 +130,7 @@ impl Seconds {
         tick.latency_ms_p95 = percentile(&self.latencies, 0.95);
         let late = self.latencies.iter().filter(|ms| **ms > self.late_above_ms).count() as u64;
         let failed = own.len() as u64 - tick.done;
-        Live { planned, sent: planned, done: tick.done, failed, in_flight, late }
+        Live { planned, sent: planned, done: tick.done, failed, in_flight, late, ..Live::default() }
     }
 
     fn count(&mut self, ended: &Ended) {

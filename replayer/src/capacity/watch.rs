@@ -5,7 +5,7 @@
 //! | latency  | two windows of 5 s in a row in which 4 × as many took longer than 2 L as the SLO lets take longer than L |
 //! | errors   | two windows of 5 s in a row with more failures than 4 × what the SLO allows, and than a tenth |
 //! | backlog  | for 5 s more in flight than 2 · L · X, and 20: by Little's law (L = λW) the wait is 2 L already |
-//! | hang     | nothing ends for 5 s (a quarter of L, up to 30 s) and as long as 20 requests would have needed, while what is in flight has grown by half |
+//! | hang     | nothing is answered or refused for 5 s (a quarter of L, up to 30 s) and as long as 20 requests would have needed, while what is in flight has grown by half |
 //!
 //! L is the SLO's largest time, X the rate of answers in the last 10 s, taken as at least half of what was sent: while a
 //! trial begins nothing can have ended yet. An abort is a FAIL.
@@ -60,6 +60,8 @@ pub struct Live {
     pub done: u64,
     /// Refused, broken off, timed out in this second.
     pub failed: u64,
+    /// Of these the ones that were given up for want of an answer: no sign of life.
+    pub given_up: u64,
     /// Without an end at the second's end, counted from their intended instants on.
     pub in_flight: u64,
     /// Of `done`: those with a latency above [`Watch::late_above_ms`].
@@ -100,7 +102,7 @@ impl Watch {
     }
 
     fn hang(&self) -> Option<(AbortCause, String)> {
-        let ended = |live: &Live| live.done + live.failed;
+        let ended = |live: &Live| live.done + live.failed.saturating_sub(live.given_up);
         let silent_s = self.seconds.iter().rev().take_while(|live| ended(live) == 0).count();
         let (before, silent) = self.seconds.split_at(self.seconds.len() - silent_s);
         let now = self.seconds.last()?.in_flight;
@@ -190,7 +192,7 @@ mod tests {
     use super::*;
 
     fn live(per_s: u64, done: u64, failed: u64, in_flight: u64, late: u64) -> Live {
-        Live { planned: per_s, sent: per_s, done, failed, in_flight, late }
+        Live { planned: per_s, sent: per_s, done, failed, in_flight, late, ..Live::default() }
     }
 
     /// The cause and the second of the first abort.
@@ -228,6 +230,11 @@ mod tests {
         // Never answered at all: after the longest wait that the SLO allows.
         let (cause, at_s) = first("p95<10s", hung.clone()).unwrap();
         assert!(cause == AbortCause::Hang && (10..=15).contains(&at_s), "{cause:?} {at_s}");
+        // That requests are given up is no sign of life, that they are refused is one.
+        let given_up = |given_up| (0..60).map(move |_| Live { given_up, ..live(50, 0, 50, 200, 0) });
+        assert_eq!(first("p95<10s", steady(30).chain(given_up(50))), Some((AbortCause::Hang, 35)));
+        let refused = first("p95<10s", steady(30).chain(given_up(0)));
+        assert_eq!(refused.map(|(cause, _)| cause), Some(AbortCause::Errors));
         // A pause of four seconds is none.
         let pause = steady(30).chain(hung.take(4)).chain(steady(30));
         assert_eq!(first("p95<10s", pause), None);

@@ -17,6 +17,7 @@ pub struct Live {
     failed: AtomicU64,
     ended: AtomicU64,
     good: AtomicU64,
+    given_up: AtomicU64,
     late: AtomicU64,
     /// Good answers slower than this are late ones; `None`: nobody asks.
     late_above_ns: Option<u64>,
@@ -36,7 +37,9 @@ pub struct Counts {
     pub ended: u64,
     /// Complete answers no worse than the captured ones.
     pub good: u64,
-    /// Of these the ones that took longer than the watch allows.
+    /// Of the failed ones those that were given up for want of an answer.
+    pub given_up: u64,
+    /// Of the good ones the ones that took longer than the watch allows.
     pub late: u64,
     pub sent_bytes: u64,
 }
@@ -82,6 +85,7 @@ impl Live {
         self.done.fetch_add(u64::from(end.is_done), Relaxed);
         self.failed.fetch_add(u64::from(end.is_failed), Relaxed);
         self.ended.fetch_add(1, Relaxed);
+        self.given_up.fetch_add(u64::from(end.is_given_up), Relaxed);
         if end.is_good() {
             self.good.fetch_add(1, Relaxed);
             let is_late = self.late_above_ns.zip(end.latency_ns).is_some_and(|(above, took)| took > above);
@@ -107,6 +111,7 @@ impl Live {
             failed: self.failed.load(Relaxed),
             ended: self.ended.load(Relaxed),
             good: self.good.load(Relaxed),
+            given_up: self.given_up.load(Relaxed),
             late: self.late.load(Relaxed),
             sent_bytes: self.sent_bytes.load(Relaxed),
         }
@@ -153,6 +158,7 @@ mod tests {
             was_sent: true,
             is_done: true,
             is_failed: false,
+            is_given_up: false,
             latency_ns: Some(latency_ns),
         };
         live.sent(1_000);

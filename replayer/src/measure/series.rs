@@ -50,6 +50,8 @@ pub struct End {
     pub was_sent: bool,
     pub is_done: bool,
     pub is_failed: bool,
+    /// Given up for want of an answer.
+    pub is_given_up: bool,
     /// Counted among the latencies, where the request has one.
     pub latency_ns: Option<u64>,
 }
@@ -224,7 +226,14 @@ mod tests {
     use super::*;
 
     fn ended(at_ns: u64, latency_ns: u64) -> End {
-        End { at_ns, was_sent: true, is_done: true, is_failed: false, latency_ns: Some(latency_ns) }
+        End {
+            at_ns,
+            was_sent: true,
+            is_done: true,
+            is_failed: false,
+            is_given_up: false,
+            latency_ns: Some(latency_ns),
+        }
     }
 
     #[test]
@@ -244,7 +253,13 @@ mod tests {
     #[test]
     fn what_was_never_sent_never_was_in_flight() {
         let mut series = Series::default();
-        series.ended(&End { was_sent: false, is_done: false, is_failed: true, ..ended(5, 5) });
+        series.ended(&End {
+            was_sent: false,
+            is_done: false,
+            is_failed: true,
+            is_given_up: false,
+            ..ended(5, 5)
+        });
         let second = series.seconds()[0];
         assert_eq!((second.in_flight, second.failed, second.done), (0, 1, 0));
     }

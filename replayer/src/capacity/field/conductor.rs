@@ -104,8 +104,8 @@ impl Conductor<'_> {
         }
         let counts = self.live.counts();
         let since = |count: fn(&Counts) -> u64| count(&counts) - count(seen);
-        let [sent, done, failed, late] =
-            [since(|c| c.sent), since(|c| c.good), since(|c| c.failed), since(|c| c.late)];
+        let [sent, done, failed] = [since(|c| c.sent), since(|c| c.good), since(|c| c.failed)];
+        let [given_up, late] = [since(|c| c.given_up), since(|c| c.late)];
         let second = |number: u64| {
             let part = |count: u64| count * (number + 1) / passed - count * number / passed;
             let index = usize::try_from(*seen_s + number).unwrap_or(usize::MAX);
@@ -115,6 +115,7 @@ impl Conductor<'_> {
                 sent: part(sent),
                 done: part(done),
                 failed: part(failed),
+                given_up: part(given_up),
                 in_flight: due.saturating_sub(counts.ended).max(counts.in_flight),
                 late: part(late),
             }
@@ -149,6 +150,7 @@ mod tests {
                 was_sent: true,
                 is_done: true,
                 is_failed: false,
+                is_given_up: false,
                 latency_ns: Some(1),
             });
         }

@@ -107,7 +107,16 @@ impl Target {
             latency_ms_p95: (done > 0.0).then_some((wait_s + SERVICE_S) * 1e3),
         };
         let late = if wait_s > 2.0 * LIMIT_S { tick.done } else { 0 };
-        (tick.clone(), Live { planned, sent: planned, done: tick.done, failed: count(shed), in_flight, late })
+        let live = Live {
+            planned,
+            sent: planned,
+            done: tick.done,
+            failed: count(shed),
+            in_flight,
+            late,
+            ..Live::default()
+        };
+        (tick.clone(), live)
     }
 }
 

@@ -116,6 +116,7 @@ mod tests {
             was_sent: true,
             is_done: true,
             is_failed: true,
+            is_given_up: false,
             latency_ns: Some(2_000_000_000),
         });
         let now = Instant::now();
