@@ -60,7 +60,7 @@ pub struct Live {
     pub done: u64,
     /// Refused, broken off, timed out in this second.
     pub failed: u64,
-    /// Of these the ones that were given up for want of an answer: no sign of life.
+    /// Of these the ones that were given up for want of an answer, their own or one whose value they need: no sign of life.
     pub given_up: u64,
     /// Without an end at the second's end, counted from their intended instants on.
     pub in_flight: u64,

@@ -284,7 +284,7 @@ fn end_of(sample: &Sample) -> End {
         was_sent: sample.sent_ns.is_some(),
         is_done: matches!(sample.outcome, Outcome::Answered { .. }),
         is_failed: sample.outcome.is_failed(),
-        is_given_up: matches!(sample.outcome, Outcome::Failed(failure) if failure.class.is_hang()),
+        is_given_up: matches!(sample.outcome, Outcome::Failed(failure) if failure.class.is_silence()),
         latency_ns: has_latency.then(|| sample.latency_ns()),
     }
 }

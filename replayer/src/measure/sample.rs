@@ -207,6 +207,13 @@ impl ErrorClass {
     }
 }
 
+impl ErrorClass {
+    /// The target showed no sign of life: it left this request, or the one whose answer it needs, without an answer.
+    pub fn is_silence(self) -> bool {
+        self.is_hang() || matches!(self, Self::BindingMissing | Self::SourceKeptBack)
+    }
+}
+
 impl fmt::Display for ErrorClass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())

@@ -50,7 +50,7 @@ pub struct End {
     pub was_sent: bool,
     pub is_done: bool,
     pub is_failed: bool,
-    /// Given up for want of an answer.
+    /// Given up for want of an answer, its own or that of the request whose value it needs.
     pub is_given_up: bool,
     /// Counted among the latencies, where the request has one.
     pub latency_ns: Option<u64>,
