@@ -69,7 +69,7 @@ fn verdicts(answer: &Value, purpose: &str) -> Vec<Value> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_load_above_the_slots_fails_and_the_store_is_suspected() {
     let server = service(Faults::default()).await;
-    let more = ["--slo", "p95<2s,errors<5%", "--steps", "0.5,6", "--trial", "15s", "--budget", "90s"];
+    let more = ["--slo", "p95<2s,errors<5%", "--steps", "0.5,6", "--trial", "12s", "--budget", "70s"];
     let (exit, answer) = capacity(&server, &more).await;
     let steps = verdicts(&answer, "step");
     let failed = steps.iter().filter(|verdict| verdict["fail"].is_string()).count();

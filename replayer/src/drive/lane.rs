@@ -191,7 +191,9 @@ impl<'a> Lane<'a> {
         if stop > Stop::Run {
             return self.withhold(rest);
         }
-        rest.iter().for_each(|step| self.overtake(*step));
+        for &step in rest {
+            self.overtake(step);
+        }
     }
 
     /// What the end of the run overtook.
@@ -207,7 +209,9 @@ impl<'a> Lane<'a> {
         let judges = !worker.config.bars.is_empty() && worker.config.clock == Clock::Offsets;
         let is_due = |step: &usize| judges && worker.ending.was_due(self.user.planned(*step));
         let (due, ahead): (Vec<usize>, Vec<usize>) = steps.iter().partition(|step| is_due(step));
-        due.into_iter().for_each(|step| self.overtake(step));
+        for step in due {
+            self.overtake(step);
+        }
         worker.tally.withheld(ahead.len());
     }
 

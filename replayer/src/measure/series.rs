@@ -45,6 +45,7 @@ pub struct CoarseHistogram {
 
 /// The end of a request, as a second counts it.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct End {
     pub at_ns: u64,
     pub was_sent: bool,

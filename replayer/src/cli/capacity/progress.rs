@@ -55,7 +55,7 @@ impl Progress {
                 bar.set_message(line);
             }
             None if self.seconds.is_multiple_of(LOG_PERIOD_S) => {
-                tell(&format!("  {} s: {line}", self.seconds))
+                tell(&format!("  {} s: {line}", self.seconds));
             }
             None => {}
         }
