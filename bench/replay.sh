@@ -220,5 +220,5 @@ SINK=$URL
 say "load before the run: $(cut -d ' ' -f 1-3 /proc/loadavg)"
 echo "$(nproc) cores, $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), Linux $(uname -r)"
 for part in $PARTS; do
-  case $part in lag | cost | many | steady) "$part" ;; *) die "BENCH_PARTS: no part '$part'; there are lag, cost, many, steady" ;; esac
+  case $part in lag | service | cost | many | steady) "$part" ;; *) die "BENCH_PARTS: no part '$part'; there are lag, service, cost, many, steady" ;; esac
 done
