@@ -3,7 +3,7 @@
 //! By the utilisation law (Denning and Buzen 1978) a station that completes X a second and holds each for S is busy with
 //! X · S at once. At the plateau that is its number of servers: 6.67 uploads a second × 3 s are 20 slots. X is taken at the
 //! loads that failed. S is a stage's time without its queue: what it would take at no load, by the line through 1/R over X
-//! of the loads that passed (R = S / (1 − X/μ) where servers queue, so 1/R falls with X).
+//! of the two lightest loads that passed (R = S / (1 − X/μ) where servers queue, so 1/R falls with X).
 //!
 //! A stage that is busy with less than one at the plateau cannot be what is used up: it waits for something that is held
 //! elsewhere. Then the stages after it count too, as a transaction is held from the token check to the last write.
@@ -13,6 +13,8 @@ use super::profile::Profile;
 use super::split::{CONNECT, GENERATOR, RECEIVE, RETRIES, SEND, TURN};
 use crate::report::format::{ms, number};
 
+/// Loads closer to each other tell nothing of what lies below both.
+const APART: f64 = 1.4;
 /// Below that a stage is not busy by itself.
 const BUSY_MIN: f64 = 0.8;
 
@@ -75,17 +77,14 @@ fn unqueued_ms(profiles: &[Profile], growth: &Growth, stage: &str) -> f64 {
     intercept(&points).map_or(least_ms, |per_ms| (1.0 / per_ms).clamp(0.5 * least_ms, least_ms))
 }
 
-/// Of the least-squares line through (x, 1/y), where it falls.
+/// Of the line through (x, 1/y) of the two lightest loads that are apart, where it falls. Of heavier ones the line would
+/// tell of one server only: with many, R stays flat for long and then rises.
 fn intercept(points: &[(f64, f64)]) -> Option<f64> {
-    let n = points.len() as f64;
-    let (mean_x, mean_y) = (
-        points.iter().map(|(x, _)| x).sum::<f64>() / n,
-        points.iter().map(|(_, y)| 1.0 / y).sum::<f64>() / n,
-    );
-    let spread: f64 = points.iter().map(|(x, _)| (x - mean_x).powi(2)).sum();
-    let slope = points.iter().map(|(x, y)| (x - mean_x) * (1.0 / y - mean_y)).sum::<f64>() / spread;
-    // Loads alike give no line.
-    (spread > (0.1 * mean_x).powi(2) && slope < 0.0).then_some(mean_y - slope * mean_x)
+    let (x, y) = points.iter().copied().min_by(|a, b| a.0.total_cmp(&b.0))?;
+    let apart = points.iter().filter(|(other, _)| *other >= APART * x);
+    let (other_x, other_y) = apart.copied().min_by(|a, b| a.0.total_cmp(&b.0))?;
+    let slope = (1.0 / other_y - 1.0 / y) / (other_x - x);
+    (slope < 0.0).then_some(1.0 / y - slope * x)
 }
 
 impl Slots {

@@ -66,6 +66,14 @@ fn what_a_light_load_queues_is_not_taken_for_work() {
 }
 
 #[test]
+fn many_slots_are_not_taken_for_fewer() {
+    // Four slots of 300 ms: no queue to speak of at half load, a long one just below the end.
+    let at = |per_s: f64, ms| load(per_s, per_s, ms > 1000.0, &[("store", ms), ("wait", 2.0)], 2.0);
+    let suspect = first(&[at(13.0, 302.0), at(20.0, 310.0), at(25.0, 700.0), at(26.6, 2000.0)]);
+    assert!((3.8..4.2).contains(&suspect.slots.unwrap()), "{suspect:?}");
+}
+
+#[test]
 fn a_transaction_held_across_the_store() {
     // A pool of 20, each held for 50 + 3000 + 100 ms: 6.35 uploads a second.
     let light =
