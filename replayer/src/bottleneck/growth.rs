@@ -2,6 +2,7 @@
 //! to 1.
 
 use super::profile::{Profile, RouteProfile, Times};
+use super::split::TURN;
 
 /// Fewer requests on either side say nothing about a route.
 const REQUESTS_MIN: usize = 20;
@@ -18,7 +19,7 @@ pub struct Growth {
     pub light: f64,
     pub heavy: f64,
     pub growth_ms: f64,
-    /// The largest first.
+    /// The largest first; the turn last.
     pub parts: Vec<Part>,
     /// Stages at the light load, in the order in which requests pass through them.
     pub light_stages: Vec<(String, f64)>,
@@ -57,7 +58,9 @@ pub fn grown(profiles: &[Profile]) -> Option<Growth> {
     let (label, light_route, heavy_route, growth_ms) =
         routes.max_by(|a, b| (a.3 * a.2.request_share).total_cmp(&(b.3 * b.2.request_share)))?;
     let mut parts: Vec<Part> = parts(profiles, label, light_route, heavy_route);
-    parts.sort_by(|a, b| b.share.total_cmp(&a.share));
+    // A request waits its turn because another is slow: that one's stage is the cause.
+    let is_turn = |part: &Part| part.stage == TURN;
+    parts.sort_by(|a, b| is_turn(a).cmp(&is_turn(b)).then(b.share.total_cmp(&a.share)));
     let is_common = parts.first().is_some_and(|part| is_common(light, heavy, label, part));
     Some(Growth {
         route: label.clone(),

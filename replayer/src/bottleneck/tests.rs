@@ -66,6 +66,14 @@ fn what_a_light_load_queues_is_not_taken_for_work() {
 }
 
 #[test]
+fn a_turn_is_waited_for_because_of_another_stage() {
+    let light = load(1.0, 4.0, false, &[("turn", 1.0), ("auth", 50.0), ("wait", 2.0)], 2.0);
+    let heavy = load(4.0, 12.7, true, &[("turn", 9000.0), ("auth", 7000.0), ("wait", 2.0)], 2.0);
+    let stages: Vec<String> = diagnose(&[light, heavy]).into_iter().map(|suspect| suspect.stage).collect();
+    assert_eq!(stages, ["auth", "turn"]);
+}
+
+#[test]
 fn many_slots_are_not_taken_for_fewer() {
     // Four slots of 300 ms: no queue to speak of at half load, a long one just below the end.
     let at = |per_s: f64, ms| load(per_s, per_s, ms > 1000.0, &[("store", ms), ("wait", 2.0)], 2.0);
