@@ -69,7 +69,7 @@ fn verdicts(answer: &Value, purpose: &str) -> Vec<Value> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_load_above_the_slots_fails_and_the_store_is_suspected() {
     let server = service(Faults::default()).await;
-    let more = ["--slo", "p95<2s,errors<5%", "--steps", "0.5,6", "--trial", "12s", "--budget", "70s"];
+    let more = ["--slo", "p95<2s,errors<5%", "--steps", "1,6", "--trial", "15s", "--budget", "90s"];
     let (exit, answer) = capacity(&server, &more).await;
     let steps = verdicts(&answer, "step");
     let failed = steps.iter().filter(|verdict| verdict["fail"].is_string()).count();
@@ -80,7 +80,7 @@ async fn a_load_above_the_slots_fails_and_the_store_is_suspected() {
         return;
     }
     assert_eq!(answer["capacity"]["bound"], "at_least", "{answer:#}");
-    assert_eq!(answer["capacity"]["multiple"], 0.5);
+    assert_eq!(answer["capacity"]["multiple"], 1.0);
     let suspect = &answer["bottleneck"][0];
     assert_eq!(suspect["stage"], "store", "{suspect:#}");
     assert_eq!(suspect["route"], "POST /api/students/upload-recording");
