@@ -11,12 +11,10 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, Response};
+use http::{HeaderMap, HeaderValue, Response};
 use http_body::Body;
 use http_body_util::BodyExt;
-use kingtide_common::exchange::ServerTiming;
 use kingtide_common::html::Page;
-use kingtide_common::server_timing::server_timings;
 use time::OffsetDateTime;
 
 use super::connection::{Connection, Sender};
@@ -41,8 +39,8 @@ pub(super) struct Answer {
     pub(super) retry_after: Option<Duration>,
     pub(super) found: Found,
     pub(super) cookies: Vec<SetCookie>,
-    /// What the target says that its own stages took.
-    pub(super) server: Vec<ServerTiming>,
+    /// What the target says that its own stages took, as it says it.
+    pub(super) server_timing: Vec<HeaderValue>,
 }
 
 /// Sends a request and reads its answer to the end, within `timeout` from when it can go out. An answer before the end
@@ -90,13 +88,8 @@ where
     let wished = head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     let retry_after = wished.and_then(|text| retry_after(text, SystemTime::now()));
     let cookies = cookies::set_by(&head.headers, path, OffsetDateTime::now_utc());
-    let server = server_stages(&head.headers);
-    Ok(Answer { status: head.status.as_u16(), retry_after, found, cookies, server })
-}
-
-fn server_stages(headers: &HeaderMap) -> Vec<ServerTiming> {
-    let values = headers.get_all(SERVER_TIMING).iter().filter_map(|value| value.to_str().ok());
-    server_timings(values).collect()
+    let server_timing = head.headers.get_all(SERVER_TIMING).iter().cloned().collect();
+    Ok(Answer { status: head.status.as_u16(), retry_after, found, cookies, server_timing })
 }
 
 /// The bytes of an answer, as long as they are few and wanted; of a page its beginning.

@@ -15,7 +15,7 @@ pub(super) use streams::side_by_side;
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
-use kingtide_common::exchange::ServerTiming;
+use http::HeaderValue;
 
 use self::attempt::{Ended, UnderWay};
 use super::Clock;
@@ -99,7 +99,7 @@ impl<'a> Lane<'a> {
 
     fn settle(&self, step: usize, ended: Ended) {
         let User { values, again, .. } = self.user;
-        self.take_down(&ended.sample, ended.server);
+        self.take_down(&ended.sample, &ended.server_timing);
         again.settle(step, ended.how.is_ok_and(|status| status < FAILED_STATUS_MIN));
         values.answers.settle(step, ended.at, ended.found, ended.sample.outcome);
     }
@@ -185,7 +185,7 @@ impl<'a> Lane<'a> {
         if let Some((&step, later)) = rest.split_first()
             && let Some(sample) = self.overtaken(step, stop)
         {
-            self.take_down(&sample, Vec::new());
+            self.take_down(&sample, &[]);
             rest = later;
         }
         if stop > Stop::Run {
@@ -200,7 +200,7 @@ impl<'a> Lane<'a> {
     fn overtake(&self, step: usize) {
         let due = Due { intended: self.user.planned(step), freed: None };
         let ended = self.not_sent(step, due, ErrorClass::NotSent, None);
-        self.take_down(&ended.sample, Vec::new());
+        self.take_down(&ended.sample, &[]);
     }
 
     /// What a stop keeps back. Where loads are judged, what was due before it and waited is the target's doing.
@@ -226,8 +226,8 @@ impl<'a> Lane<'a> {
     }
 
     /// Counts a request that ended, and what it says of the connection and of the person.
-    fn take_down(&self, sample: &Sample, server: Vec<ServerTiming>) {
-        self.user.worker.tally.ended(sample, server);
+    fn take_down(&self, sample: &Sample, server_timing: &[HeaderValue]) {
+        self.user.worker.tally.ended(sample, server_timing);
         let mut used = self.used.get();
         used.join(Stretch::of(sample));
         self.used.set(used);

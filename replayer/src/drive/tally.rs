@@ -4,7 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kingtide_common::exchange::ServerTiming;
+use http::HeaderValue;
+use kingtide_common::server_timing::server_timings;
 use rustls::HandshakeKind;
 
 use super::diag::{Endpoints, SocketDiag};
@@ -113,11 +114,13 @@ impl Tally {
         self.recorder.borrow_mut().bindings.unresolved += values;
     }
 
-    /// A planned request ended; `server` are the stages that the target says it took.
-    pub(super) fn ended(&self, sample: &Sample, server: Vec<ServerTiming>) {
+    /// A planned request ended; the header says what stages of the target's own it took.
+    pub(super) fn ended(&self, sample: &Sample, server_timing: &[HeaderValue]) {
         let mut recorder = self.recorder.borrow_mut();
         let end = recorder.ended(sample);
-        recorder.keep(sample, server);
+        recorder.keep(sample, || {
+            server_timings(server_timing.iter().filter_map(|value| value.to_str().ok())).collect()
+        });
         drop(recorder);
         self.live.ended(&end);
         self.samples.iter().for_each(|batch| batch.borrow_mut().add(*sample));

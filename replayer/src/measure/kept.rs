@@ -40,25 +40,31 @@ impl Kept {
         self.chosen.iter().map(|marked| &marked.kept)
     }
 
-    pub(super) fn add(&mut self, sample: &Sample, server: Vec<ServerTiming>) {
-        if self.max > 0 {
-            let mark = mark_of(sample);
-            self.choose(Marked { mark, kept: KeptSample { sample: *sample, server } });
+    /// `server` is asked for the stages of a sample that is chosen.
+    pub(super) fn add(&mut self, sample: &Sample, server: impl FnOnce() -> Vec<ServerTiming>) {
+        let mark = mark_of(sample);
+        if self.chooses(mark) {
+            self.put(Marked { mark, kept: KeptSample { sample: *sample, server: server() } });
         }
     }
 
     pub(super) fn merge(&mut self, other: &Self) {
         self.max = self.max.max(other.max);
-        other.chosen.iter().for_each(|marked| self.choose(marked.clone()));
+        for marked in &other.chosen {
+            if self.chooses(marked.mark) {
+                self.put(marked.clone());
+            }
+        }
     }
 
-    fn choose(&mut self, marked: Marked) {
-        if self.chosen.len() < self.max {
-            self.chosen.push(marked);
-        } else if let Some(mut largest) = self.chosen.peek_mut()
-            && marked < *largest
-        {
-            *largest = marked;
+    fn chooses(&self, mark: u64) -> bool {
+        self.chosen.len() < self.max || self.chosen.peek().is_some_and(|largest| mark < largest.mark)
+    }
+
+    fn put(&mut self, marked: Marked) {
+        self.chosen.push(marked);
+        if self.chosen.len() > self.max {
+            self.chosen.pop();
         }
     }
 }
@@ -100,7 +106,7 @@ mod tests {
     fn kept(clones: std::ops::Range<usize>) -> Kept {
         let mut kept = Kept::at_most(100);
         for clone in clones {
-            kept.add(&Sample { clone, ..answered(200, false) }, Vec::new());
+            kept.add(&Sample { clone, ..answered(200, false) }, Vec::new);
         }
         kept
     }
@@ -126,7 +132,7 @@ mod tests {
     #[test]
     fn nothing_is_kept_unless_asked_for() {
         let mut none = Kept::default();
-        none.add(&answered(200, false), Vec::new());
+        none.add(&answered(200, false), || unreachable!("nobody asks"));
         assert_eq!(none.samples().count(), 0);
     }
 }

@@ -130,7 +130,7 @@ impl Recorder {
     }
 
     /// Chooses among whole samples; beside [`Self::ended`].
-    pub fn keep(&mut self, sample: &Sample, server: Vec<ServerTiming>) {
+    pub fn keep(&mut self, sample: &Sample, server: impl FnOnce() -> Vec<ServerTiming>) {
         self.kept.add(sample, server);
     }
 

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use kingtide_common::exchange::ServerTiming;
+use http::HeaderValue;
 
 use super::tries::{Progress, Sending};
 use super::{Lane, nanos};
@@ -38,7 +38,7 @@ pub(super) struct Ended {
     pub(super) how: Result<u16, ErrorClass>,
     pub(super) retry_after: Option<Duration>,
     pub(super) marks: Marks,
-    pub(super) server: Vec<ServerTiming>,
+    pub(super) server_timing: Vec<HeaderValue>,
     /// Its connection had carried another exchange before, and was idle between them.
     pub(super) was_kept: bool,
 }
@@ -123,9 +123,10 @@ impl Lane<'_> {
             Err(class) => Outcome::Failed(Failure { class: *class, stage: Some(under_way.stage(&marks)) }),
         };
         let sample = self.sample(step, under_way, &marks, at, outcome);
-        let (retry_after, found, server) =
-            answered.map(|answer| (answer.retry_after, answer.found, answer.server)).unwrap_or_default();
-        Ended { sample, at, found, how, retry_after, marks, server, was_kept: false }
+        let (retry_after, found, server_timing) = answered
+            .map(|answer| (answer.retry_after, answer.found, answer.server_timing))
+            .unwrap_or_default();
+        Ended { sample, at, found, how, retry_after, marks, server_timing, was_kept: false }
     }
 
     fn sample(
@@ -188,7 +189,7 @@ impl Lane<'_> {
             how: Err(class),
             retry_after: None,
             marks: Marks::default(),
-            server: Vec::new(),
+            server_timing: Vec::new(),
             was_kept: false,
         }
     }
