@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
-use super::split::{Split, split};
+use super::split::{CLIENT, Split, split};
 use crate::measure::kept::KeptSample;
 
 /// The part that counts as the slowest.
@@ -64,7 +64,9 @@ impl Profile {
 }
 
 impl RouteProfile {
-    fn of(mut splits: Vec<Split>, all: usize) -> Self {
+    fn of(splits: Vec<Split>, all: usize) -> Self {
+        let requests = splits.len();
+        let mut splits = telling(splits);
         splits.sort_by(|a, b| a.total_ms.total_cmp(&b.total_ms));
         let names = names(&splits);
         let totals: Vec<f64> = splits.iter().map(|split| split.total_ms).collect();
@@ -73,8 +75,8 @@ impl RouteProfile {
             (name, Times::of(&values))
         };
         Self {
-            requests: splits.len(),
-            request_share: splits.len() as f64 / all.max(1) as f64,
+            requests,
+            request_share: requests as f64 / all.max(1) as f64,
             total: Times::of(&totals),
             stages: names.into_iter().map(stage).collect(),
         }
@@ -89,6 +91,15 @@ impl Split {
     fn ms(&self, name: &str) -> f64 {
         self.stages.iter().filter(|(stage, _)| stage == name).map(|(_, ms)| ms).sum()
     }
+}
+
+/// Where answers tell the target's own stages, what has no answer would count all of its wait as nobody's: it is left out.
+fn telling(splits: Vec<Split>) -> Vec<Split> {
+    let tells = |split: &Split| split.stages.iter().any(|(name, _)| !CLIENT.contains(&name.as_str()));
+    if !splits.iter().any(tells) {
+        return splits;
+    }
+    splits.into_iter().filter(|split| !split.is_given_up).collect()
 }
 
 /// Every name once, in the order in which requests met them: each split lists its own in order.
@@ -122,4 +133,25 @@ impl Times {
 
 fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split(is_given_up: bool, stages: &[(&str, f64)]) -> Split {
+        let stages: Vec<(String, f64)> = stages.iter().map(|(name, ms)| ((*name).to_owned(), *ms)).collect();
+        Split { total_ms: stages.iter().map(|(_, ms)| ms).sum(), is_given_up, stages }
+    }
+
+    #[test]
+    fn what_has_no_answer_counts_unless_answers_tell_more() {
+        let given_up = split(true, &[("wait", 9_000.0)]);
+        let plain = RouteProfile::of(vec![split(false, &[("wait", 1_000.0)]), given_up.clone()], 2);
+        assert!((plain.stage("wait").mean_ms - 5_000.0).abs() < 1e-9);
+        let told = split(false, &[("auth", 900.0), ("wait", 100.0)]);
+        let telling = RouteProfile::of(vec![told, given_up], 2);
+        assert_eq!((telling.requests, telling.stage("wait").mean_ms), (2, 100.0));
+        assert!((telling.stage("auth").mean_ms - 900.0).abs() < 1e-9);
+    }
 }

@@ -10,7 +10,7 @@
 
 use super::growth::Growth;
 use super::profile::Profile;
-use super::split::{CONNECT, GENERATOR, RECEIVE, RETRIES, SEND, TURN};
+use super::split::{CLIENT, RECEIVE, WAIT};
 use crate::report::format::{ms, number};
 
 /// Loads closer to each other tell nothing of what lies below both.
@@ -35,7 +35,7 @@ pub(super) struct Slots {
 /// `None` when no load failed, or when the stage is none of the target's.
 pub(super) fn at(profiles: &[Profile], growth: &Growth) -> Option<Slots> {
     let part = growth.parts.first()?;
-    if [TURN, GENERATOR, CONNECT, SEND, RECEIVE, RETRIES].contains(&part.stage.as_str()) {
+    if part.stage != WAIT && CLIENT.contains(&part.stage.as_str()) {
         return None;
     }
     let failing = profiles.iter().filter(|profile| profile.is_failing);

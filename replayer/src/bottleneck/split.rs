@@ -12,6 +12,9 @@ pub const WAIT: &str = "wait";
 pub const RECEIVE: &str = "receive";
 pub const RETRIES: &str = "retries";
 
+/// All of them: other names are the target's.
+pub const CLIENT: [&str; 7] = [TURN, GENERATOR, CONNECT, SEND, WAIT, RECEIVE, RETRIES];
+
 const MS_PER_NS: f64 = 1e-6;
 const MS_PER_US: f64 = 1e-3;
 
@@ -19,6 +22,8 @@ const MS_PER_US: f64 = 1e-3;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Split {
     pub total_ms: f64,
+    /// It has no answer: what the target did with it nobody tells.
+    pub is_given_up: bool,
     /// Each stage once. Where the target tells its own, [`WAIT`] is what they do not account for.
     pub stages: Vec<(String, f64)>,
 }
@@ -50,7 +55,7 @@ pub fn split(kept: &KeptSample) -> Option<Split> {
     stages.extend(server);
     let after = [(WAIT, wait_ms - explained_ms), (RECEIVE, receive_ms), (RETRIES, retries_ms)];
     stages.extend(after.map(|(name, ms)| (name.to_owned(), ms)));
-    Some(Split { total_ms, stages })
+    Some(Split { total_ms, is_given_up: is_hung, stages })
 }
 
 /// For its turn or a value, for a connection, and for this machine.
@@ -108,7 +113,7 @@ mod tests {
     }
 
     fn stages(kept: &KeptSample) -> Vec<(String, f64)> {
-        let Split { total_ms, stages } = split(kept).unwrap();
+        let Split { total_ms, stages, .. } = split(kept).unwrap();
         let sum: f64 = stages.iter().map(|(_, ms)| ms).sum();
         assert!((sum - total_ms).abs() < 1e-9, "{sum} of {total_ms}");
         stages.into_iter().filter(|(_, ms)| *ms > 1e-9).collect()
