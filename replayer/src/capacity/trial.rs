@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::watch::Abort;
+pub use crate::measure::attainment::{Count, Failures};
 
 /// A load level to hold.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -80,47 +81,6 @@ pub struct Tick {
     /// Clock: latency of what ended in this second.
     pub latency_ms_p50: Option<f64>,
     pub latency_ms_p95: Option<f64>,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Count {
-    pub asked: u64,
-    pub bad: u64,
-}
-
-/// Requests that failed, each under one kind.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Failures {
-    /// Refused for load: 429 and 503.
-    pub shed: u64,
-    /// Other answers that count as errors, and what broke off.
-    pub error: u64,
-    pub timeout: u64,
-    /// No connection: refused, reset, no answer to the handshake.
-    pub connect: u64,
-    /// Without an answer when the trial ended.
-    pub unfinished: u64,
-}
-
-impl Count {
-    /// `None` of nothing.
-    pub(super) fn share(self) -> Option<f64> {
-        (self.asked > 0).then(|| self.bad as f64 / self.asked as f64)
-    }
-}
-
-impl Failures {
-    pub fn sum(&self) -> u64 {
-        self.shed + self.error + self.timeout + self.connect + self.unfinished
-    }
-
-    pub(super) fn add(&mut self, other: Self) {
-        self.shed += other.shed;
-        self.error += other.error;
-        self.timeout += other.timeout;
-        self.connect += other.connect;
-        self.unfinished += other.unfinished;
-    }
 }
 
 impl Purpose {

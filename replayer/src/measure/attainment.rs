@@ -26,26 +26,24 @@ pub enum Applies {
     Nothing,
 }
 
-/// How the requests that failed did so.
+/// Requests that failed, each under one kind; not those that this machine failed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct FailureKinds {
-    /// Refused with 429 or 503.
+pub struct Failures {
+    /// Refused for load: 429 and 503.
     pub shed: u64,
     /// Another answer that is worse than the captured one, or one that broke off.
     pub error: u64,
     /// No answer within the timeout.
     pub timeout: u64,
-    /// No connection.
+    /// No connection: refused, reset, no answer to the handshake.
     pub connect: u64,
     /// Without an answer when the run ended.
     pub unfinished: u64,
-    /// This machine's doing.
-    pub generator: u64,
 }
 
 /// Requests that a bar applies to, and those it found bad.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Share {
+pub struct Count {
     pub asked: u64,
     pub bad: u64,
 }
@@ -55,8 +53,8 @@ pub struct Share {
 pub struct PlannedSecond {
     pub planned: u64,
     /// In the order of the bars.
-    pub shares: Vec<Share>,
-    pub failures: FailureKinds,
+    pub shares: Vec<Count>,
+    pub failures: Failures,
 }
 
 /// See the module. Without bars nothing is kept.
@@ -105,7 +103,7 @@ impl Attainment {
             usize::try_from(sample.intended_ns / NS_PER_S).unwrap_or(SECONDS_MAX).min(SECONDS_MAX - 1);
         let bars = self.bars.len();
         if self.rows.len() <= second {
-            let empty = PlannedSecond { shares: vec![Share::default(); bars], ..PlannedSecond::default() };
+            let empty = PlannedSecond { shares: vec![Count::default(); bars], ..PlannedSecond::default() };
             self.rows.resize(second + 1, empty);
         }
         self.rows[second].count(sample, &self.bars);
@@ -117,9 +115,16 @@ impl Attainment {
         }
         let rows = self.rows.len().max(other.rows.len());
         let empty =
-            PlannedSecond { shares: vec![Share::default(); self.bars.len()], ..PlannedSecond::default() };
+            PlannedSecond { shares: vec![Count::default(); self.bars.len()], ..PlannedSecond::default() };
         self.rows.resize(rows, empty);
         self.rows.iter_mut().zip(&other.rows).for_each(|(row, more)| row.merge(more));
+    }
+}
+
+impl Count {
+    /// `None` of nothing.
+    pub fn share(self) -> Option<f64> {
+        (self.asked > 0).then(|| self.bad as f64 / self.asked as f64)
     }
 }
 
@@ -145,7 +150,7 @@ impl PlannedSecond {
     }
 }
 
-impl FailureKinds {
+impl Failures {
     fn count(&mut self, outcome: Outcome) {
         let count = match outcome {
             Outcome::Answered { worse: false, .. } => return,
@@ -154,7 +159,7 @@ impl FailureKinds {
             Outcome::Failed(failure) => match failure.class {
                 // In flight when the run was ended: it had no answer yet.
                 ErrorClass::CutOff => &mut self.unfinished,
-                class if class.side() == Side::Generator => &mut self.generator,
+                class if class.side() == Side::Generator => return,
                 ErrorClass::ConnectRefused | ErrorClass::ConnectTimeout | ErrorClass::ConnectFailed => {
                     &mut self.connect
                 }
@@ -166,13 +171,16 @@ impl FailureKinds {
         *count += 1;
     }
 
+    pub fn sum(&self) -> u64 {
+        self.shed + self.error + self.timeout + self.connect + self.unfinished
+    }
+
     pub fn add(&mut self, other: Self) {
         self.shed += other.shed;
         self.error += other.error;
         self.timeout += other.timeout;
         self.connect += other.connect;
         self.unfinished += other.unfinished;
-        self.generator += other.generator;
     }
 }
 
@@ -202,12 +210,12 @@ mod tests {
         attainment.ended(&Sample { route: 1, ..failed(ErrorClass::Timeout) });
         attainment.ended(&answered(200, false));
         let seconds = attainment.seconds();
-        let shares = |asked, bad| Share { asked, bad };
+        let shares = |asked, bad| Count { asked, bad };
         assert_eq!(seconds[0].shares, [shares(3, 2), shares(2, 2), shares(0, 0)]);
         assert_eq!(seconds[1].shares, [shares(1, 1), shares(0, 0), shares(0, 0)]);
         assert_eq!((seconds[0].planned, seconds[1].planned), (3, 1));
-        let failures = FailureKinds { shed: 1, timeout: 1, ..FailureKinds::default() };
-        assert_eq!((seconds[0].failures, seconds[1].failures), (failures, FailureKinds::default()));
+        let failures = Failures { shed: 1, timeout: 1, ..Failures::default() };
+        assert_eq!((seconds[0].failures, seconds[1].failures), (failures, Failures::default()));
     }
 
     #[test]

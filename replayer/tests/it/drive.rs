@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use kingtide::drive::{self, Clock, DriveConfig, DriveError, Measured, Stop, Target, Uplink};
 use kingtide::identities::Identities;
 use kingtide::measure::achieved::Captured;
-use kingtide::measure::attainment::{Applies, Bar, Share};
+use kingtide::measure::attainment::{Applies, Bar, Count};
 use kingtide::measure::live::Live;
 use kingtide::measure::run::{RouteReport, RunReport, Second, Verdict};
 use kingtide::measure::summary::{self, Context};
@@ -516,7 +516,7 @@ fn where_loads_are_judged_what_waited_for_its_turn_at_the_end_is_the_targets() {
     let steps = vec![get("/first"), at(300_000, get("/second")), at(60_000_000, get("/third"))];
     let (measured, _) = drive(&config, &[session(steps)]);
     let seconds = measured.recorder.attainment.seconds();
-    assert_eq!((seconds[0].planned, seconds[0].shares[0]), (2, Share { asked: 2, bad: 1 }));
+    assert_eq!((seconds[0].planned, seconds[0].shares[0]), (2, Count { asked: 2, bad: 1 }));
     assert_eq!((seconds[0].failures.unfinished, measured.recorder.withheld), (1, 1));
 }
 

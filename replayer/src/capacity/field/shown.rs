@@ -3,7 +3,7 @@
 use super::Played;
 use super::conductor::End;
 use super::source::Source;
-use crate::capacity::trial::{Count, Failures, Observation, Tick, Trial};
+use crate::capacity::trial::{Failures, Observation, Tick, Trial};
 use crate::drive::Measured;
 use crate::measure::ErrorClass;
 use crate::measure::attainment::PlannedSecond;
@@ -74,8 +74,8 @@ fn ticks(planned: &[PlannedSecond], clock: impl Iterator<Item = ClockSecond>) ->
         ended += clock.ended;
         Tick {
             planned: planned.map_or(0, |planned| planned.planned),
-            criteria: planned.map_or_else(Vec::new, counts),
-            failures: planned.map_or_else(Failures::default, failures),
+            criteria: planned.map_or_else(Vec::new, |planned| planned.shares.clone()),
+            failures: planned.map_or_else(Failures::default, |planned| planned.failures),
             sent: clock.sent,
             done: clock.good,
             in_flight: due.saturating_sub(ended),
@@ -86,31 +86,16 @@ fn ticks(planned: &[PlannedSecond], clock: impl Iterator<Item = ClockSecond>) ->
     seconds.map(tick).collect()
 }
 
-fn counts(second: &PlannedSecond) -> Vec<Count> {
-    second.shares.iter().map(|share| Count { asked: share.asked, bad: share.bad }).collect()
-}
-
-fn failures(second: &PlannedSecond) -> Failures {
-    let kinds = second.failures;
-    Failures {
-        shed: kinds.shed,
-        error: kinds.error,
-        timeout: kinds.timeout,
-        connect: kinds.connect,
-        unfinished: kinds.unfinished,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::attainment::Share;
+    use crate::capacity::trial::Count;
 
     #[test]
     fn what_is_due_and_has_not_ended_is_in_flight_whatever_the_drain_lasts() {
         let planned = |planned| PlannedSecond {
             planned,
-            shares: vec![Share { asked: planned, bad: 1 }],
+            shares: vec![Count { asked: planned, bad: 1 }],
             ..PlannedSecond::default()
         };
         let clock = |ended| ClockSecond { ended, ..ClockSecond::default() };
