@@ -7,8 +7,10 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use serde::Serialize;
 
@@ -111,6 +113,13 @@ impl Command {
             Self::Completions(args) => completions::run(args),
         }
     }
+}
+
+/// `--out DIR`: makes it, and finds out early whether this file can be written into it.
+fn prepare_directory(directory: &Path, file: &str) -> anyhow::Result<()> {
+    let name = directory.display();
+    std::fs::create_dir_all(directory).with_context(|| format!("--out: cannot make the directory {name}"))?;
+    crate::report::can_write(&directory.join(file)).context("--out")
 }
 
 /// Writes the result of a command to stdout. A reader that went away (`| head`) is no error: the

@@ -8,7 +8,8 @@ use kingtide::capacity::search::{Config, Next, Search};
 /// The finding, and the simulated time that it took.
 pub(crate) fn search(subject: &Subject, budget_s: u64) -> (Finding, f64) {
     let mut rig = Rig::new(subject, subject.seed ^ 0xacce);
-    let mut search = Search::new(Config::new(subject.slo.clone(), subject.unit_per_s, budget_s));
+    let config = Config::new(subject.slo.clone(), subject.unit_per_s, budget_s);
+    let mut search = Search::new(config).expect("no session is longer than a trial");
     loop {
         match search.next() {
             Next::Done(found) => return (*found, rig.spent_s),

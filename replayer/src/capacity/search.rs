@@ -5,6 +5,8 @@ pub(super) mod history;
 mod lengths;
 mod recovery;
 
+use kingtide_common::units::Multiple;
+
 use super::estimate;
 use super::finding::{Finding, Outcome, TrialRecord};
 use super::slo::Slo;
@@ -13,6 +15,7 @@ use super::verdict::{self, Judged, Verdict};
 use super::watch::Watch;
 use history::{History, Load};
 use lengths::Lengths;
+pub use lengths::TooShort;
 
 /// Interval trials near the border.
 const INTERVAL_TRIALS: usize = 6;
@@ -80,8 +83,8 @@ impl Config {
     pub fn new(slo: Slo, unit_per_s: f64, budget_s: u64) -> Self {
         Self {
             slo,
-            multiple_min: 0.1,
-            multiple_max: 1000.0,
+            multiple_min: Multiple::SMALLEST,
+            multiple_max: Multiple::LARGEST,
             multiple_start: 1.0,
             growth: 2.0,
             width: 0.04,
@@ -105,8 +108,10 @@ enum Decision {
 }
 
 impl Search {
-    pub fn new(config: Config) -> Self {
-        Self { config, records: Vec::new() }
+    pub fn new(config: Config) -> Result<Self, TooShort> {
+        let search = Self { config, records: Vec::new() };
+        search.lengths().check()?;
+        Ok(search)
     }
 
     /// The same until [`Self::on_trial`] is called.

@@ -4,10 +4,10 @@ mod load;
 mod progress;
 
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::time::Instant;
 
-use anyhow::{Context as _, anyhow, ensure};
+use anyhow::{Context as _, ensure};
 use clap::Args;
 use kingtide_common::units::{Multiple, Span};
 use time::OffsetDateTime;
@@ -19,12 +19,12 @@ use super::http;
 use super::replay::stop;
 use super::replay::users::UsersArgs;
 use super::target::TargetArgs;
-use super::{Exit, print_result};
+use super::{Exit, prepare_directory, print_result};
 use crate::bottleneck::{self, Profile};
 use crate::capacity::answer::Answer;
 use crate::capacity::field::Field;
 use crate::capacity::finding::{Bound, Capacity, Finding, Outcome};
-use crate::capacity::search::{Config, Next, Search};
+use crate::capacity::search::{Config, Next, Search, TooShort};
 use crate::capacity::slo::Slo;
 use crate::capacity::verdict::Verdict;
 use crate::drive::{Clock, DriveConfig};
@@ -39,8 +39,6 @@ const CAPACITY_FILE: &str = "capacity.json";
 /// From one bracketing load to the next, where nobody is disturbed, and elsewhere.
 const GROWTH: f64 = 2.0;
 const GROWTH_CAREFUL: f64 = 1.25;
-/// Full-length trials that a budget is for.
-const TRIALS: f64 = 14.0;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -139,8 +137,8 @@ pub fn run(args: &CapacityArgs) -> anyhow::Result<Exit> {
     let is_careful = !config.target.is_private();
     let foretold = http::foretell(load.outlines(), &config);
     let mut field = Field::new(load.source(), config, &args.slo).with_context(|| load.name().to_owned())?;
-    args.check_length(&load)?;
-    args.out.as_deref().map_or(Ok(()), prepare_directory)?;
+    let searching = args.search(&field, &load, is_careful)?;
+    args.out.as_deref().map_or(Ok(()), |directory| prepare_directory(directory, CAPACITY_FILE))?;
     let unit = load.unit(field.unit_per_s);
     eprintln!("{}: 1x is {}; to {target}, {}", load.name(), unit.sentence(), args.slo);
     if let Some(sentence) = &foretold {
@@ -148,7 +146,7 @@ pub fn run(args: &CapacityArgs) -> anyhow::Result<Exit> {
     }
     let started = OffsetDateTime::now_utc();
     let began = Instant::now();
-    let Searched { finding, profiles, http } = search(args.search(&field, &load, is_careful), &mut field)?;
+    let Searched { finding, profiles, http } = search(searching, &mut field)?;
     let answer = Answer {
         kingtide_version: env!("CARGO_PKG_VERSION").to_owned(),
         capture: load.name().to_owned(),
@@ -231,22 +229,7 @@ impl CapacityArgs {
         Ok(())
     }
 
-    /// In a trial that ends before its sessions do the load grows to its end, and is never what it is called by.
-    fn check_length(&self, load: &Load) -> anyhow::Result<()> {
-        let settled_s = load.source().settled().as_secs_f64();
-        let full_s = self
-            .trial
-            .map_or((self.budget.0.as_secs_f64() / TRIALS).max(60.0), |trial| trial.0.as_secs_f64());
-        let least = Span(Duration::from_secs_f64((2.0 * settled_s).ceil()));
-        ensure!(
-            full_s >= 2.0 * settled_s,
-            "sessions of this capture send for {settled_s:.0} s, and trials would last {full_s:.0} s: a load is there only \
-             when sessions have come that long; give --trial {least} or more, and a --budget of some {TRIALS} of them"
-        );
-        Ok(())
-    }
-
-    fn search(&self, field: &Field<'_>, load: &Load, is_careful: bool) -> Search {
+    fn search(&self, field: &Field<'_>, load: &Load, is_careful: bool) -> Result<Search, TooShort> {
         let whole_s = |span: Span| span.0.as_secs().max(1);
         Search::new(Config {
             multiple_min: self.min.get(),
@@ -262,12 +245,6 @@ impl CapacityArgs {
             ..Config::new(self.slo.clone(), field.unit_per_s, whole_s(self.budget))
         })
     }
-}
-
-fn prepare_directory(directory: &Path) -> anyhow::Result<()> {
-    let name = directory.display();
-    std::fs::create_dir_all(directory).with_context(|| format!("--out: cannot make the directory {name}"))?;
-    report::can_write(&directory.join(CAPACITY_FILE)).map_err(|error| anyhow!("--out: {error}"))
 }
 
 /// The smallest first: a search goes upwards.

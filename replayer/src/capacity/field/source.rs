@@ -12,9 +12,6 @@ use crate::plan::{self, Load, Mode, Plan};
 use crate::sessions::{Outlines, Session};
 use crate::store::Store;
 
-/// Bounds of [`Multiple`].
-const MULTIPLE_MIN: f64 = 0.1;
-const MULTIPLE_MAX: f64 = 1000.0;
 /// So long a model's users are watched to see how much they ask for.
 const MODEL_SAMPLE: Duration = Duration::from_mins(5);
 
@@ -73,8 +70,9 @@ impl<'a> Source<'a> {
     pub(super) fn prepare(self, trial: &Trial) -> Result<Prepared<'a>, PlayError> {
         let seed = Seed(trial.seed);
         // Lighter than the lightest multiple there is a recovery may ask for.
-        let multiple =
-            |multiple: f64| Multiple::new(multiple.clamp(MULTIPLE_MIN, MULTIPLE_MAX)).expect("it is clamped");
+        let multiple = |multiple: f64| {
+            Multiple::new(multiple.clamp(Multiple::SMALLEST, Multiple::LARGEST)).expect("it is clamped")
+        };
         match self {
             Self::Sessions(store) => {
                 let sessions = store.outlines();

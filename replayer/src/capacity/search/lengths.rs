@@ -20,8 +20,8 @@ const BRACKET_REQUESTS: f64 = 200.0;
 const FULL_REQUESTS: f64 = 600.0;
 const DRIFT: f64 = 8.6 * 2.0;
 const SESSIONS: f64 = 4.0;
-/// Half of a bracketing trial is of the load that it is called by.
-const BRACKET_SESSIONS: f64 = 2.0;
+/// At least half of any trial is of the load that it is called by.
+const SESSIONS_MIN: f64 = 2.0;
 const TRIALS: f64 = 14.0;
 
 pub(super) struct Lengths<'a> {
@@ -29,7 +29,27 @@ pub(super) struct Lengths<'a> {
     pub(super) history: History<'a>,
 }
 
+/// Trials that end before their sessions do: their load grows to their end, and is never what they are called by.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+#[error(
+    "sessions send for {session_s:.0} s, and trials would last {full_s} s: a load is there only when sessions have come that \
+     long; give --trial {least_s}s or more, and a --budget of {budget_s}s for the {TRIALS} of a search"
+)]
+pub struct TooShort {
+    session_s: f64,
+    full_s: u64,
+    least_s: u64,
+    budget_s: u64,
+}
+
 impl Lengths<'_> {
+    pub(super) fn check(&self) -> Result<(), TooShort> {
+        let (session_s, full_s) = (self.config.session_s, self.full_s());
+        let least_s = seconds(SESSIONS_MIN * session_s);
+        let budget_s = seconds(TRIALS * least_s as f64);
+        if full_s < least_s { Err(TooShort { session_s, full_s, least_s, budget_s }) } else { Ok(()) }
+    }
+
     pub(super) fn full_s(&self) -> u64 {
         self.config.full_s.unwrap_or_else(|| {
             let per_s = self.config.unit_per_s * self.bracketed();
@@ -45,7 +65,7 @@ impl Lengths<'_> {
 
     pub(super) fn bracket_s(&self, multiple: f64) -> u64 {
         let wanted = BRACKET_REQUESTS / (self.config.unit_per_s * multiple);
-        let by_rule = seconds(wanted.max(BRACKET_S_MIN).max(BRACKET_SESSIONS * self.config.session_s));
+        let by_rule = seconds(wanted.max(BRACKET_S_MIN).max(SESSIONS_MIN * self.config.session_s));
         self.config.bracket_s.unwrap_or(by_rule.min(self.full_s()))
     }
 

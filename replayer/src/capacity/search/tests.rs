@@ -130,7 +130,7 @@ fn config() -> Config {
 }
 
 fn search(config: Config, mut target: Target) -> Finding {
-    let mut search = Search::new(config);
+    let mut search = Search::new(config).unwrap();
     for _ in 0..100 {
         match search.next() {
             Next::Done(found) => return *found,
@@ -306,7 +306,7 @@ fn steps_are_climbed_until_one_fails() {
 
 #[test]
 fn an_interrupted_search_says_what_it_knows() {
-    let mut search = Search::new(config());
+    let mut search = Search::new(config()).unwrap();
     assert_eq!(search.finding().capacity, None);
     let mut target = target(620.0);
     for _ in 0..3 {
@@ -316,4 +316,12 @@ fn an_interrupted_search_says_what_it_knows() {
     }
     assert_eq!(search.finding().verdict, Outcome::BudgetExhausted);
     assert_eq!(search.next(), search.next());
+}
+
+#[test]
+fn trials_shorter_than_their_sessions_are_refused_with_what_would_do() {
+    let of_sessions = |session_s, full_s| Search::new(Config { session_s, full_s, ..config() }).map(drop);
+    assert_eq!(of_sessions(20.0, Some(60)), Ok(()));
+    let refused = of_sessions(45.0, Some(60)).unwrap_err().to_string();
+    assert!(refused.contains("give --trial 90s or more, and a --budget of 1260s"), "{refused}");
 }

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use kingtide_common::units::Seed;
 
 use super::ReplayArgs;
@@ -14,8 +13,8 @@ use super::machine::Machine;
 use super::progress::Display;
 use crate::cli::capture::Recorded;
 use crate::cli::http;
-use crate::cli::json_of;
 use crate::cli::source::Traffic;
+use crate::cli::{json_of, prepare_directory};
 use crate::drive::{self, DriveConfig, Measured};
 use crate::identities::{Demand, demand};
 use crate::measure::achieved::Captured;
@@ -188,12 +187,6 @@ fn drive(turn: &Turn, store: &Store, config: &DriveConfig) -> anyhow::Result<Mea
     let measured = drive::run(&turn.plan, store, config, &live);
     display.finish();
     Ok(measured?)
-}
-
-pub(super) fn prepare_directory(directory: &Path, file: &str) -> anyhow::Result<()> {
-    let name = directory.display();
-    std::fs::create_dir_all(directory).with_context(|| format!("--out: cannot make the directory {name}"))?;
-    report::can_write(&directory.join(file)).context("--out")
 }
 
 fn announce(turn: &Turn, recorded: &Recorded, config: &DriveConfig) {

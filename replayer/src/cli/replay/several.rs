@@ -3,9 +3,9 @@
 use clap::Args;
 use kingtide_common::units::Span;
 
-use super::player::{Played, Player, Turn, prepare_directory};
+use super::player::{Played, Player, Turn};
 use super::{ReplayArgs, exit_of, stop};
-use crate::cli::{Exit, json_of, print_result};
+use crate::cli::{Exit, json_of, prepare_directory, print_result};
 use crate::measure::run::{RunReport, Verdict};
 use crate::report::format::{count, ms};
 use crate::report::words::verdict_name;
