@@ -66,8 +66,8 @@ use crate::measure::in_flight::InFlight;
 use crate::measure::live::Live;
 use crate::measure::raw::SampleSink;
 use crate::measure::route::Routes;
-use crate::plan::Plan;
-use crate::sessions::{Outline, Outlines, StepOutline};
+use crate::plan::{Plan, PlannedClone};
+use crate::sessions::{Outlines, StepOutline};
 use crate::store::{Store, StoreError};
 use in_flight::Flights;
 use worker::Shared;
@@ -231,16 +231,18 @@ fn clients(plan: &Plan, config: &DriveConfig, recorder: &Recorder) -> Clients {
 
 /// Requests that a plan sends.
 pub fn planned_requests(plan: &Plan, outlines: &Outlines) -> u64 {
-    plan.clones().map(|clone| outlines.get(clone.session).steps.len() as u64).sum()
+    plan.clones().map(|clone| plan.steps(clone, outlines).len() as u64).sum()
 }
 
 /// When the last planned request is out, its upload on this uplink included; microseconds from the start of
 /// the run.
 pub fn planned_end_us(plan: &Plan, outlines: &Outlines, uplink: Uplink) -> u64 {
     let out_us = |step: &StepOutline| plan.scaled_us(step.offset_us).saturating_add(uplink.span_us(step));
-    let last_us = |session: Outline<'_>| session.steps.iter().map(out_us).max().unwrap_or(0);
-    let last_us: Vec<u64> = outlines.iter().map(last_us).collect();
-    let ends_us = plan.clones().map(|clone| clone.start_us.saturating_add(last_us[clone.session]));
+    let last_us = |clone: PlannedClone| {
+        let steps = plan.steps(clone, outlines).iter();
+        steps.map(out_us).max().map(|last_us| clone.start_us.saturating_add(last_us))
+    };
+    let ends_us = plan.clones().filter_map(last_us);
     ends_us.max().unwrap_or(0)
 }
 

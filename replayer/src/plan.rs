@@ -23,7 +23,7 @@ use clap::ValueEnum;
 use kingtide_common::units::{Multiple, Seed};
 use serde::Serialize;
 
-use crate::sessions::Outlines;
+use crate::sessions::{Outlines, StepOutline};
 use starts::Starts;
 
 pub use dispersion::dispersion;
@@ -157,9 +157,17 @@ impl Plan {
     /// Intended instants of all releases, microseconds from the start of the run, clone by clone.
     pub fn instants_us<'a>(&'a self, sessions: &'a Outlines) -> impl Iterator<Item = u64> + 'a {
         self.clones().flat_map(move |clone| {
-            let steps = sessions.get(clone.session).steps.iter();
+            let steps = self.steps(clone, sessions).iter();
             steps.map(move |step| self.intended_us(clone, step.offset_us))
         })
+    }
+
+    /// Of a clone's steps those that the plan has: all of them, or those before a trial's end.
+    pub(crate) fn steps<'a>(&self, clone: PlannedClone, sessions: &'a Outlines) -> &'a [StepOutline] {
+        let steps = sessions.get(clone.session).steps;
+        let Some(load) = self.load else { return steps };
+        let within = |step: &StepOutline| self.intended_us(clone, step.offset_us) < load.length_us;
+        &steps[..steps.partition_point(within)]
     }
 
     /// Intended instant of what the captured session did at `offset_us`, microseconds from the start of the run.

@@ -1,8 +1,8 @@
 //! Where trials are held: one load on real sockets, watched while it lasts, and what it showed.
 //!
 //! The thin shell around the pure search: a trial becomes a plan, the drive plays it on a thread of its own, and this
-//! one looks at its counters every second, stops it when the watch says so, and ends the sending when the time is
-//! over. What is then in flight is waited for: it belongs to the load that caused it.
+//! one looks at its counters every second, and stops it when the watch says so. The plan ends with the trial; what
+//! is then under way is waited for: it belongs to the load that caused it.
 
 mod conductor;
 mod shown;
@@ -123,6 +123,7 @@ impl<'a> Field<'a> {
             user: &self.config.stop,
             planned,
             length: Duration::from_secs(trial.length_s),
+            has_end: matches!(self.source, Source::Sessions(_)),
         };
         let (measured, end) = thread::scope(|scope| {
             let run = scope.spawn(|| drive::run(&plan, store.as_ref(), &config, &live));

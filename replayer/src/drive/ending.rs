@@ -26,8 +26,6 @@ pub(super) struct Ending {
     /// The last release that is known of.
     last_release: Cell<Instant>,
     stop: Cell<Stop>,
-    /// When the first stop came.
-    stopped: Cell<Option<Instant>>,
     is_over: Cell<bool>,
     changed: Notify,
 }
@@ -37,7 +35,6 @@ impl Ending {
         Self {
             last_release: Cell::new(planned_end),
             stop: Cell::default(),
-            stopped: Cell::default(),
             is_over: Cell::default(),
             changed: Notify::new(),
         }
@@ -71,15 +68,6 @@ impl Ending {
         self.stop.get()
     }
 
-    /// Whether what was due then had its turn before the stop.
-    pub(super) fn was_due(&self, at: Instant) -> bool {
-        self.stopped.get().is_some_and(|stopped| at < stopped)
-    }
-
-    fn stops(&self) {
-        self.stopped.set(self.stopped.get().or_else(|| Some(Instant::now())));
-    }
-
     /// Follows the user's wishes, the in-flight cap and the drain deadline; never returns.
     pub(super) async fn watch(
         &self,
@@ -94,12 +82,10 @@ impl Ending {
                 biased;
                 wish = next_wish(&mut stop) => {
                     self.stop.set(wish.max(self.stop.get()));
-                    self.stops();
                     wished = Some(if wish == Stop::Now { Instant::now() } else { Instant::now() + drain });
                 }
                 true = is_halted(&mut halted), if self.stop.get() == Stop::Run => {
                     self.stop.set(Stop::Drain);
-                    self.stops();
                     wished = Some(Instant::now() + drain);
                 }
                 () = tokio::time::sleep_until(deadline.into()), if !self.is_over.get() => {

@@ -189,30 +189,13 @@ impl<'a> Lane<'a> {
             rest = later;
         }
         if stop > Stop::Run {
-            return self.withhold(rest);
+            return self.user.worker.tally.withheld(rest.len());
         }
         for &step in rest {
-            self.overtake(step);
+            let due = Due { intended: self.user.planned(step), freed: None };
+            let ended = self.not_sent(step, due, ErrorClass::NotSent, None);
+            self.take_down(&ended.sample, &[]);
         }
-    }
-
-    /// What the end of the run overtook.
-    fn overtake(&self, step: usize) {
-        let due = Due { intended: self.user.planned(step), freed: None };
-        let ended = self.not_sent(step, due, ErrorClass::NotSent, None);
-        self.take_down(&ended.sample, &[]);
-    }
-
-    /// What a stop keeps back. Where loads are judged, what was due before it and waited is the target's doing.
-    fn withhold(&self, steps: &[usize]) {
-        let worker = self.user.worker;
-        let judges = !worker.config.bars.is_empty() && worker.config.clock == Clock::Offsets;
-        let is_due = |step: &usize| judges && worker.ending.was_due(self.user.planned(*step));
-        let (due, ahead): (Vec<usize>, Vec<usize>) = steps.iter().partition(|step| is_due(step));
-        for step in due {
-            self.overtake(step);
-        }
-        worker.tally.withheld(ahead.len());
     }
 
     /// What becomes of the request under way at the end of the run: unfinished; or, while it waits to be tried
@@ -243,7 +226,7 @@ impl<'a> Lane<'a> {
     }
 
     fn withhold_rest(&self) {
-        self.withhold(&self.steps[self.position.get()..]);
+        self.user.worker.tally.withheld(self.steps.len() - self.position.get());
     }
 }
 

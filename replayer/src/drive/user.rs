@@ -41,6 +41,8 @@ pub(super) struct User<'a> {
     pub(super) number: usize,
     clone: PlannedClone,
     outline: Outline<'a>,
+    /// So many of its steps the plan has.
+    played: usize,
     cast: &'a Cast,
     pub(super) script: &'a Script,
     pub(super) values: Values<'a>,
@@ -55,11 +57,13 @@ impl<'a> User<'a> {
     pub(super) fn new(worker: &'a Worker<'a>, cast: &'a Cast, coming: Numbered) -> Self {
         let Numbered { number, clone, seat } = coming;
         let script = &cast.script;
+        let outlines = worker.store.outlines();
         Self {
             worker,
             number,
             clone,
-            outline: worker.store.outlines().get(clone.session),
+            outline: outlines.get(clone.session),
+            played: worker.plan.steps(clone, outlines).len(),
             cast,
             script,
             values: Values::new(seat.and_then(|seat| worker.identities.of(seat)), &script.credentials),
@@ -82,14 +86,15 @@ impl<'a> User<'a> {
 
     /// Plays one of them; from its first request to the end of its last answer.
     async fn play(&self, lane: &LanePlan) -> Stretch {
+        let steps = &lane.steps[..lane.steps.partition_point(|step| *step < self.played)];
         match lane.plays {
             Version::Http1 => {
-                let lane = Lane::new(self, &lane.steps, Way::Own { recorded: lane.recorded });
+                let lane = Lane::new(self, steps, Way::Own { recorded: lane.recorded });
                 lane.run().await;
                 lane.used()
             }
             // On the heap, so that a clone without it is no larger for it.
-            Version::Http2 => Box::pin(side_by_side(self, lane)).await,
+            Version::Http2 => Box::pin(side_by_side(self, steps, lane.recorded)).await,
         }
     }
 

@@ -177,8 +177,8 @@ impl Worker<'_> {
 
     /// Counts its requests where the plan has them, ahead of their instants.
     fn schedule(&self, clone: PlannedClone) {
-        let steps = self.store.outlines().get(clone.session).steps.iter();
-        steps.for_each(|step| {
+        let steps = self.plan.steps(clone, self.store.outlines());
+        steps.iter().for_each(|step| {
             let upload_us = self.config.uplink.span_us(step);
             self.tally.scheduled(self.plan.intended_us(clone, step.offset_us), upload_us);
         });
@@ -187,6 +187,6 @@ impl Worker<'_> {
     /// A clone that a stop kept from starting.
     fn withhold(&self, clone: PlannedClone) {
         self.schedule(clone);
-        self.tally.withheld(self.store.outlines().get(clone.session).steps.len());
+        self.tally.withheld(self.plan.steps(clone, self.store.outlines()).len());
     }
 }

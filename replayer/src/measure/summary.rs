@@ -256,7 +256,7 @@ fn routes(context: &Context<'_>, measured: &Measured) -> Vec<RouteReport> {
 fn planned_by_route(context: &Context<'_>, measured: &Measured) -> Vec<u64> {
     let mut planned = vec![0; measured.routes.labels().len()];
     for clone in context.plan.clones() {
-        for step in context.sessions.get(clone.session).steps {
+        for step in context.plan.steps(clone, context.sessions) {
             planned[measured.routes.of_template(step.route)] += 1;
         }
     }

@@ -26,7 +26,8 @@ struct Releases<'a, I: Iterator<Item = PlannedClone>> {
 impl<I: Iterator<Item = PlannedClone>> Releases<'_, I> {
     /// A step of a clone waits for its turn, if there is such a step.
     fn push(&mut self, number: usize, clone: PlannedClone, step: usize) {
-        let offset_us = self.sessions.get(clone.session).steps.get(step).map(|step| step.offset_us);
+        let steps = self.plan.steps(clone, self.sessions);
+        let offset_us = steps.get(step).map(|step| step.offset_us);
         let intended_us = offset_us.map(|offset_us| self.plan.intended_us(clone, offset_us));
         let release = intended_us.map(|intended_us| Release { intended_us, clone: number, step });
         self.active.extend(release.map(|release| Reverse((release, clone))));

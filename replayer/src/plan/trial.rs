@@ -3,7 +3,7 @@
 //! Sessions start as a stationary process at the captured mean rate × N. The rate rises linearly over the ramp, so
 //! that no target meets a step (its connections, its caches); from then on it is constant. The requests follow their
 //! sessions: their rate is what the multiple means once sessions as long as the captured ones have begun before,
-//! which [`settled_us`] tells.
+//! which [`settled_us`] tells. The plan ends with the trial: what a session would do after that is none of its.
 //!
 //! Which session a clone is of is dealt from shuffled decks of all captured sessions, in the order of the starts: every
 //! stretch of the trial has the captured mix but for the deck it cuts. With independent draws the luck of the mix would be

@@ -12,7 +12,7 @@ use kingtide::measure::live::Live;
 use kingtide::measure::run::{RouteReport, RunReport, Second, Verdict};
 use kingtide::measure::summary::{self, Context};
 use kingtide::measure::{ClientStage, ErrorClass};
-use kingtide::plan::{Mode, Plan, amplify};
+use kingtide::plan::{Load, Mode, Plan, amplify};
 use kingtide::preflight::Preflight;
 use kingtide::sessions::{Choice, Escape, Fresh, Hole, Outlines, Place, Session, Source};
 use kingtide::store::Store;
@@ -499,25 +499,36 @@ fn an_answer_that_is_no_http_is_a_protocol_error() {
 }
 
 #[test]
-fn where_loads_are_judged_what_waited_for_its_turn_at_the_end_is_the_targets() {
-    let (stop, receiver) = watch::channel(Stop::Run);
-    let stop = Arc::new(stop);
-    let server = Server::http(move |_| {
-        let stop = Arc::clone(&stop);
-        async move {
-            // Long after the second request was due.
-            tokio::time::sleep(Duration::from_millis(700)).await;
-            stop.send_replace(Stop::Drain);
-            answer(200, "{}")
+fn a_trials_plan_ends_with_it_and_what_waited_for_its_turn_until_then_is_its_own() {
+    // Longer than the trial: what is due after the first requests has to wait beyond its end.
+    let held = Duration::from_millis(2_500);
+    let server = Server::http(move |request| async move {
+        if request.path == "/first" {
+            tokio::time::sleep(held).await;
         }
+        answer(200, "{}")
     });
-    let bars = vec![Bar { applies: Applies::All, latency_ns_max: None }];
-    let config = DriveConfig { stop: receiver, bars, ..config(&server.origin) };
     let steps = vec![get("/first"), at(300_000, get("/second")), at(60_000_000, get("/third"))];
-    let (measured, _) = drive(&config, &[session(steps)]);
+    let later = Session { start_ns: 1_000_000_000, ..session(steps.clone()) };
+    let store = kept(&[session(steps), later]);
+    let load = Load { length_us: 2_000_000, ramp_us: 0 };
+    let plan = kingtide::plan::trial(store.outlines(), Multiple::new(5.0).unwrap(), load, Seed(1)).unwrap();
+    let bars = vec![Bar { applies: Applies::All, latency_ns_max: Some(1_000_000_000) }];
+    let config = DriveConfig { bars, ..config(&server.origin) };
+    let measured = drive::run(&plan, &store, &config, &Arc::new(Live::default())).unwrap();
+    let planned = drive::planned_requests(&plan, store.outlines());
     let seconds = measured.recorder.attainment.seconds();
-    assert_eq!((seconds[0].planned, seconds[0].shares[0]), (2, Count { asked: 2, bad: 1 }));
-    assert_eq!((seconds[0].failures.unfinished, measured.recorder.withheld), (1, 1));
+    let all = seconds.iter().fold(Count::default(), |sum, second| Count {
+        asked: sum.asked + second.shares[0].asked,
+        bad: sum.bad + second.shares[0].bad,
+    });
+    // Those due before the end, each sent and each late; charged to the seconds they were due in.
+    assert_eq!((all, seconds.len() <= 2), (Count { asked: planned, bad: planned }, true));
+    assert_eq!((measured.recorder.planned(), measured.recorder.withheld), (planned, 0));
+    let received = server.received();
+    assert_eq!(received.len() as u64, planned);
+    assert!(received.iter().any(|request| request.path == "/second"));
+    assert!(received.iter().all(|request| request.path != "/third"));
 }
 
 #[test]

@@ -21,6 +21,8 @@ pub(super) struct Conductor<'a> {
     pub(super) user: &'a channel::Receiver<Stop>,
     pub(super) planned: Vec<u64>,
     pub(super) length: Duration,
+    /// The plan ends with the trial; else those who go on then are stopped.
+    pub(super) has_end: bool,
 }
 
 /// How the sending of a trial ended.
@@ -53,7 +55,10 @@ impl Conductor<'_> {
             };
             self.follow_user(since.as_secs(), &mut end);
             if since >= self.length {
-                self.end_sending(&mut end);
+                end.sent_until.get_or_insert_with(Instant::now);
+                if !self.has_end {
+                    self.ask(Stop::Drain);
+                }
             }
             for second in self.seconds(&mut seconds, since.as_secs(), &mut seen) {
                 if end.aborted.is_none() && since < self.length {
@@ -63,7 +68,8 @@ impl Conductor<'_> {
             }
             let is_hung = end.aborted.as_ref().map(|abort| abort.cause == AbortCause::Hang);
             if let Some(is_hung) = is_hung {
-                self.end_sending(&mut end);
+                end.sent_until.get_or_insert_with(Instant::now);
+                self.ask(Stop::Drain);
                 let until = *hung_until.get_or_insert_with(|| Instant::now() + HANG_DRAIN);
                 if is_hung && Instant::now() >= until {
                     self.ask(Stop::Now);
@@ -80,11 +86,6 @@ impl Conductor<'_> {
             end.sent_until.get_or_insert_with(Instant::now);
             self.ask(wish);
         }
-    }
-
-    fn end_sending(&self, end: &mut End) {
-        end.sent_until.get_or_insert_with(Instant::now);
-        self.ask(Stop::Drain);
     }
 
     fn ask(&self, wish: Stop) {
@@ -142,6 +143,7 @@ mod tests {
             user: &user,
             planned: vec![4, 4, 4],
             length: Duration::from_secs(3),
+            has_end: true,
         };
         for _ in 0..7 {
             live.sent(0);

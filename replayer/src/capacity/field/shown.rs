@@ -53,8 +53,8 @@ impl Shown<'_> {
     }
 }
 
-/// The failed gates. What was withheld is what lay beyond the trial's end, and what was cut off had no answer when a
-/// target that hangs was left alone: no gate is to see them.
+/// The failed gates. What was withheld came after an abort, or after the end of a closed loop, and what was cut off had
+/// no answer when a target that hangs was left alone: no gate is to see them.
 fn invalid(measured: &mut Measured, planned: u64) -> Vec<String> {
     let withheld = std::mem::take(&mut measured.recorder.withheld);
     measured.recorder.failures.retain(|failure, _| failure.class != ErrorClass::CutOff);

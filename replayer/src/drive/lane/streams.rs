@@ -12,17 +12,17 @@ use futures_util::stream::FuturesUnordered;
 use super::Lane;
 use crate::drive::Clock;
 use crate::drive::due::connect_due;
-use crate::drive::http::LanePlan;
 use crate::drive::link::Way;
 use crate::drive::trunk::Trunk;
 use crate::drive::user::User;
 use crate::measure::achieved::Stretch;
+use crate::measure::http::Version;
 
 /// Sends all requests of a lane, or accounts for those that the end of the run overtook; from the first of them to the
 /// end of the last answer.
-pub(in crate::drive) async fn side_by_side(user: &User<'_>, lane: &LanePlan) -> Stretch {
-    let trunk = Trunk::new(lane.recorded);
-    let mut coming: VecDeque<&usize> = lane.steps.iter().collect();
+pub(in crate::drive) async fn side_by_side(user: &User<'_>, steps: &[usize], recorded: Version) -> Stretch {
+    let trunk = Trunk::new(recorded);
+    let mut coming: VecDeque<&usize> = steps.iter().collect();
     let mut under_way = FuturesUnordered::new();
     let mut used = Stretch::default();
     while !coming.is_empty() || !under_way.is_empty() {
