@@ -22,6 +22,7 @@ pub mod import;
 pub mod inspect;
 pub mod measure;
 pub mod model;
+pub mod monitor;
 pub mod plan;
 pub mod preflight;
 pub mod report;
