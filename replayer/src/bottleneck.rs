@@ -9,6 +9,7 @@
 //! times, so what it says is suspected: [`Confidence::Confirmed`] is for what a change of the suspected setting moved.
 
 pub mod growth;
+mod next;
 pub mod profile;
 mod remedy;
 mod slots;
@@ -16,6 +17,7 @@ pub mod split;
 
 use serde::Serialize;
 
+pub use next::{NextLimit, next_limit};
 pub use profile::Profile;
 
 use self::growth::{Growth, grown};

@@ -19,6 +19,7 @@ pub mod answer;
 mod estimate;
 pub mod field;
 pub mod finding;
+pub mod scalability;
 pub mod search;
 pub mod slo;
 pub mod trial;

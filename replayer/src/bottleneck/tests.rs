@@ -135,3 +135,23 @@ fn elasticity_is_the_slope_over_all_loads() {
     let suspect = first(&[at(1.0), at(2.0), at(4.0)]);
     assert!((suspect.elasticity.unwrap() - 2.0).abs() < 1e-9, "{suspect:?}");
 }
+
+#[test]
+fn what_else_queued_is_next() {
+    let at = |multiple, per_s, is_failing, store_ms, db_ms| {
+        load(
+            multiple,
+            per_s,
+            is_failing,
+            &[("auth", 50.0), ("store", store_ms), ("db", db_ms), ("wait", 2.0)],
+            2.0,
+        )
+    };
+    let light = at(1.0, 4.0, false, 300.0, 20.0);
+    let both = next_limit(&[light.clone(), at(4.0, 13.0, true, 3000.0, 45.0)]).unwrap();
+    assert_eq!(both.stage.as_deref(), Some("db"), "{both:?}");
+    let alone = next_limit(&[light.clone(), at(4.0, 13.0, true, 3000.0, 21.0)]).unwrap();
+    assert_eq!(alone.stage, None);
+    assert!((alone.known_to_per_s - 13.0).abs() < 1e-9, "{alone:?}");
+    assert_eq!(next_limit(&[light]), None, "one load tells no limit");
+}

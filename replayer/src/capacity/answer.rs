@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
-use super::finding::{Capacity, Finding, TrialRecord};
-use crate::bottleneck::Suspect;
+use super::finding::{Capacity, Finding, Safe, TrialRecord};
+use super::scalability::Scalability;
+use crate::bottleneck::{NextLimit, Suspect};
 use crate::measure::http::HttpCounts;
 use crate::report::format::{number, size};
 use crate::sessions::{Outline, Outlines, StepOutline};
@@ -23,6 +24,10 @@ pub struct Answer {
     pub finding: Finding,
     /// What may have given way first, the likeliest first.
     pub bottleneck: Vec<Suspect>,
+    /// What gives way after the likeliest of them; `None` without one.
+    pub next_limit: Option<NextLimit>,
+    /// `None` where the trials leave it open.
+    pub scalability: Option<Scalability>,
     /// Which HTTP the connections of all trials spoke.
     pub http: HttpCounts,
     /// The user stopped it: what was known by then.
@@ -88,7 +93,18 @@ impl Unit {
                 ..capacity
             }
         };
-        Finding { capacity: finding.capacity.map(complete), ..finding }
+        let capacity = finding.capacity.map(complete);
+        let part = |safe: Safe, capacity: &Capacity| Safe {
+            requests_per_s: capacity.requests_per_s * safe.share,
+            bytes_per_s: capacity.bytes_per_s.map(|bytes| bytes * safe.share),
+            users: capacity.users.map(|users| users * safe.share),
+            ..safe
+        };
+        Finding {
+            capacity,
+            safe: finding.safe.zip(capacity.as_ref()).map(|(safe, of)| part(safe, of)),
+            ..finding
+        }
     }
 }
 

@@ -81,6 +81,10 @@ pub struct Safe {
     pub multiple: f64,
     /// Of the capacity.
     pub share: f64,
+    pub requests_per_s: f64,
+    /// Filled by who knows the capture.
+    pub bytes_per_s: Option<f64>,
+    pub users: Option<f64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]

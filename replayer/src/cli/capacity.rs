@@ -24,6 +24,7 @@ use crate::bottleneck::{self, Profile};
 use crate::capacity::answer::Answer;
 use crate::capacity::field::Field;
 use crate::capacity::finding::{Bound, Capacity, Finding, Outcome};
+use crate::capacity::scalability::scalability;
 use crate::capacity::search::{Config, Next, Search, TooShort};
 use crate::capacity::slo::Slo;
 use crate::capacity::verdict::Verdict;
@@ -153,9 +154,11 @@ pub fn run(args: &CapacityArgs) -> anyhow::Result<Exit> {
         target,
         started: started.format(&Rfc3339).unwrap_or_default(),
         duration_s: began.elapsed().as_secs_f64(),
+        scalability: scalability(&finding.trials),
         finding: unit.complete(finding),
         unit,
         bottleneck: bottleneck::diagnose(&profiles),
+        next_limit: bottleneck::next_limit(&profiles),
         cautions: load.cautions().into_iter().chain(foretold).chain(http.caution()).collect(),
         http,
         interrupted: field.is_stopped(),

@@ -6,7 +6,7 @@ use super::format::{ms, number, seconds, share};
 use super::table::{Align, Table};
 use crate::bottleneck::sentence;
 use crate::capacity::answer::{Answer, bytes};
-use crate::capacity::finding::{Bound, Capacity, Finding, Outcome, TrialRecord};
+use crate::capacity::finding::{Bound, Capacity, Finding, Outcome, Safe, TrialRecord};
 use crate::capacity::trial::Purpose;
 use crate::capacity::verdict::{FailureMode, Judged, Verdict};
 
@@ -34,6 +34,10 @@ pub fn render(answer: &Answer) -> String {
     for suspect in &answer.bottleneck {
         let _ = writeln!(text, "  {}", sentence(suspect));
     }
+    let next = answer.next_limit.as_ref().map(|next| format!("next limit: {}", next.sentence));
+    for line in next.into_iter().chain(answer.scalability.map(|scalability| scalability.sentence())) {
+        let _ = writeln!(text, "  {line}");
+    }
     let _ = write!(text, "\n{}", trials(&finding.trials));
     text
 }
@@ -44,7 +48,7 @@ pub fn headline(finding: &Finding) -> String {
         Some(capacity) => of_capacity(capacity),
         None => "no capacity".to_owned(),
     };
-    let safe = finding.safe.map(|safe| format!("safe at {}: {:.2}×", share(safe.share), safe.multiple));
+    let safe = finding.safe.map(of_safe);
     let fails = finding.failure_mode.map(|mode| format!("fails by {}", mode_name(mode)));
     let parts = [Some(format!("SLO {}", finding.slo)), fails, recovery(finding), safe];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
@@ -61,16 +65,24 @@ fn of_capacity(capacity: &Capacity) -> String {
         Bound::AtLeast => ("≥ ", String::new()),
         Bound::AtMost => ("≤ ", String::new()),
     };
-    let users = capacity.users.map(|users| format!(", ~{} users", number(Some(users.round()))));
-    let volume = capacity.bytes_per_s.map(|volume| format!(", {}/s", bytes(volume)));
+    let amount = amount(capacity.requests_per_s, capacity.bytes_per_s, capacity.users);
     format!(
-        "capacity {sign}{:.2}× ({} requests/s{}{}){interval} at trials of {} s",
-        capacity.multiple,
-        number(Some(capacity.requests_per_s)),
-        volume.unwrap_or_default(),
-        users.unwrap_or_default(),
-        capacity.trial_s
+        "capacity {sign}{:.2}× ({amount}){interval} at trials of {} s",
+        capacity.multiple, capacity.trial_s
     )
+}
+
+fn of_safe(safe: Safe) -> String {
+    let amount = amount(safe.requests_per_s, safe.bytes_per_s, safe.users);
+    format!("safe at {}: {:.2}× ({amount})", share(safe.share), safe.multiple)
+}
+
+/// `310 requests/s, 155 MB/s, ~186 users`.
+fn amount(requests_per_s: f64, bytes_per_s: Option<f64>, users: Option<f64>) -> String {
+    let requests = format!("{} requests/s", number(Some(requests_per_s)));
+    let volume = bytes_per_s.map(|volume| format!("{}/s", bytes(volume)));
+    let users = users.map(|users| format!("~{} users", number(Some(users.round()))));
+    [Some(requests), volume, users].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 fn recovery(finding: &Finding) -> Option<String> {

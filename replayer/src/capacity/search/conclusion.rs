@@ -15,7 +15,13 @@ const NEAR: f64 = 1.2;
 pub(super) fn conclude(config: &Config, history: History<'_>, outcome: Outcome, full_s: u64) -> Finding {
     let capacity = capacity(config, history, outcome, full_s);
     let retrograde = estimate::retrograde(history.classifying());
-    let safe = |capacity: Capacity| Safe { multiple: capacity.multiple * SAFE_SHARE, share: SAFE_SHARE };
+    let safe = |capacity: Capacity| Safe {
+        multiple: capacity.multiple * SAFE_SHARE,
+        share: SAFE_SHARE,
+        requests_per_s: capacity.requests_per_s * SAFE_SHARE,
+        bytes_per_s: None,
+        users: None,
+    };
     Finding {
         verdict: outcome,
         slo: config.slo.to_string(),
