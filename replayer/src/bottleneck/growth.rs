@@ -1,5 +1,5 @@
 //! Which stage grew: the difference of the means between a light and a heavy load, stage by stage. The shares add up
-//! to 1.
+//! to 1, the turn set apart: a request waits its turn because an answer before it is slow, so that time is another stage's.
 
 use super::profile::{Profile, RouteProfile, Times};
 use super::split::TURN;
@@ -10,6 +10,8 @@ const REQUESTS_MIN: usize = 20;
 const GROWTH_MIN: f64 = 0.1;
 /// And below this many milliseconds.
 const GROWTH_MS_MIN: f64 = 1.0;
+/// At least this part of another growth is the same queue's.
+const ALIKE: f64 = 0.5;
 
 /// A route's growth between two loads.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,6 +20,7 @@ pub struct Growth {
     /// The two multiples.
     pub light: f64,
     pub heavy: f64,
+    /// Without the turn.
     pub growth_ms: f64,
     /// The largest first; the turn last.
     pub parts: Vec<Part>,
@@ -35,7 +38,7 @@ pub struct Part {
     pub stage: String,
     pub light_ms: f64,
     pub heavy_ms: f64,
-    /// Of the growth of the total; negative where it became quicker.
+    /// Of the growth of the total without the turn; negative where it became quicker. Of a turn: of the whole total.
     pub share: f64,
     pub tail_share: f64,
     pub elasticity: Option<f64>,
@@ -50,7 +53,8 @@ pub fn grown(profiles: &[Profile]) -> Option<Growth> {
     let heavy = profiles.iter().max_by(|a, b| by_weight(a, b))?;
     let routes = heavy.routes.iter().filter_map(|(label, heavy_route)| {
         let light_route = light.routes.get(label)?;
-        let growth_ms = heavy_route.total.mean_ms - light_route.total.mean_ms;
+        let turn_ms = grown_ms(light_route, heavy_route, TURN).max(0.0);
+        let growth_ms = heavy_route.total.mean_ms - light_route.total.mean_ms - turn_ms;
         let is_known = light_route.requests.min(heavy_route.requests) >= REQUESTS_MIN;
         let is_grown = growth_ms > GROWTH_MS_MIN.max(GROWTH_MIN * light_route.total.mean_ms);
         (is_known && is_grown).then_some((label, light_route, heavy_route, growth_ms))
@@ -58,7 +62,6 @@ pub fn grown(profiles: &[Profile]) -> Option<Growth> {
     let (label, light_route, heavy_route, growth_ms) =
         routes.max_by(|a, b| (a.3 * a.2.request_share).total_cmp(&(b.3 * b.2.request_share)))?;
     let mut parts: Vec<Part> = parts(profiles, label, light_route, heavy_route);
-    // A request waits its turn because another is slow: that one's stage is the cause.
     let is_turn = |part: &Part| part.stage == TURN;
     parts.sort_by(|a, b| is_turn(a).cmp(&is_turn(b)).then(b.share.total_cmp(&a.share)));
     let is_common = parts.first().is_some_and(|part| is_common(light, heavy, label, part));
@@ -80,16 +83,24 @@ fn by_weight(a: &Profile, b: &Profile) -> std::cmp::Ordering {
 }
 
 fn parts(profiles: &[Profile], label: &str, light: &RouteProfile, heavy: &RouteProfile) -> Vec<Part> {
-    let grew = |times: fn(&Times) -> f64| times(&heavy.total) - times(&light.total);
-    let (growth_ms, tail_growth_ms) = (grew(|times| times.mean_ms), grew(|times| times.tail_mean_ms));
+    let grew = |times: fn(&Times) -> f64, stage: Option<&str>| {
+        let of = |route: &RouteProfile| times(&stage.map_or(route.total, |stage| route.stage(stage)));
+        of(heavy) - of(light)
+    };
+    let (mean, tail_mean): (fn(&Times) -> f64, fn(&Times) -> f64) =
+        (|times| times.mean_ms, |times| times.tail_mean_ms);
+    let share = |times: fn(&Times) -> f64, stage: &str| {
+        let turn_ms = if stage == TURN { 0.0 } else { grew(times, Some(TURN)).max(0.0) };
+        grew(times, Some(stage)) / (grew(times, None) - turn_ms)
+    };
     let part = |(stage, heavy_times): &(String, Times)| {
         let light_times = light.stage(stage);
         Part {
             stage: stage.clone(),
             light_ms: light_times.mean_ms,
             heavy_ms: heavy_times.mean_ms,
-            share: (heavy_times.mean_ms - light_times.mean_ms) / growth_ms,
-            tail_share: (heavy_times.tail_mean_ms - light_times.tail_mean_ms) / tail_growth_ms,
+            share: share(mean, stage),
+            tail_share: share(tail_mean, stage),
             elasticity: elasticity(profiles, label, stage),
         }
     };
@@ -110,16 +121,24 @@ fn elasticity(profiles: &[Profile], label: &str, stage: &str) -> Option<f64> {
     (points.len() >= 3 && !slopes.is_empty()).then(|| slopes[slopes.len() / 2])
 }
 
-/// Whether the stage grew on every other known route by at least half of what it grew on this one.
+/// Whether the stage grew on every other known route as it did on this one.
 fn is_common(light: &Profile, heavy: &Profile, label: &str, part: &Part) -> bool {
-    let grew_ms = part.heavy_ms - part.light_ms;
     let others = heavy.routes.iter().filter(|(other, _)| *other != label);
-    let others: Vec<f64> = others
+    let others: Vec<bool> = others
         .filter_map(|(other, heavy_route)| {
             let light_route = light.routes.get(other)?;
             let is_known = light_route.requests.min(heavy_route.requests) >= REQUESTS_MIN;
-            is_known.then(|| heavy_route.stage(&part.stage).mean_ms - light_route.stage(&part.stage).mean_ms)
+            is_known.then(|| is_alike(part, grown_ms(light_route, heavy_route, &part.stage)))
         })
         .collect();
-    !others.is_empty() && others.iter().all(|other_ms| *other_ms >= 0.5 * grew_ms)
+    !others.is_empty() && others.iter().all(|is_alike| *is_alike)
+}
+
+pub(super) fn grown_ms(light: &RouteProfile, heavy: &RouteProfile, stage: &str) -> f64 {
+    heavy.stage(stage).mean_ms - light.stage(stage).mean_ms
+}
+
+/// Who stands in one queue waits in it alike, whatever for.
+pub(super) fn is_alike(part: &Part, other_ms: f64) -> bool {
+    other_ms >= ALIKE * (part.heavy_ms - part.light_ms)
 }

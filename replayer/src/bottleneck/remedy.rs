@@ -34,7 +34,7 @@ pub(super) fn of(growth: &Growth, part: &Part, slots: Option<&Slots>) -> String 
                       stages with kingtide-proxy) to see which stage waits."
                 .to_owned()
         }
-        (stage, Some(slots)) if slots.is_held_beyond => held_beyond(stage, slots),
+        (stage, Some(slots)) if slots.is_held_beyond() => held_beyond(stage, slots),
         (stage, _) if is_any(stage, &STORE) => format!(
             "Raise how many calls of {stage} may run at once (max_pool_connections of the client, a semaphore, worker \
              threads), or make a call shorter.{}",
@@ -67,7 +67,7 @@ fn one_queue(slots: Option<&Slots>) -> String {
 }
 
 fn held_beyond(stage: &str, slots: &Slots) -> String {
-    let held = slots.stages.iter().skip(1).cloned().collect::<Vec<_>>().join(" and ");
+    let held = slots.beyond().join(" and ");
     format!(
         "What {stage} waits for (a database connection, a lock) is held during {held}: commit and give the connection \
          back before {held} begins, as with one session for the check and another for the write. About {:.0} are in use \

@@ -8,7 +8,7 @@ use super::*;
 const UPLOAD: &str = "POST /upload";
 
 fn times(mean_ms: f64) -> Times {
-    Times { mean_ms, tail_mean_ms: 2.0 * mean_ms, p95_ms: 1.5 * mean_ms }
+    Times { mean_ms, tail_mean_ms: 2.0 * mean_ms, p95_ms: 1.5 * mean_ms, quiet_mean_ms: mean_ms }
 }
 
 /// Uploads with these stages (after `send`), and as many reads that take `read_ms` of wait.
@@ -56,13 +56,30 @@ fn twenty_slots_of_three_seconds() {
 
 #[test]
 fn what_a_light_load_queues_is_not_taken_for_work() {
-    // M/M/1-like: S = 100 ms, so R = 100 / (1 − X/10); half of the requests are uploads.
-    let at = |per_s: f64, is_failing| {
-        let ms = if is_failing { 5000.0 } else { 100.0 / (1.0 - per_s / 2.0 / 10.0) };
-        load(per_s, per_s, is_failing, &[("store", ms), ("wait", 2.0)], 2.0)
-    };
-    let suspect = first(&[at(8.0, false), at(12.0, false), at(16.0, false), at(20.0, true)]);
+    // One server of 100 ms that is busy for most of the time at the light load already.
+    let mut light = load(1.0, 16.0, false, &[("store", 500.0), ("wait", 2.0)], 2.0);
+    let store = &mut light.routes.get_mut(UPLOAD).unwrap().stages[1].1;
+    store.quiet_mean_ms = 100.0;
+    let suspect = first(&[light, load(1.3, 20.0, true, &[("store", 5000.0), ("wait", 2.0)], 2.0)]);
     assert!((suspect.slots.unwrap() - 1.0).abs() < 0.02, "{suspect:?}");
+}
+
+#[test]
+fn stages_that_wait_in_one_queue_are_busy_together() {
+    // A pool of 3, held for the check (50 ms) and again for the write (100 ms); reads check too.
+    let at = |multiple, per_s, is_failing, wait_ms| {
+        let stages = [("auth", 50.0 + wait_ms), ("store", 100.0), ("db", 100.0 + wait_ms), ("wait", 2.0)];
+        let mut load = load(multiple, per_s, is_failing, &stages, 2.0);
+        let reads = load.routes.get_mut("GET /me").unwrap();
+        reads.stages.insert(1, ("auth".to_owned(), times(50.0 + wait_ms)));
+        reads.total = times(reads.total.mean_ms + 50.0 + wait_ms);
+        load
+    };
+    // 15 uploads a second × 150 ms and 15 reads × 50 ms.
+    let suspect = first(&[at(1.0, 8.0, false, 0.0), at(4.0, 30.0, true, 2000.0)]);
+    assert!((suspect.slots.unwrap() - 3.0).abs() < 0.05, "{suspect:?}");
+    assert!(suspect.evidence.contains("auth + db of 150 ms"), "{}", suspect.evidence);
+    assert!(suspect.remedy.contains("pool_size"), "{}", suspect.remedy);
 }
 
 #[test]
