@@ -69,6 +69,8 @@ pub(crate) struct Terms<'a> {
     pub(crate) framing: Framing,
     /// Whether the process drains: the connection then ends with this answer.
     pub(crate) is_draining: &'a dyn Fn() -> bool,
+    /// The answer tells in `Server-Timing` what the client waited for.
+    pub(crate) tells_waits: bool,
     /// Keeps what was sent, so that it can be sent again.
     pub(crate) keep_sent: bool,
 }

@@ -20,6 +20,8 @@ pub(crate) struct Route {
     pub(crate) action: Action,
     pub(crate) request_headers: HeaderEdits,
     pub(crate) response_headers: HeaderEdits,
+    /// Answers tell what the client waited for.
+    pub(crate) server_timing: bool,
     pub(crate) limits: Limits,
     pub(crate) rates: Vec<rate::Rule>,
     pub(crate) connections: Vec<connections::Rule>,
@@ -127,6 +129,7 @@ impl Route {
             action: action(route, groups)?,
             request_headers: HeaderEdits::new(&route.request_headers)?,
             response_headers: HeaderEdits::new(&route.response_headers)?,
+            server_timing: route.server_timing,
             rates: zones.rates(&limits.limit_req),
             connections: zones.connections(&limits.limit_conn),
             limits,

@@ -62,6 +62,10 @@ pub(crate) struct Route {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[garde(skip)]
     pub(crate) response_headers: BTreeMap<String, String>,
+    /// Tells the client in `Server-Timing` what it waited for: the edge, or the upstream.
+    #[serde(default)]
+    #[garde(skip)]
+    pub(crate) server_timing: bool,
     #[serde(default)]
     #[garde(skip)]
     pub(crate) limits: RouteLimits,

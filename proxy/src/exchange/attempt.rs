@@ -166,6 +166,7 @@ impl Ends<'_, '_> {
             fields: &fields,
             is_draining: &|| self.worker.shared.is_draining(),
             framing: way.framing,
+            tells_waits: way.route.server_timing,
             keep_sent: way.upload.is_none() && self.passage.request.is_idempotent(),
         };
         let relay = Relay::new(terms, (self.client, &mut connection), self.passage, self.timer, source);

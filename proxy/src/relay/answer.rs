@@ -7,6 +7,7 @@ use super::{Done, Failure, Relay, Wait};
 use crate::downstream::{AnswerHead, BodyStep};
 use crate::http1::{BodyReader, answer};
 use crate::message::ResponseHead;
+use crate::server_timing;
 
 /// Interim answers (100, 103) passed over of one upstream.
 const INTERIM_MAX: usize = 64;
@@ -70,7 +71,15 @@ impl Relay<'_, '_> {
         }
         let answer =
             AnswerHead { status: head.status, framing: head.framing, close: (self.terms.is_draining)() };
-        self.client.begin_answer(answer, |sink| (self.terms.fields)(&head, sink));
+        // Before the request was whole nobody waited.
+        let tells_waits = self.terms.tells_waits && self.upload.progress == Progress::Done;
+        let waits = tells_waits.then(|| server_timing::of_waits(&self.passage.marks)).flatten();
+        self.client.begin_answer(answer, |sink| {
+            (self.terms.fields)(&head, sink);
+            if let Some(waits) = &waits {
+                sink.field(b"Server-Timing", waits.as_bytes());
+            }
+        });
         self.passage.status = Some(head.status);
         self.answer_body = BodyReader::new(head.framing);
         if head.framing.is_empty() {

@@ -7,7 +7,7 @@ use kingtide_common::stages::Stage;
 
 use crate::backend::{answering, scripted, write_answer};
 use crate::client::{Client, get, upload};
-use crate::proxy::Proxy;
+use crate::proxy::{Proxy, recording, route_all};
 
 /// What a busy machine may add; the injected delays are several times longer.
 const TOLERANCE_MS: u64 = 150;
@@ -84,4 +84,28 @@ fn a_slow_answer_is_response_body() {
     assert_about(instants.stage_us(Stage::ResponseBody), 300);
     assert_about(instants.stage_us(Stage::ClientSend), 300);
     assert_about(instants.stage_us(Stage::UpstreamWait), 0);
+}
+
+#[test]
+fn an_answer_tells_its_client_what_it_waited_for() {
+    let backend = scripted(|stream| {
+        sleep(Duration::from_millis(300));
+        write_answer(stream, "{}");
+    });
+    let config = |more: &str| format!("{}{}", recording(backend.address), route_all(more));
+    let told = |proxy: &Proxy| {
+        let (head, _) = Client::connect(proxy.address).ask(get("/api/a"));
+        let values = head.lines().filter(|line| line.to_ascii_lowercase().starts_with("server-timing:"));
+        values.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let silent = Proxy::of(&config(""));
+    let before = told(&silent);
+    assert!(before.iter().all(|line| !line.contains("edge")), "{before:?}");
+    let telling = Proxy::of(&config("server_timing = true"));
+    let lines = told(&telling);
+    assert_eq!(lines.len(), before.len() + 1, "what the backend told stands beside it: {lines:?}");
+    let waits = lines.last().unwrap();
+    let upstream_ms = waits.rsplit_once("upstream;dur=").and_then(|(_, ms)| ms.trim().parse::<f64>().ok());
+    assert_about(upstream_ms.map(|ms| std::time::Duration::from_secs_f64(ms / 1e3).as_micros() as u64), 300);
+    assert!(waits.contains("edge;dur="), "{waits}");
 }

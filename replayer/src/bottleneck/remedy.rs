@@ -2,7 +2,7 @@
 
 use super::growth::{Growth, Part};
 use super::slots::Slots;
-use super::split::{CONNECT, GENERATOR, RECEIVE, RETRIES, SEND, TURN, WAIT};
+use super::split::{CONNECT, EDGE, GENERATOR, RECEIVE, RETRIES, SEND, TURN, UPSTREAM, WAIT};
 
 /// Parts of the names that stages of a database, and of a store, go by.
 const DATABASE: [&str; 8] = ["db", "sql", "postgres", "pg", "pool", "query", "auth", "session"];
@@ -28,7 +28,14 @@ pub(super) fn of(growth: &Growth, part: &Part, slots: Option<&Slots>) -> String 
             "Answers come slowly: look at the network and at proxy_buffering of the edge.".to_owned()
         }
         (RETRIES, _) => "Requests were tried again: look at what refused them first.".to_owned(),
-        (WAIT, _) if growth.is_common => one_queue(slots),
+        (EDGE, _) => "The proxy held the request before the backend had it: look at the connections it keeps open to the \
+                      backend (keepalive of the upstream), at the backend's listen backlog, and at the disk that uploads are \
+                      buffered on."
+            .to_owned(),
+        (WAIT | UPSTREAM, _) if growth.is_common => one_queue(slots),
+        (UPSTREAM, _) => "The backend does not say where it spends the time: have it send Server-Timing to see which stage \
+                          waits."
+            .to_owned(),
         (WAIT, _) => {
             "The target does not say where it spends the time: have it send Server-Timing (or record its \
                       stages with kingtide-proxy) to see which stage waits."

@@ -15,6 +15,11 @@ pub const RETRIES: &str = "retries";
 /// All of them: other names are the target's.
 pub const CLIENT: [&str; 7] = [TURN, GENERATOR, CONNECT, SEND, WAIT, RECEIVE, RETRIES];
 
+/// What a proxy tells of the wait (`server_timing` of kingtide-proxy): before the upstream had the whole request, and then
+/// until it answered. The upstream's own stages lie within the latter.
+pub const EDGE: &str = "edge";
+pub const UPSTREAM: &str = "upstream";
+
 const MS_PER_NS: f64 = 1e-6;
 const MS_PER_US: f64 = 1e-3;
 
@@ -74,9 +79,21 @@ fn server_ms(kept: &KeptSample, wait_ms: f64) -> Vec<(String, f64)> {
         .iter()
         .map(|timing| (timing.name.clone(), timing.duration_us as f64 * MS_PER_US))
         .collect();
+    let said = nested(said);
     let sum: f64 = said.iter().map(|(_, ms)| ms).sum();
     let scale = if sum > wait_ms { wait_ms / sum } else { 1.0 };
     said.into_iter().map(|(name, ms)| (name, ms * scale)).collect()
+}
+
+/// Of the upstream's time what its own stages do not account for, the edge's first: in the order of the request.
+fn nested(mut said: Vec<(String, f64)>) -> Vec<(String, f64)> {
+    let inner_ms: f64 =
+        said.iter().filter(|(name, _)| name != EDGE && name != UPSTREAM).map(|(_, ms)| ms).sum();
+    for (_, ms) in said.iter_mut().filter(|(name, _)| name == UPSTREAM) {
+        *ms = (*ms - inner_ms).max(0.0);
+    }
+    said.sort_by_key(|(name, _)| (name != EDGE, name == UPSTREAM));
+    said
 }
 
 #[cfg(test)]
@@ -133,6 +150,14 @@ mod tests {
             stages(&kept(&[("auth", 20), ("store", 60)])),
             named(&[&client[..], &told, &after(20.0)].concat())
         );
+    }
+
+    #[test]
+    fn an_edge_that_tells_its_wait_is_told_from_its_upstream() {
+        let told = stages(&kept(&[("auth", 20), ("store", 60), ("edge", 3), ("upstream", 90)]));
+        let within =
+            named(&[("edge", 3.0), ("auth", 20.0), ("store", 60.0), ("upstream", 10.0), ("wait", 7.0)]);
+        assert_eq!(told[4..9], within);
     }
 
     #[test]
