@@ -21,6 +21,7 @@ pub mod field;
 pub mod finding;
 pub mod scalability;
 pub mod search;
+pub mod several;
 pub mod slo;
 pub mod trial;
 pub mod verdict;

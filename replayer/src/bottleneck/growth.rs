@@ -13,6 +13,9 @@ const GROWTH_MS_MIN: f64 = 1.0;
 /// At least this part of another growth is the same queue's.
 const ALIKE: f64 = 0.5;
 
+/// One of several figures of a stage.
+type Measure = fn(&Times) -> f64;
+
 /// A route's growth between two loads.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Growth {
@@ -83,15 +86,10 @@ fn by_weight(a: &Profile, b: &Profile) -> std::cmp::Ordering {
 }
 
 fn parts(profiles: &[Profile], label: &str, light: &RouteProfile, heavy: &RouteProfile) -> Vec<Part> {
-    let grew = |times: fn(&Times) -> f64, stage: Option<&str>| {
-        let of = |route: &RouteProfile| times(&stage.map_or(route.total, |stage| route.stage(stage)));
-        of(heavy) - of(light)
-    };
-    let (mean, tail_mean): (fn(&Times) -> f64, fn(&Times) -> f64) =
-        (|times| times.mean_ms, |times| times.tail_mean_ms);
-    let share = |times: fn(&Times) -> f64, stage: &str| {
-        let turn_ms = if stage == TURN { 0.0 } else { grew(times, Some(TURN)).max(0.0) };
-        grew(times, Some(stage)) / (grew(times, None) - turn_ms)
+    let share = |times: Measure, stage: &str| {
+        let grew = |of: &dyn Fn(&RouteProfile) -> Times| times(&of(heavy)) - times(&of(light));
+        let turn_ms = if stage == TURN { 0.0 } else { grew(&|route| route.stage(TURN)).max(0.0) };
+        grew(&|route| route.stage(stage)) / (grew(&|route| route.total) - turn_ms)
     };
     let part = |(stage, heavy_times): &(String, Times)| {
         let light_times = light.stage(stage);
@@ -99,8 +97,8 @@ fn parts(profiles: &[Profile], label: &str, light: &RouteProfile, heavy: &RouteP
             stage: stage.clone(),
             light_ms: light_times.mean_ms,
             heavy_ms: heavy_times.mean_ms,
-            share: share(mean, stage),
-            tail_share: share(tail_mean, stage),
+            share: share(|times| times.mean_ms, stage),
+            tail_share: share(|times| times.tail_mean_ms, stage),
             elasticity: elasticity(profiles, label, stage),
         }
     };

@@ -56,7 +56,9 @@ pub(super) fn at(profiles: &[Profile], growth: &Growth) -> Option<Slots> {
         stages: Vec::new(),
     };
     slots.is_shared = slots.busy > 0.0;
-    queue.iter().for_each(|stage| slots.add(light_route, stage));
+    for stage in &queue {
+        slots.add(light_route, stage);
+    }
     for stage in after(light_route, &queue) {
         if slots.busy >= BUSY_MIN {
             break;

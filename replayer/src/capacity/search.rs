@@ -130,7 +130,7 @@ impl Search {
     /// Takes what a trial showed; says what it means.
     pub fn on_trial(&mut self, trial: &Trial, observed: &Observation) -> &Judged {
         let judged = verdict::judge(&self.config.slo, observed);
-        let recovered_after_s = self.recovered_after_s(trial, observed);
+        let recovered_after_s = self.recovered_after_s(trial, observed, &judged);
         let sending_s = observed.sending_s;
         self.records.push(TrialRecord { trial: *trial, sending_s, recovered_after_s, judged });
         &self.records[self.records.len() - 1].judged
@@ -343,15 +343,19 @@ impl Search {
         Lengths { config: &self.config, history: self.history() }
     }
 
-    fn recovered_after_s(&self, trial: &Trial, observed: &Observation) -> Option<u64> {
+    fn recovered_after_s(&self, trial: &Trial, observed: &Observation, judged: &Judged) -> Option<u64> {
         if trial.purpose != Purpose::Recovery {
             return None;
         }
         let is_recovery = |record: &&TrialRecord| record.trial.purpose == Purpose::Recovery;
         let before_s: u64 =
             self.records.iter().rev().take_while(is_recovery).map(|record| record.sending_s).sum();
-        let baseline = recovery::baseline(self.history(), trial.multiple)?;
-        Some(before_s + observed.rest_s + recovery::back_at_s(&baseline, observed)?)
+        let back_at_s = match recovery::baseline(self.history(), trial.multiple) {
+            Some(baseline) => recovery::back_at_s(&baseline, observed)?,
+            // Nothing to compare with: it is back where what is asked for holds.
+            None => (judged.verdict == Verdict::Pass).then_some(0)?,
+        };
+        Some(before_s + observed.rest_s + back_at_s)
     }
 
     fn conclude(&self, outcome: Outcome) -> Finding {
@@ -362,8 +366,10 @@ impl Search {
 /// A target that hangs is not loaded any further, but for one light load that asks whether it came back.
 fn after_hang(history: History<'_>) -> Option<Decision> {
     let has_looked = history.last().is_some_and(|record| record.trial.purpose == Purpose::Recovery);
-    let lightest = history.loads().into_iter().find(|load| !load.is_high).map(|load| load.multiple);
-    match (history.has_hung(), has_looked, lightest) {
+    let loads = history.loads();
+    let lightest = loads.iter().find(|load| !load.is_high).map(|load| load.multiple);
+    let lighter = || loads.first().map(|load| load.multiple * RECOVERY_SHARE);
+    match (history.has_hung(), has_looked, lightest.or_else(lighter)) {
         (false, ..) => None,
         (true, false, Some(multiple)) => Some(Decision::Try(multiple, Purpose::Recovery)),
         (true, ..) => Some(Decision::End(Outcome::Hang)),

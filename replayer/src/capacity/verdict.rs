@@ -47,6 +47,24 @@ pub enum FailureMode {
     Recovery,
 }
 
+impl FailureMode {
+    /// For people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Latency => "latency",
+            Self::Drift => "drift",
+            Self::Shed => "shedding",
+            Self::Error => "errors",
+            Self::Timeout => "timeouts",
+            Self::Connect => "refused connections",
+            Self::Plateau => "plateau",
+            Self::Retrograde => "retrograde throughput",
+            Self::Hang => "hang",
+            Self::Recovery => "not recovering",
+        }
+    }
+}
+
 /// A verdict with its evidence.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Judged {

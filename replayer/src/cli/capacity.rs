@@ -1,35 +1,29 @@
 //! `kingtide capacity`: how many times the captured users the target holds, and how it gives way.
 
+mod exit;
+mod ground;
 mod load;
 mod progress;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
 use kingtide_common::units::{Multiple, Span};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
+use self::ground::Ground;
 use self::load::{Load, LoadArgs};
-use self::progress::Progress;
-use super::http;
 use super::replay::stop;
 use super::replay::users::UsersArgs;
 use super::target::TargetArgs;
-use super::{Exit, prepare_directory, print_result};
-use crate::bottleneck::{self, Profile};
+use super::{Exit, json_of, prepare_directory, print_result};
 use crate::capacity::answer::Answer;
 use crate::capacity::field::Field;
-use crate::capacity::finding::{Bound, Capacity, Finding, Outcome};
-use crate::capacity::scalability::scalability;
-use crate::capacity::search::{Config, Next, Search, TooShort};
+use crate::capacity::search::{Config, Search, TooShort};
+use crate::capacity::several::Several;
 use crate::capacity::slo::Slo;
-use crate::capacity::verdict::Verdict;
 use crate::drive::{Clock, DriveConfig};
-use crate::measure::http::HttpCounts;
 use crate::measure::route::Routes;
 use crate::report;
 use crate::report::capacity as text;
@@ -38,6 +32,8 @@ use crate::sessions::Outlines;
 /// Where the result of a search lies in its directory.
 const CAPACITY_FILE: &str = "capacity.json";
 /// From one bracketing load to the next, where nobody is disturbed, and elsewhere.
+/// More trials than any search has.
+const SEEDS_OF_A_SEARCH: u64 = 1000;
 const GROWTH: f64 = 2.0;
 const GROWTH_CAREFUL: f64 = 1.25;
 
@@ -48,6 +44,7 @@ Examples:
   kingtide capacity captures/monday --target http://10.0.0.7 --slo 'p99(POST /api/students/upload-recording)<8s'
   kingtide capacity captures/monday --target http://10.0.0.7 --steps 1,2,5,10         the classic staircase
   kingtide capacity captures/monday --target http://10.0.0.7 --fail-under 5 --json    for CI: exit 1 below 5x
+  kingtide capacity captures/monday --target http://10.0.0.7 --seeds 3 --out runs/capacity  how much it varies
   kingtide capacity --model configs/models/students.toml --users 20 --target http://10.0.0.7 --identities accounts.csv
 
 A trial holds one load: sessions start evenly at a multiple of the captured mean rate, new users each. It passes when
@@ -110,6 +107,10 @@ pub struct CapacityArgs {
     /// Start of the random sequence: each trial draws from it anew.
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
+    /// So many searches one after another, of the seeds S, S+1000 and so on, and what they say together. Each has the
+    /// whole budget [default: one search].
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u64).range(2..=20))]
+    seeds: Option<u64>,
     /// Threads that send [default: one per core].
     #[arg(long, value_name = "COUNT")]
     workers: Option<NonZeroUsize>,
@@ -134,75 +135,48 @@ pub fn run(args: &CapacityArgs) -> anyhow::Result<Exit> {
     let load = args.load.open(args.seed)?;
     args.check_routes(load.outlines())?;
     let config = args.drive_config(load.is_model())?;
-    let target = config.target.origin();
-    let is_careful = !config.target.is_private();
-    let foretold = http::foretell(load.outlines(), &config);
-    let mut field = Field::new(load.source(), config, &args.slo).with_context(|| load.name().to_owned())?;
-    let searching = args.search(&field, &load, is_careful)?;
+    let ground = Ground::new(args, &load, config)?;
     args.out.as_deref().map_or(Ok(()), |directory| prepare_directory(directory, CAPACITY_FILE))?;
-    let unit = load.unit(field.unit_per_s);
-    eprintln!("{}: 1x is {}; to {target}, {}", load.name(), unit.sentence(), args.slo);
-    if let Some(sentence) = &foretold {
-        eprintln!("{sentence}");
+    eprintln!("{}", ground.sentence());
+    match args.all_seeds()?.as_slice() {
+        [seed] => single(args, &ground.search(*seed)?),
+        seeds => several(args, &ground, seeds),
     }
-    let started = OffsetDateTime::now_utc();
-    let began = Instant::now();
-    let Searched { finding, profiles, http } = search(searching, &mut field)?;
-    let answer = Answer {
-        kingtide_version: env!("CARGO_PKG_VERSION").to_owned(),
-        capture: load.name().to_owned(),
-        target,
-        started: started.format(&Rfc3339).unwrap_or_default(),
-        duration_s: began.elapsed().as_secs_f64(),
-        scalability: scalability(&finding.trials),
-        finding: unit.complete(finding),
-        unit,
-        bottleneck: bottleneck::diagnose(&profiles),
-        next_limit: bottleneck::next_limit(&profiles),
-        cautions: load.cautions().into_iter().chain(foretold).chain(http.caution()).collect(),
-        http,
-        interrupted: field.is_stopped(),
-    };
-    let json = serde_json::to_string_pretty(&answer)? + "\n";
+}
+
+fn single(args: &CapacityArgs, answer: &Answer) -> anyhow::Result<Exit> {
+    tell(args, json_of(answer)?, || text::render(answer))?;
+    Ok(exit::exit_of(answer, args.fail_under))
+}
+
+/// One after another; each is kept as it ends.
+fn several(args: &CapacityArgs, ground: &Ground<'_>, seeds: &[u64]) -> anyhow::Result<Exit> {
+    let mut answers = Vec::new();
+    for (at, seed) in seeds.iter().enumerate() {
+        eprintln!("search {} of {}, seed {seed}", at + 1, seeds.len());
+        let answer = ground.search(*seed)?;
+        eprintln!("{}", text::headline(&answer.finding));
+        let is_stopped = answer.interrupted;
+        if let Some(directory) = args.out.as_ref().map(|out| out.join(format!("seed-{seed}"))) {
+            prepare_directory(&directory, CAPACITY_FILE)?;
+            report::write_whole(&directory.join(CAPACITY_FILE), &json_of(&answer)?)?;
+        }
+        answers.push(answer);
+        if is_stopped {
+            break;
+        }
+    }
+    let several = Several::of(seeds[..answers.len()].to_vec(), answers);
+    tell(args, json_of(&several)?, || text::render_several(&several))?;
+    Ok(exit::exit_of_several(&several, args.fail_under))
+}
+
+/// Told whatever became of the file: nobody wants to repeat an hour for a full disk.
+fn tell(args: &CapacityArgs, json: String, text: impl FnOnce() -> String) -> anyhow::Result<()> {
     let kept =
         args.out.as_deref().map(|directory| report::write_whole(&directory.join(CAPACITY_FILE), &json));
-    // Told whatever became of the file: nobody wants to repeat an hour for a full disk.
-    print_result(&if args.json { json } else { text::render(&answer) })?;
-    kept.transpose()?;
-    Ok(exit_of(&answer, args.fail_under))
-}
-
-/// What came of a search.
-struct Searched {
-    finding: Finding,
-    profiles: Vec<Profile>,
-    http: HttpCounts,
-}
-
-/// Asks, holds and tells until the search has enough or the user has.
-fn search(mut search: Search, field: &mut Field<'_>) -> anyhow::Result<Searched> {
-    let (mut progress, mut profiles, mut http) = (Progress::default(), Vec::new(), HttpCounts::default());
-    let finding = loop {
-        let trial = match search.next() {
-            Next::Done(finding) => break *finding,
-            Next::Trial(trial) => trial,
-        };
-        if field.is_stopped() {
-            break search.finding();
-        }
-        progress.begins(&trial);
-        let played = field.play(&trial, search.watch(&trial), &mut |second| progress.second(second))?;
-        played.measured.iter().for_each(|measured| http.add_run(&measured.recorder.http));
-        if played.is_interrupted {
-            progress.ends(None);
-            break search.finding();
-        }
-        let judged = search.on_trial(&trial, &played.observation);
-        progress.ends(Some(judged));
-        let tells = trial.purpose.classifies() && judged.verdict != Verdict::Invalid;
-        profiles.extend(played.profile(judged).filter(|_| tells));
-    };
-    Ok(Searched { finding, profiles, http })
+    print_result(&if args.json { json } else { text() })?;
+    Ok(kept.transpose().map(|_| ())?)
 }
 
 impl CapacityArgs {
@@ -232,7 +206,22 @@ impl CapacityArgs {
         Ok(())
     }
 
-    fn search(&self, field: &Field<'_>, load: &Load, is_careful: bool) -> Result<Search, TooShort> {
+    /// The first seed of each search: its trials take those after it.
+    fn all_seeds(&self) -> anyhow::Result<Vec<u64>> {
+        let seeds = (0..self.seeds.unwrap_or(1)).map(|at| self.seed.checked_add(at * SEEDS_OF_A_SEARCH));
+        let seeds: Option<Vec<u64>> = seeds.collect();
+        seeds.with_context(|| {
+            format!("--seed {}: there are not so many seeds from there on; begin lower", self.seed)
+        })
+    }
+
+    fn search(
+        &self,
+        seed: u64,
+        field: &Field<'_>,
+        load: &Load,
+        is_careful: bool,
+    ) -> Result<Search, TooShort> {
         let whole_s = |span: Span| span.0.as_secs().max(1);
         Search::new(Config {
             multiple_min: self.min.get(),
@@ -244,7 +233,7 @@ impl CapacityArgs {
             budget_requests: self.budget_requests,
             full_s: self.trial.map(whole_s),
             steps: self.steps.as_ref().map(|steps| sorted(steps)),
-            seed: self.seed,
+            seed,
             ..Config::new(self.slo.clone(), field.unit_per_s, whole_s(self.budget))
         })
     }
@@ -256,28 +245,4 @@ fn sorted(steps: &[Multiple]) -> Vec<f64> {
     steps.sort_by(f64::total_cmp);
     steps.dedup();
     steps
-}
-
-fn exit_of(answer: &Answer, fail_under: Option<Multiple>) -> Exit {
-    let finding = &answer.finding;
-    let least = fail_under.map_or(0.0, Multiple::get);
-    match (finding.verdict, &finding.capacity) {
-        (Outcome::Invalid | Outcome::Unstable, _) => Exit::Invalid,
-        _ if answer.interrupted => Exit::Invalid,
-        (Outcome::FailsAtSmallest | Outcome::Hang | Outcome::Metastable, _) => Exit::Missed,
-        (_, None) => Exit::Invalid,
-        // A load that failed.
-        (_, Some(capacity)) if capacity.bound == Bound::AtMost && capacity.multiple <= least => Exit::Missed,
-        (_, Some(capacity)) if capacity.bound == Bound::AtMost => Exit::Invalid,
-        (_, Some(capacity)) if capacity.multiple >= least => Exit::Held,
-        (_, Some(capacity)) if capacity.bound == Bound::AtLeast && !has_failed_by(capacity, least) => {
-            Exit::Invalid
-        }
-        _ => Exit::Missed,
-    }
-}
-
-/// Of a staircase: the step that failed is its upper end.
-fn has_failed_by(capacity: &Capacity, least: f64) -> bool {
-    capacity.high > capacity.multiple && capacity.high <= least
 }

@@ -178,10 +178,10 @@ impl Worker<'_> {
     /// Counts its requests where the plan has them, ahead of their instants.
     fn schedule(&self, clone: PlannedClone) {
         let steps = self.plan.steps(clone, self.store.outlines());
-        steps.iter().for_each(|step| {
+        for step in steps {
             let upload_us = self.config.uplink.span_us(step);
             self.tally.scheduled(self.plan.intended_us(clone, step.offset_us), upload_us);
-        });
+        }
     }
 
     /// A clone that a stop kept from starting.

@@ -39,6 +39,8 @@ pub struct Failures {
     pub connect: u64,
     /// Without an answer when the run ended.
     pub unfinished: u64,
+    /// Not sent for want of a value: what should have brought it failed before, and tells why.
+    pub follows: u64,
 }
 
 /// Requests that a bar applies to, and those it found bad.
@@ -164,6 +166,7 @@ impl Failures {
                     &mut self.connect
                 }
                 ErrorClass::Timeout => &mut self.timeout,
+                ErrorClass::BindingMissing => &mut self.follows,
                 ErrorClass::Unfinished | ErrorClass::NotSent => &mut self.unfinished,
                 _ => &mut self.error,
             },
@@ -172,7 +175,7 @@ impl Failures {
     }
 
     pub fn sum(&self) -> u64 {
-        self.shed + self.error + self.timeout + self.connect + self.unfinished
+        self.shed + self.error + self.timeout + self.connect + self.unfinished + self.follows
     }
 
     pub fn add(&mut self, other: Self) {
@@ -181,6 +184,7 @@ impl Failures {
         self.timeout += other.timeout;
         self.connect += other.connect;
         self.unfinished += other.unfinished;
+        self.follows += other.follows;
     }
 }
 

@@ -7,8 +7,9 @@ use super::table::{Align, Table};
 use crate::bottleneck::sentence;
 use crate::capacity::answer::{Answer, bytes};
 use crate::capacity::finding::{Bound, Capacity, Finding, Outcome, Safe, TrialRecord};
+use crate::capacity::several::Several;
 use crate::capacity::trial::Purpose;
-use crate::capacity::verdict::{FailureMode, Judged, Verdict};
+use crate::capacity::verdict::{Judged, Verdict};
 
 const TITLES: [&str; 10] = [
     "load",
@@ -42,6 +43,18 @@ pub fn render(answer: &Answer) -> String {
     text
 }
 
+/// What they say together, then a line for each.
+pub fn render_several(several: &Several) -> String {
+    let mut text = format!("{}\n", several.sentence());
+    for reason in &several.reasons {
+        let _ = writeln!(text, "  {reason}");
+    }
+    for (seed, answer) in several.seeds.iter().zip(&several.searches) {
+        let _ = writeln!(text, "\nseed {seed}: {}", render(answer));
+    }
+    text
+}
+
 /// `capacity 6.2× (310 requests/s, 155 MB/s, ~186 users) …`.
 pub fn headline(finding: &Finding) -> String {
     let head = match &finding.capacity {
@@ -49,7 +62,7 @@ pub fn headline(finding: &Finding) -> String {
         None => "no capacity".to_owned(),
     };
     let safe = finding.safe.map(of_safe);
-    let fails = finding.failure_mode.map(|mode| format!("fails by {}", mode_name(mode)));
+    let fails = finding.failure_mode.map(|mode| format!("fails by {}", mode.name()));
     let parts = [Some(format!("SLO {}", finding.slo)), fails, recovery(finding), safe];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     format!("{}: {head} · {}", outcome(finding.verdict), parts.join(" · "))
@@ -129,7 +142,7 @@ pub fn judged_line(judged: &Judged) -> String {
 fn verdict(verdict: Verdict) -> String {
     match verdict {
         Verdict::Pass => "PASS".to_owned(),
-        Verdict::Fail(mode) => format!("FAIL ({})", mode_name(mode)),
+        Verdict::Fail(mode) => format!("FAIL ({})", mode.name()),
         Verdict::Undecided => "UNDECIDED".to_owned(),
         Verdict::Invalid => "INVALID".to_owned(),
     }
@@ -147,21 +160,6 @@ pub fn purpose(purpose: Purpose) -> &'static str {
         Purpose::Recovery => "does it recover?",
         Purpose::Rerun => "the lower bound after an overload",
         Purpose::Step => "step",
-    }
-}
-
-fn mode_name(mode: FailureMode) -> &'static str {
-    match mode {
-        FailureMode::Latency => "latency",
-        FailureMode::Drift => "drift",
-        FailureMode::Shed => "shedding",
-        FailureMode::Error => "errors",
-        FailureMode::Timeout => "timeouts",
-        FailureMode::Connect => "refused connections",
-        FailureMode::Plateau => "plateau",
-        FailureMode::Retrograde => "retrograde throughput",
-        FailureMode::Hang => "hang",
-        FailureMode::Recovery => "not recovering",
     }
 }
 

@@ -35,6 +35,7 @@ pub(super) struct Lengths<'a> {
     "sessions send for {session_s:.0} s, and trials would last {full_s} s: a load is there only when sessions have come that \
      long; give --trial {least_s}s or more, and a --budget of {budget_s}s for the {TRIALS} of a search"
 )]
+#[allow(clippy::struct_field_names, reason = "units end the name")]
 pub struct TooShort {
     session_s: f64,
     full_s: u64,

@@ -267,6 +267,19 @@ fn a_target_that_hangs_is_left_alone() {
 }
 
 #[test]
+fn a_target_that_hangs_at_the_first_load_is_asked_whether_it_came_back() {
+    let found = search(config(), Target { hangs_per_s: 90.0, ..target(620.0) });
+    assert_eq!(
+        (found.verdict, found.recovered),
+        (Outcome::Hang, Some(true)),
+        "it hangs above 90 a second only"
+    );
+    assert_eq!(purposes(&found).last(), Some(&Purpose::Recovery));
+    let found = search(config(), Target { hangs_per_s: 0.0, ..target(620.0) });
+    assert_eq!((found.verdict, found.recovered), (Outcome::Hang, Some(false)));
+}
+
+#[test]
 fn a_target_that_does_not_come_back_is_metastable() {
     let found = search(config(), Target { afterwards_per_s: Some(100.0), ..target(620.0) });
     assert_eq!((found.verdict, found.failure_mode), (Outcome::Metastable, Some(FailureMode::Recovery)));

@@ -3,7 +3,7 @@
 use super::FailureMode;
 use crate::capacity::trial::Failures;
 
-/// The kind of most failures.
+/// The kind of most failures that do not follow from another: a login that is refused takes all that comes after it along.
 pub(super) fn of_failures(failures: &Failures) -> FailureMode {
     let kinds = [
         (failures.shed, FailureMode::Shed),
@@ -29,5 +29,18 @@ pub(super) fn words(mode: FailureMode) -> &'static str {
         FailureMode::Retrograde => "more load gives fewer answers",
         FailureMode::Hang => "nothing is answered any more",
         FailureMode::Recovery => "what passed before an overload does not pass after it",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_follows_from_a_refusal_is_the_refusals() {
+        let failures = Failures { shed: 3, error: 1, follows: 15, ..Failures::default() };
+        assert_eq!(of_failures(&failures), FailureMode::Shed);
+        assert_eq!(of_failures(&Failures { follows: 5, ..Failures::default() }), FailureMode::Error);
+        assert_eq!(failures.sum(), 19);
     }
 }
