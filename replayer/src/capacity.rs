@@ -16,6 +16,7 @@
 //! How well it does on targets of known capacity is in `bench/capacity_truth.md`.
 
 pub mod answer;
+pub mod cold_start;
 mod estimate;
 pub mod field;
 pub mod finding;

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::cold_start::ColdStart;
 use super::finding::{Capacity, Finding, Safe, TrialRecord};
 use super::scalability::Scalability;
 use crate::bottleneck::{NextLimit, Suspect};
@@ -26,6 +27,8 @@ pub struct Answer {
     pub bottleneck: Vec<Suspect>,
     /// What gives way after the likeliest of them; `None` without one.
     pub next_limit: Option<NextLimit>,
+    /// Seen in the warm-up; `None` without one.
+    pub cold_start: Option<ColdStart>,
     /// `None` where the trials leave it open.
     pub scalability: Option<Scalability>,
     /// Which HTTP the connections of all trials spoke.

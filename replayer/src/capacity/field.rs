@@ -18,6 +18,7 @@ use self::conductor::Conductor;
 use self::shown::Shown;
 use self::source::Prepared;
 pub use self::source::Source;
+use super::cold_start::{ColdStart, cold_start};
 use super::slo::{Ask, Slo};
 use super::trial::{Observation, Trial};
 use super::verdict::{Judged, Verdict, Window};
@@ -88,6 +89,12 @@ impl Played {
         let is_failing = matches!(judged.verdict, Verdict::Fail(_));
         let (samples, labels) = (measured.recorder.kept.samples(), measured.routes.labels());
         Some(Profile::of(samples, labels, &seconds, judged.multiple, judged.completed_per_s, is_failing))
+    }
+
+    /// Of a trial that came after idleness.
+    pub fn cold_start(&self) -> Option<ColdStart> {
+        let measured = self.measured.as_ref()?;
+        cold_start(measured.recorder.kept.samples(), measured.routes.labels())
     }
 }
 

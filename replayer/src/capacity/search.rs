@@ -366,9 +366,9 @@ impl Search {
 /// A target that hangs is not loaded any further, but for one light load that asks whether it came back.
 fn after_hang(history: History<'_>) -> Option<Decision> {
     let has_looked = history.last().is_some_and(|record| record.trial.purpose == Purpose::Recovery);
-    let loads = history.loads();
-    let lightest = loads.iter().find(|load| !load.is_high).map(|load| load.multiple);
-    let lighter = || loads.first().map(|load| load.multiple * RECOVERY_SHARE);
+    let lightest = history.loads().into_iter().find(|load| !load.is_high).map(|load| load.multiple);
+    let smallest = || history.0.iter().map(|record| record.trial.multiple).reduce(f64::min);
+    let lighter = || smallest().map(|multiple| multiple * RECOVERY_SHARE);
     match (history.has_hung(), has_looked, lightest.or_else(lighter)) {
         (false, ..) => None,
         (true, false, Some(multiple)) => Some(Decision::Try(multiple, Purpose::Recovery)),

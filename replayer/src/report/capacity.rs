@@ -6,6 +6,7 @@ use super::format::{ms, number, seconds, share};
 use super::table::{Align, Table};
 use crate::bottleneck::sentence;
 use crate::capacity::answer::{Answer, bytes};
+use crate::capacity::cold_start::ColdStart;
 use crate::capacity::finding::{Bound, Capacity, Finding, Outcome, Safe, TrialRecord};
 use crate::capacity::several::Several;
 use crate::capacity::trial::Purpose;
@@ -36,7 +37,10 @@ pub fn render(answer: &Answer) -> String {
         let _ = writeln!(text, "  {}", sentence(suspect));
     }
     let next = answer.next_limit.as_ref().map(|next| format!("next limit: {}", next.sentence));
-    for line in next.into_iter().chain(answer.scalability.map(|scalability| scalability.sentence())) {
+    let cold = answer.cold_start.as_ref().map(ColdStart::sentence);
+    for line in
+        next.into_iter().chain(cold).chain(answer.scalability.map(|scalability| scalability.sentence()))
+    {
         let _ = writeln!(text, "  {line}");
     }
     let _ = write!(text, "\n{}", trials(&finding.trials));

@@ -13,7 +13,8 @@ pub(super) fn of_failures(failures: &Failures) -> FailureMode {
         (failures.unfinished, FailureMode::Timeout),
     ];
     // The first of equals: `max_by_key` would take the last.
-    kinds.into_iter().rev().max_by_key(|(count, _)| *count).map_or(FailureMode::Error, |(_, mode)| mode)
+    let there = kinds.into_iter().filter(|(count, _)| *count > 0);
+    there.rev().max_by_key(|(count, _)| *count).map_or(FailureMode::Error, |(_, mode)| mode)
 }
 
 /// A mode in a sentence.

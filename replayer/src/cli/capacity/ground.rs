@@ -11,10 +11,12 @@ use super::load::Load;
 use super::progress::Progress;
 use crate::bottleneck::{self, Profile};
 use crate::capacity::answer::{Answer, Unit};
+use crate::capacity::cold_start::ColdStart;
 use crate::capacity::field::Field;
 use crate::capacity::finding::Finding;
 use crate::capacity::scalability::scalability;
 use crate::capacity::search::{Next, Search};
+use crate::capacity::trial::Purpose;
 use crate::capacity::verdict::Verdict;
 use crate::cli::http;
 use crate::drive::DriveConfig;
@@ -33,6 +35,7 @@ struct Searched {
     finding: Finding,
     profiles: Vec<Profile>,
     http: HttpCounts,
+    cold_start: Option<ColdStart>,
 }
 
 impl<'a> Ground<'a> {
@@ -56,13 +59,14 @@ impl<'a> Ground<'a> {
         let is_careful = !self.config.target.is_private();
         let searching = args.search(seed, &field, load, is_careful)?;
         let (started, began) = (OffsetDateTime::now_utc(), Instant::now());
-        let Searched { finding, profiles, http } = search(searching, &mut field)?;
+        let Searched { finding, profiles, http, cold_start } = search(searching, &mut field)?;
         Ok(Answer {
             kingtide_version: env!("CARGO_PKG_VERSION").to_owned(),
             capture: load.name().to_owned(),
             target: self.config.target.origin(),
             started: started.format(&Rfc3339).unwrap_or_default(),
             duration_s: began.elapsed().as_secs_f64(),
+            cold_start,
             scalability: scalability(&finding.trials),
             finding: unit.complete(finding),
             unit: *unit,
@@ -83,6 +87,7 @@ impl<'a> Ground<'a> {
 /// Asks, holds and tells until the search has enough or the user has.
 fn search(mut search: Search, field: &mut Field<'_>) -> anyhow::Result<Searched> {
     let (mut progress, mut profiles, mut http) = (Progress::default(), Vec::new(), HttpCounts::default());
+    let mut cold_start = None;
     let finding = loop {
         let trial = match search.next() {
             Next::Done(finding) => break *finding,
@@ -98,10 +103,13 @@ fn search(mut search: Search, field: &mut Field<'_>) -> anyhow::Result<Searched>
             progress.ends(None);
             break search.finding();
         }
+        if trial.purpose == Purpose::WarmUp {
+            cold_start = played.cold_start();
+        }
         let judged = search.on_trial(&trial, &played.observation);
         progress.ends(Some(judged));
         let tells = trial.purpose.classifies() && judged.verdict != Verdict::Invalid;
         profiles.extend(played.profile(judged).filter(|_| tells));
     };
-    Ok(Searched { finding, profiles, http })
+    Ok(Searched { finding, profiles, http, cold_start })
 }
