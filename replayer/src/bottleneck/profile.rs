@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 use super::split::{CLIENT, Split, split};
+use crate::measure::Outcome;
 use crate::measure::kept::KeptSample;
 
 /// The part that counts as the slowest.
@@ -27,8 +28,10 @@ pub struct Profile {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RouteProfile {
     pub requests: usize,
-    /// Of the requests of all routes.
+    /// Of the requests of all routes that were planned in the window.
     pub request_share: f64,
+    /// Of the answers of all routes that ended in it: where one route waits its share of the answers is smaller.
+    pub answer_share: f64,
     pub total: Times,
     /// By name, in the order in which requests pass through them.
     pub stages: Vec<(String, Times)>,
@@ -72,8 +75,17 @@ impl Profile {
             seen.entry(label).or_default().extend(split(kept).map(|split| Seen { split, others }));
         }
         let all: usize = seen.values().map(Vec::len).sum();
+        let answers = answers(&samples, seconds);
+        let answered: usize = answers.values().sum();
+        let label_of = |route: &usize| labels.get(*route).cloned().unwrap_or_default();
+        let answers: BTreeMap<String, usize> =
+            answers.iter().map(|(route, n)| (label_of(route), *n)).collect();
         let routes = seen.into_iter().filter(|(_, seen)| !seen.is_empty());
-        let routes = routes.map(|(label, seen)| (label, RouteProfile::of(seen, all))).collect();
+        let of = |(label, seen): (String, Vec<Seen>)| {
+            let answer_share = answers.get(&label).map_or(0.0, |n| *n as f64 / answered.max(1) as f64);
+            (label, RouteProfile { answer_share, ..RouteProfile::of(seen, all) })
+        };
+        let routes = routes.map(of).collect();
         Self { multiple, is_failing, completed_per_s, routes }
     }
 }
@@ -92,6 +104,7 @@ impl RouteProfile {
         Self {
             requests,
             request_share: requests as f64 / all.max(1) as f64,
+            answer_share: 0.0,
             total: Times::of(&totals, &quiet),
             stages: names(&seen).into_iter().map(stage).collect(),
         }
@@ -106,6 +119,18 @@ impl Split {
     fn ms(&self, name: &str) -> f64 {
         self.stages.iter().filter(|(stage, _)| stage == name).map(|(_, ms)| ms).sum()
     }
+}
+
+/// How many requests of each route were answered in these seconds.
+fn answers(samples: &[&KeptSample], seconds: &Range<u64>) -> BTreeMap<usize, usize> {
+    let mut answers = BTreeMap::new();
+    let is_answered = |kept: &&&KeptSample| matches!(kept.sample.outcome, Outcome::Answered { .. });
+    for kept in samples.iter().filter(is_answered) {
+        if seconds.contains(&(kept.sample.ended_ns / NS_PER_S)) {
+            *answers.entry(kept.sample.route).or_default() += 1;
+        }
+    }
+    answers
 }
 
 /// Instants at which requests were sent, and at which they ended, each in order.
@@ -225,6 +250,18 @@ mod tests {
         let at = |ms: f64| seen(false, &[("store", ms)]);
         let store = RouteProfile::of([100.0, 200.0, 300.0, 400.0].map(at).to_vec(), 4).stage("store");
         assert!((store.quiet_mean_ms - 250.0).abs() < 1e-9, "not the quickest quarter: {store:?}");
+    }
+
+    #[test]
+    fn answers_count_where_they_ended() {
+        let kept = |route, ended_s: u64| {
+            let sample = crate::measure::recorder::tests::answered(200, false);
+            let sample = crate::measure::Sample { route, ended_ns: ended_s * NS_PER_S, ..sample };
+            KeptSample { sample, server: Vec::new() }
+        };
+        let all = [kept(0, 4), kept(0, 5), kept(1, 5), kept(1, 6), kept(1, 9), kept(1, 10)];
+        let found = answers(&all.iter().collect::<Vec<_>>(), &(5..10));
+        assert_eq!(found, BTreeMap::from([(0, 1), (1, 3)]));
     }
 
     #[test]

@@ -84,9 +84,13 @@ fn held_beyond(stage: &str, slots: &Slots) -> String {
 }
 
 fn pool_hint(slots: Option<&Slots>) -> String {
-    slots
-        .map(|slots| {
-            format!(" About {:.0} are in use at the limit: look for a setting of that size.", slots.busy)
-        })
-        .unwrap_or_default()
+    let Some(slots) = slots else { return String::new() };
+    let beyond = slots.to_the_end.as_ref().map(|(busy, stages)| {
+        format!(
+            " (about {busy:.0} if each is held on during {}, as by a transaction that is left open)",
+            stages.join(" and ")
+        )
+    });
+    let beyond = beyond.unwrap_or_default();
+    format!(" About {:.0} are in use at the limit{beyond}: look for a setting of that size.", slots.busy)
 }

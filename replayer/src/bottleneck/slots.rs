@@ -16,7 +16,10 @@ use super::split::{CLIENT, RECEIVE, WAIT};
 use crate::report::format::{ms, number};
 
 /// Below that a stage is not busy by itself.
-const BUSY_MIN: f64 = 0.8;
+const BUSY_MIN: f64 = 0.9;
+
+/// So many times as many are another setting.
+const DIFFERENT: f64 = 1.5;
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +36,8 @@ pub(super) struct Slots {
     queued: usize,
     /// Other routes hold it too.
     is_shared: bool,
+    /// What would be busy if it were held on to the answer, and during which stages; times do not tell which it is.
+    pub(super) to_the_end: Option<(f64, Vec<String>)>,
 }
 
 /// `None` when no load failed, or when the stage is none of the target's.
@@ -44,7 +49,7 @@ pub(super) fn at(profiles: &[Profile], growth: &Growth) -> Option<Slots> {
     let by_answers = |a: &&Profile, b: &&Profile| a.completed_per_s.total_cmp(&b.completed_per_s);
     let full = profiles.iter().filter(|profile| profile.is_failing).max_by(by_answers)?;
     let light = profiles.iter().filter(|profile| !profile.is_failing).min_by(by_answers)?;
-    let per_s = full.routes.get(&growth.route)?.request_share * full.completed_per_s;
+    let per_s = full.routes.get(&growth.route)?.answer_share * full.completed_per_s;
     let queue = queue(growth, part);
     let light_route = light.routes.get(&growth.route)?;
     let mut slots = Slots {
@@ -53,6 +58,7 @@ pub(super) fn at(profiles: &[Profile], growth: &Growth) -> Option<Slots> {
         hold_ms: 0.0,
         queued: queue.len(),
         is_shared: false,
+        to_the_end: None,
         stages: Vec::new(),
     };
     slots.is_shared = slots.busy > 0.0;
@@ -65,7 +71,17 @@ pub(super) fn at(profiles: &[Profile], growth: &Growth) -> Option<Slots> {
         }
         slots.add(light_route, stage);
     }
+    slots.to_the_end = (!slots.is_held_beyond()).then(|| to_the_end(&slots, light_route, &queue)).flatten();
     (slots.busy >= BUSY_MIN).then_some(slots)
+}
+
+/// `None` where nothing of the target's own comes after the queue that would make a difference.
+fn to_the_end(slots: &Slots, light: &RouteProfile, queue: &[String]) -> Option<(f64, Vec<String>)> {
+    let own = after(light, queue).filter(|stage| !CLIENT.contains(stage));
+    let stages: Vec<String> = own.map(str::to_owned).collect();
+    let after_ms: f64 = stages.iter().map(|stage| light.stage(stage).quiet_mean_ms).sum();
+    let busy = slots.busy + slots.per_s * after_ms / 1e3;
+    (busy >= DIFFERENT * slots.busy).then_some((busy, stages))
 }
 
 /// The stage that grew most, and those of the target's own that grew alike, in the order of the requests.
@@ -88,7 +104,7 @@ fn others_busy(light: &Profile, full: &Profile, growth: &Growth, first: &Part, q
             let is_in = |stage: &&String| is_alike(first, grown_ms(light_route, full_route, stage));
             let hold_ms: f64 =
                 queue.iter().filter(is_in).map(|stage| light_route.stage(stage).quiet_mean_ms).sum();
-            Some(full_route.request_share * full.completed_per_s * hold_ms / 1e3)
+            Some(full_route.answer_share * full.completed_per_s * hold_ms / 1e3)
         })
         .sum()
 }

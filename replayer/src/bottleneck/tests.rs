@@ -25,6 +25,7 @@ fn load(
         RouteProfile {
             requests: 500,
             request_share: 0.5,
+            answer_share: 0.5,
             total: times(stages.iter().map(|(_, ms)| ms).sum()),
             stages: stages.into_iter().map(|(name, ms)| (name.to_owned(), times(ms))).collect(),
         }
@@ -120,6 +121,8 @@ fn a_slow_database_uses_up_its_pool_by_itself() {
         load(4.0, 20.0, true, &[("auth", 5000.0), ("store", 300.0), ("db", 10.0), ("wait", 2.0)], 2.0);
     let suspect = first(&[light, heavy]);
     assert_eq!((suspect.stage.as_str(), suspect.slots.map(f64::round)), ("auth", Some(5.0)));
+    // 10 uploads a second × 810 ms.
+    assert!(suspect.remedy.contains("about 8 if each is held on during store and db"), "{}", suspect.remedy);
     assert!(suspect.remedy.contains("pool_size"), "{}", suspect.remedy);
 }
 
