@@ -13,7 +13,7 @@ start() {
   "$@" >"$LOGS/$name.log" 2>"$LOGS/$name.err" &
   PID=$!
   PIDS+=("$PID")
-  for _ in $(seq 200); do
+  for _ in $(seq 600); do
     URL=$(sed -n 's/^listening on //p' "$LOGS/$name.log" | head -n 1)
     if [ -n "$URL" ]; then return; fi
     kill -0 "$PID" 2>/dev/null || break
