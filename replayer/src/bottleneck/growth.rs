@@ -31,7 +31,7 @@ pub struct Growth {
     pub light_stages: Vec<(String, f64)>,
     /// Share of the heavy load's requests that are of this route.
     pub request_share: f64,
-    /// Other routes of which the same stage grew by about as much: what they queue for is common to all.
+    /// On most other requests the same stage grew by about as much: what they queue for is common to all.
     pub is_common: bool,
 }
 
@@ -119,17 +119,20 @@ fn elasticity(profiles: &[Profile], label: &str, stage: &str) -> Option<f64> {
     (points.len() >= 3 && !slopes.is_empty()).then(|| slopes[slopes.len() / 2])
 }
 
-/// Whether the stage grew on every other known route as it did on this one.
+/// Whether the stage grew as it did on this route on those of at least half of the other requests. Not on all: an upload
+/// that waits for the same may do so while it sends.
 fn is_common(light: &Profile, heavy: &Profile, label: &str, part: &Part) -> bool {
     let others = heavy.routes.iter().filter(|(other, _)| *other != label);
-    let others: Vec<bool> = others
-        .filter_map(|(other, heavy_route)| {
-            let light_route = light.routes.get(other)?;
-            let is_known = light_route.requests.min(heavy_route.requests) >= REQUESTS_MIN;
-            is_known.then(|| is_alike(part, grown_ms(light_route, heavy_route, &part.stage)))
-        })
-        .collect();
-    !others.is_empty() && others.iter().all(|is_alike| *is_alike)
+    let (mut known, mut alike) = (0, 0);
+    for (other, heavy_route) in others {
+        let Some(light_route) = light.routes.get(other) else { continue };
+        if light_route.requests.min(heavy_route.requests) >= REQUESTS_MIN {
+            let is_alike = is_alike(part, grown_ms(light_route, heavy_route, &part.stage));
+            known += heavy_route.requests;
+            alike += if is_alike { heavy_route.requests } else { 0 };
+        }
+    }
+    known > 0 && 2 * alike >= known
 }
 
 pub(super) fn grown_ms(light: &RouteProfile, heavy: &RouteProfile, stage: &str) -> f64 {

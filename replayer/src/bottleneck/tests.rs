@@ -135,6 +135,18 @@ fn a_blocked_event_loop_makes_every_route_wait_alike() {
     assert_eq!(suspect.stage, "wait");
     assert!((0.9..1.2).contains(&suspect.slots.unwrap()), "{suspect:?}");
     assert!(suspect.remedy.contains("event loop"), "{}", suspect.remedy);
+    // Seen from a read, where the uploads wait while they send.
+    let mut sends = load(5.0, 49.0, true, &[("store", 100.0), ("wait", 22.0)], 2800.0);
+    for label in ["GET /other", "GET /third"] {
+        let read = sends.routes["GET /me"].clone();
+        sends.routes.insert(label.to_owned(), read);
+    }
+    let mut quiet = light.clone();
+    for label in ["GET /other", "GET /third"] {
+        let read = quiet.routes["GET /me"].clone();
+        quiet.routes.insert(label.to_owned(), read);
+    }
+    assert!(first(&[quiet, sends]).remedy.contains("event loop"));
     let other = load(5.0, 49.0, true, &[("store", 100.0), ("wait", 3000.0)], 22.0);
     assert!(first(&[light, other]).remedy.contains("Server-Timing"), "only one route waits");
 }
