@@ -12,6 +12,7 @@ pub mod bottleneck;
 pub mod capacity;
 pub mod cli;
 mod columns;
+pub mod compare;
 pub mod destination;
 pub mod drive;
 pub mod edit;

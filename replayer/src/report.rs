@@ -25,6 +25,10 @@ pub mod words;
 pub const RUN_FILE: &str = "run.json";
 /// The file that the runs of several seeds leave beside their directories.
 pub const SEEDS_FILE: &str = "seeds.json";
+/// The file that a capacity search leaves in its directory.
+pub const CAPACITY_FILE: &str = "capacity.json";
+/// The file of raw samples in the directory of a run.
+pub const SAMPLES_FILE: &str = "samples.csv.gz";
 
 /// A capture, if one was given, and the runs of it, in the order given.
 #[derive(Debug, Clone, PartialEq, Serialize)]
