@@ -35,6 +35,7 @@ mod share;
 mod source;
 pub mod synth;
 mod target;
+mod thresholds;
 
 /// What the exit status says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

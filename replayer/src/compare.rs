@@ -37,6 +37,7 @@ use serde::Serialize;
 
 pub use figure::FigureReport;
 pub use judge::Verdict;
+pub use runs::{Known, Run};
 
 use self::figure::Figure;
 use self::input::{Input, Result};

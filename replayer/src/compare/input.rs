@@ -83,8 +83,8 @@ fn parsed<T: DeserializeOwned>(file: &Path, text: &str) -> std::result::Result<T
     })
 }
 
-/// With the samples beside it, or where the run says that they were written.
-fn run_of(file: &Path, report: RunReport) -> std::result::Result<Run, InputError> {
+/// A run with the samples beside it, or where the run says that they were written.
+pub fn run_of(file: &Path, report: RunReport) -> std::result::Result<Run, InputError> {
     let written = report.samples.as_ref().map(|samples| PathBuf::from(&samples.file));
     let beside = file.with_file_name(SAMPLES_FILE);
     let path = written.is_some().then_some(beside).into_iter().chain(written).find(|path| path.is_file());

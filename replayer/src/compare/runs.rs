@@ -8,17 +8,29 @@ use super::{Findings, comparable};
 use crate::measure::ClientStage;
 use crate::measure::run::{Percentiles, RouteReport, RunReport, Second};
 use crate::seeds::Unit;
-use crate::statistics::Ratio;
 use crate::statistics::ratio::Count;
+use crate::statistics::spread::CONFIDENCE;
+use crate::statistics::{Interval, Ratio};
 
 /// Routes with fewer requests on either side are shown and decide nothing.
 const DECIDING_REQUESTS_MIN: u64 = 100;
 
+/// Of the planned time, what answers need to come as evenly as requests: the first ones have none before them.
+const RAMP_SHARE: usize = 5;
+
 /// A run, and its samples where they are beside it.
 #[derive(Debug, Clone)]
-pub(super) struct Run {
-    pub(super) report: RunReport,
+pub struct Run {
+    pub report: RunReport,
     pub(super) samples: Option<Samples>,
+}
+
+/// A figure of one run, of all requests, with its 95 % interval.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Known {
+    pub name: String,
+    pub value: f64,
+    pub interval: Option<Interval>,
 }
 
 /// One run's part of a figure.
@@ -69,6 +81,22 @@ fn pair_up(
 }
 
 impl Run {
+    /// One without samples.
+    pub(crate) fn bare(report: RunReport) -> Self {
+        Self { report, samples: None }
+    }
+
+    /// What is known of all its requests; with intervals, where there are samples.
+    pub fn known(&self) -> Vec<Known> {
+        let of_part = |part: Part| Known::of(part.name, &part.estimate);
+        let own: Vec<Known> = self.parts().into_iter().map(of_part).collect();
+        let failed = own.iter().find(|known| known.name == "failed_share");
+        let success = failed.map(Known::success);
+        let throughput =
+            throughput(&self.report).map(|share| Known::of("throughput_share".to_owned(), &share));
+        success.into_iter().chain(throughput).chain(own).collect()
+    }
+
     /// Of all requests.
     fn parts(&self) -> Vec<Part> {
         let run = &self.report;
@@ -109,6 +137,27 @@ impl Run {
             )
         })
     }
+}
+
+impl Known {
+    fn of(name: String, estimate: &Estimate) -> Self {
+        Self { name, value: estimate.value(), interval: estimate.at(CONFIDENCE) }
+    }
+
+    /// What did not fail.
+    fn success(&self) -> Self {
+        let interval =
+            self.interval.map(|Interval { low, high }| Interval { low: 1.0 - high, high: 1.0 - low });
+        Self { name: "success_share".to_owned(), value: 1.0 - self.value, interval }
+    }
+}
+
+/// Answers a second by requests planned a second.
+fn throughput(run: &RunReport) -> Option<Estimate> {
+    let seconds = planned_seconds(run);
+    let steady = &seconds[seconds.len() / RAMP_SHARE..];
+    let counts: Vec<Count> = steady.iter().map(|second| count(second.planned, second.done)).collect();
+    Ratio::of(&counts).map(Estimate::Rate)
 }
 
 /// By the samples.

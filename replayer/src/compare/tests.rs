@@ -1,5 +1,7 @@
 //! Comparisons of runs whose truth is known, and of files by hand.
 
+mod capacities;
+mod series;
 mod simulated;
 
 use std::path::PathBuf;
