@@ -3,13 +3,13 @@
 //! [`thresholds`](crate::thresholds) and [`statistics::trend`](crate::statistics::trend) say it; here is what they are asked
 //! about, and how it is told. Pure.
 
-pub mod drift;
+pub mod grown;
 
 use std::fmt::Write as _;
 
 use serde::Serialize;
 
-pub use drift::Drift;
+pub use grown::Grown;
 
 use crate::compare::Run;
 use crate::monitor::timeline::Timeline;
@@ -25,7 +25,7 @@ pub struct Assessment {
     /// The worst first.
     pub breaches: Vec<Breach>,
     /// Of a run of 5 minutes or more.
-    pub drifts: Vec<Drift>,
+    pub grown: Vec<Grown>,
 }
 
 impl Assessment {
@@ -36,7 +36,7 @@ impl Assessment {
         Self {
             grades: thresholds.grade(&run.known()),
             breaches,
-            drifts: drift::of(&run.report, &seen, thresholds),
+            grown: grown::of(&run.report, &seen, thresholds),
         }
     }
 
@@ -46,8 +46,8 @@ impl Assessment {
         for breach in &self.breaches {
             let _ = writeln!(text, "  {}", told(breach));
         }
-        for drift in &self.drifts {
-            let _ = writeln!(text, "  {}", drift.sentence());
+        for grown in &self.grown {
+            let _ = writeln!(text, "  {}", grown.sentence());
         }
         text
     }

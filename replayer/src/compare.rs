@@ -130,7 +130,7 @@ impl Comparison {
     }
 
     fn take(&mut self, findings: Findings) {
-        self.figures = judge::judge(findings.figures, self.relevant);
+        self.figures = judge::judge(&findings.figures, self.relevant);
         self.verdict = judge::overall(&self.figures);
         self.is_same_plan = findings.is_same_plan;
         self.bottleneck = findings.bottleneck;

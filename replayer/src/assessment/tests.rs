@@ -40,14 +40,14 @@ fn assessed(run: &Run, timeline: &Timeline) -> Assessment {
 fn a_leak_is_told_with_its_slope_and_its_end() {
     // 0.4 at the beginning and a hundredth more each minute, with some noise.
     let leak = timeline("host.memory_share", |at_s| 0.4 + at_s / 6_000.0 + 0.002 * (at_s * 1.7).sin());
-    let drifts = assessed(&run(600), &leak).drifts;
-    assert_eq!(drifts.len(), 1, "{drifts:?}");
-    let drift = &drifts[0];
-    assert!((drift.per_min - 0.01).abs() < 0.0005, "{drift:?}");
-    assert!(drift.interval.low <= 0.01 && drift.interval.high >= 0.01, "{drift:?}");
+    let grown = assessed(&run(600), &leak).grown;
+    assert_eq!(grown.len(), 1, "{grown:?}");
+    let grown = &grown[0];
+    assert!((grown.per_min - 0.01).abs() < 0.0005, "{grown:?}");
+    assert!(grown.interval.low <= 0.01 && grown.interval.high >= 0.01, "{grown:?}");
     // From 0.5 to 0.95 are 45 minutes.
-    assert!((2_500.0..2_900.0).contains(&drift.limit_in_s.unwrap()), "{drift:?}");
-    let sentence = drift.sentence();
+    assert!((2_500.0..2_900.0).contains(&grown.limit_in_s.unwrap()), "{grown:?}");
+    let sentence = grown.sentence();
     assert!(sentence.starts_with("host.memory_share grows by 1.0 %/min ["), "{sentence}");
     assert!(sentence.contains("at 95 %, which is critical, in 4"), "{sentence}");
 }
@@ -59,11 +59,11 @@ fn what_is_level_or_short_or_follows_the_load_is_no_leak() {
     let busy = timeline("host.cpu_share", |at_s| at_s / 1_000.0);
     let read = timeline("host.disk_read_bytes", |at_s| 1e6 * at_s);
     for timeline in [&level, &filling, &busy, &read] {
-        assert_eq!(assessed(&run(600), timeline).drifts, [], "{:?}", timeline.series.keys());
+        assert_eq!(assessed(&run(600), timeline).grown, [], "{:?}", timeline.series.keys());
     }
     let leak = timeline("process.rss_bytes", |at_s| 1e8 + 1e6 * at_s);
-    assert_eq!(assessed(&run(200), &leak).drifts, []);
-    assert_eq!(assessed(&run(600), &leak).drifts.len(), 1);
+    assert_eq!(assessed(&run(200), &leak).grown, []);
+    assert_eq!(assessed(&run(600), &leak).grown.len(), 1);
 }
 
 #[test]
@@ -73,9 +73,9 @@ fn latency_that_creeps_is_found_by_windows() {
         let more = second.at_s as f64 / 5.0;
         second.latency_ms_p50 = second.latency_ms_p50.map(|ms| ms + more);
     }
-    let drifts = assessed(&creeping, &Timeline::default()).drifts;
-    assert_eq!(drifts.iter().map(|drift| drift.metric.as_str()).collect::<Vec<_>>(), ["run.latency_ms_p50"]);
-    assert!((drifts[0].per_min - 12.0).abs() < 0.5, "{drifts:?}");
+    let grown = assessed(&creeping, &Timeline::default()).grown;
+    assert_eq!(grown.iter().map(|grown| grown.metric.as_str()).collect::<Vec<_>>(), ["run.latency_ms_p50"]);
+    assert!((grown[0].per_min - 12.0).abs() < 0.5, "{grown:?}");
 }
 
 #[test]

@@ -84,5 +84,5 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<Exit> {
 fn told(runs: &[RunReport], assessments: &[Assessment]) -> String {
     let texts = assessments.iter().map(Assessment::render).zip(words::run_names(runs));
     let told = texts.filter(|(text, _)| !text.is_empty());
-    told.map(|(text, name)| format!("\n{name}\n{text}")).collect()
+    told.flat_map(|(text, name)| ["\n".to_owned(), name, "\n".to_owned(), text]).collect()
 }

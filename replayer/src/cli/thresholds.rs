@@ -46,7 +46,7 @@ impl Grading {
         let file = place.map(|place| if place.is_dir() { place.join(RUN_FILE) } else { place.to_owned() });
         let timeline = file.as_deref().map(report::read_timeline).transpose()?.unwrap_or_default();
         if !self.is_wanted {
-            return Ok(self.drifts(report, &timeline));
+            return Ok(self.grown(report, &timeline));
         }
         let run = match &file {
             Some(file) => input::run_of(file, report.clone())?,
@@ -55,9 +55,9 @@ impl Grading {
         Ok(Assessment::of(&run, &timeline, &self.thresholds))
     }
 
-    fn drifts(&self, report: &RunReport, timeline: &Timeline) -> Assessment {
+    fn grown(&self, report: &RunReport, timeline: &Timeline) -> Assessment {
         let seen = assessment::seen(timeline, report);
-        Assessment { drifts: assessment::drift::of(report, &seen, &self.thresholds), ..Assessment::default() }
+        Assessment { grown: assessment::grown::of(report, &seen, &self.thresholds), ..Assessment::default() }
     }
 
     pub(super) fn is_wanted(&self) -> bool {

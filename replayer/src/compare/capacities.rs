@@ -40,8 +40,7 @@ impl Found {
 
 pub(super) fn findings(a: &Found, b: &Found, relevant: Relevant) -> Findings {
     let figures: Vec<Figure> = a.capacity.as_ref().zip(b.capacity.as_ref()).map(figure).into_iter().collect();
-    let is_higher =
-        judge::judge(figures.clone(), relevant).iter().any(|told| told.verdict == Verdict::Better);
+    let is_higher = judge::judge(&figures, relevant).iter().any(|told| told.verdict == Verdict::Better);
     let bottleneck = is_higher.then(|| confirmed(a, b)).flatten();
     Findings { is_same_plan: false, figures, bottleneck, cautions: cautions(a, b) }
 }

@@ -48,7 +48,7 @@ fn settings(a: &Result, b: &Result) -> Vec<Option<String>> {
             let (a, b) = (&a.report, &b.report);
             vec![
                 captures(&a.capture, &b.capture),
-                differs("multiple", multiple(a.multiple), multiple(b.multiple)),
+                differs("multiple", &multiple(a.multiple), &multiple(b.multiple)),
                 differs("mode", &a.mode, &b.mode),
                 differs("clock", &a.clock, &b.clock),
                 differs("uplink", &a.uplink, &b.uplink),
@@ -56,7 +56,7 @@ fn settings(a: &Result, b: &Result) -> Vec<Option<String>> {
         }
         (Result::Seeds(a), Result::Seeds(b)) => vec![
             captures(&a.capture, &b.capture),
-            differs("multiple", multiple(a.multiple), multiple(b.multiple)),
+            differs("multiple", &multiple(a.multiple), &multiple(b.multiple)),
             differs("mode", &a.mode, &b.mode),
             differs("clock", &a.clock, &b.clock),
             differs("uplink", &a.uplink, &b.uplink),
@@ -77,7 +77,7 @@ fn name_of(capture: &str) -> Option<&std::ffi::OsStr> {
     Path::new(capture).file_name()
 }
 
-fn differs<T: Display + PartialEq>(what: &str, a: T, b: T) -> Option<String> {
+fn differs<T: Display + PartialEq>(what: &str, a: &T, b: &T) -> Option<String> {
     (a != b).then(|| format!("the {what} differs: A has {a}, B has {b}"))
 }
 

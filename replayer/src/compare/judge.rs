@@ -30,8 +30,8 @@ pub enum Verdict {
 
 /// Those that decide are corrected for their number by Holm's procedure (Scandinavian Journal of Statistics 6, 1979): the
 /// surest is held to 95 % over all m of them, the next to 95 % over m − 1, until one fails.
-pub(super) fn judge(figures: Vec<Figure>, relevant: Relevant) -> Vec<FigureReport> {
-    let sure = holm(&figures, relevant);
+pub(super) fn judge(figures: &[Figure], relevant: Relevant) -> Vec<FigureReport> {
+    let sure = holm(figures, relevant);
     let judged = figures.iter().zip(sure);
     judged.map(|(figure, sure)| judged_figure(figure, sure, relevant)).collect()
 }

@@ -33,6 +33,9 @@ pub struct Known {
     pub interval: Option<Interval>,
 }
 
+/// A count of a second.
+type OfSecond = fn(&Second) -> u64;
+
 /// One run's part of a figure.
 struct Part {
     name: String,
@@ -209,7 +212,7 @@ fn planned_seconds(run: &RunReport) -> &[Second] {
 
 /// Sends and answers a second, in the time for which was planned.
 fn rates(run: &RunReport) -> impl Iterator<Item = Part> {
-    let counts: [(&str, fn(&Second) -> u64); 2] =
+    let counts: [(&str, OfSecond); 2] =
         [("sent_per_s", |second| second.sent), ("done_per_s", |second| second.done)];
     counts.into_iter().filter_map(|(name, of)| {
         let seconds: Vec<Count> = planned_seconds(run).iter().map(|second| count(1, of(second))).collect();

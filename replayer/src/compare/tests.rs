@@ -125,14 +125,16 @@ fn without_samples_nothing_of_times_is_sure() {
     assert!(comparison.reasons.iter().any(|reason| reason.contains("B has no samples.csv.gz")));
 }
 
+type Change = fn(&mut Run);
+
 #[test]
 fn what_differs_in_what_was_asked_is_not_compared_unless_wanted() {
-    let other = |change: fn(&mut Run)| {
+    let other = |change: Change| {
         let mut run = Scene::USUAL.run(1, 2);
         change(&mut run);
         run
     };
-    let cases: [(fn(&mut Run), &str); 5] = [
+    let cases: [(Change, &str); 5] = [
         (|run| run.report.multiple = 2.0, "the multiple differs: A has 1×, B has 2×"),
         (|run| run.report.mode = "tempo".to_owned(), "the mode differs: A has crowd, B has tempo"),
         (|run| run.report.capture = "captures/friday".to_owned(), "the captures differ"),

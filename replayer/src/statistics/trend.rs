@@ -112,7 +112,7 @@ fn kendall_variance(points: &[(f64, f64)]) -> f64 {
 
 /// What correlation multiplies the variance of S by: 1 + 2/(n(n−1)(n−2)) · Σ (n−k)(n−k−1)(n−k−2) ρ(k).
 fn correction(points: &[(f64, f64)], slope: f64) -> f64 {
-    let ranks = ranks(points.iter().map(|(x, y)| y - slope * x).collect());
+    let ranks = ranks(&points.iter().map(|(x, y)| y - slope * x).collect::<Vec<_>>());
     let n = ranks.len() as f64;
     let significant = Z_95 / n.sqrt();
     let lags = (1..ranks.len()).map(|lag| (lag as f64, correlation(&ranks, lag)));
@@ -123,14 +123,16 @@ fn correction(points: &[(f64, f64)], slope: f64) -> f64 {
 }
 
 /// From 1; equal values share theirs.
-fn ranks(values: Vec<f64>) -> Vec<f64> {
+fn ranks(values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|a, b| values[*a].total_cmp(&values[*b]));
     let mut ranks = vec![0.0; values.len()];
     let mut below = 0;
     for equal in order.chunk_by(|a, b| values[*a].total_cmp(&values[*b]).is_eq()) {
         let shared = below as f64 + (equal.len() + 1) as f64 / 2.0;
-        equal.iter().for_each(|at| ranks[*at] = shared);
+        for at in equal {
+            ranks[*at] = shared;
+        }
         below += equal.len();
     }
     ranks
@@ -154,7 +156,7 @@ fn interval(slopes: &[f64], deviation: f64) -> Interval {
     let count = slopes.len() as f64;
     let off = Z_95 * deviation;
     let at = |rank: f64| slopes[rank.clamp(0.0, count - 1.0) as usize];
-    Interval { low: at(((count - off) / 2.0).floor() - 1.0), high: at(((count + off) / 2.0).ceil()) }
+    Interval { low: at(((count - off) / 2.0).floor() - 1.0), high: at(f64::midpoint(count, off).ceil()) }
 }
 
 #[cfg(test)]
@@ -183,7 +185,7 @@ mod tests {
         // (5·4·15 − 2 · 2·1·9)/18.
         let points = series(&[1.0, 1.0, 2.0, 2.0, 3.0]);
         assert!((kendall_variance(&points) - 264.0 / 18.0).abs() < 1e-12);
-        assert_eq!(ranks(vec![7.0, 1.0, 7.0, 3.0]), [3.5, 1.0, 3.5, 2.0]);
+        assert_eq!(ranks(&[7.0, 1.0, 7.0, 3.0]), [3.5, 1.0, 3.5, 2.0]);
         assert!(!Trend::of(&series(&[4.0; 30])).unwrap().is_sure());
     }
 

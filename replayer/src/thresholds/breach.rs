@@ -79,7 +79,9 @@ impl WatchRule {
             }
             is_open = above.is_some();
         }
-        breaches.iter_mut().for_each(|breach| breach.weigh(self));
+        for breach in &mut breaches {
+            breach.weigh(self);
+        }
         breaches
     }
 

@@ -66,7 +66,9 @@ fn what_is_read_is_what_was_written() {
         Sample { sent_ns: None, ..failed(ErrorClass::NotSent) },
     ]
     .map(plain);
-    samples.iter().for_each(|sample| file.add(sample));
+    for sample in &samples {
+        file.add(sample);
+    }
     assert_eq!(file.finish().written, 3);
     let mut found = Vec::new();
     read::each(&path, |label, sample| found.push((label.to_owned(), sample))).unwrap();

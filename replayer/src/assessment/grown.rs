@@ -21,7 +21,7 @@ const LATENCIES: [&str; 2] = ["run.latency_ms_p50", "run.latency_ms_p95"];
 
 /// A metric that surely grows.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Drift {
+pub struct Grown {
     pub metric: String,
     /// In the metric's unit.
     pub per_min: f64,
@@ -37,20 +37,17 @@ pub struct Drift {
 }
 
 /// Of what monitors saw and the run's own latencies; the steepest first.
-pub fn of(run: &RunReport, seen: &Timeline, thresholds: &Thresholds) -> Vec<Drift> {
+pub fn of(run: &RunReport, seen: &Timeline, thresholds: &Thresholds) -> Vec<Grown> {
     let end_s =
         run.series.iter().rposition(|second| second.planned > 0).map_or(0.0, |last| last as f64 + 1.0);
     if end_s < RUN_S_MIN {
         return Vec::new();
     }
-    let grown = |metric: &String| {
-        let points = points(seen, metric, end_s);
-        drift(metric, &points, end_s, thresholds)
-    };
-    let mut drifts: Vec<Drift> =
-        seen.series.keys().filter(|metric| is_worth(metric)).filter_map(grown).collect();
-    drifts.sort_by(|a, b| b.growth_share.total_cmp(&a.growth_share));
-    drifts
+    let of_metric = |metric: &String| judged(metric, &points(seen, metric, end_s), end_s, thresholds);
+    let metrics = seen.series.keys().filter(|metric| is_worth(metric));
+    let mut grown: Vec<Grown> = metrics.filter_map(of_metric).collect();
+    grown.sort_by(|a, b| b.growth_share.total_cmp(&a.growth_share));
+    grown
 }
 
 /// What a leak shows in, and latency; how busy something is follows the load.
@@ -83,14 +80,15 @@ fn median(points: &[(f64, f64)]) -> (f64, f64) {
     (at_s, values[values.len() / 2])
 }
 
-fn drift(metric: &str, points: &[(f64, f64)], end_s: f64, thresholds: &Thresholds) -> Option<Drift> {
+/// `None` of what does not surely grow, or hardly.
+fn judged(metric: &str, points: &[(f64, f64)], end_s: f64, thresholds: &Thresholds) -> Option<Grown> {
     let trend = Trend::of(points).filter(|trend| trend.is_sure() && trend.slope > 0.0)?;
     // The line that has as many points above as below.
     let (_, offset) = median(&points.iter().map(|(x, y)| (*x, y - trend.slope * x)).collect::<Vec<_>>());
     let [first, value] = [points.first()?.0, end_s].map(|at_s| offset + trend.slope * at_s);
     let growth_share = (value - first) / first.abs().max(f64::MIN_POSITIVE);
     let limit = thresholds.critical(metric);
-    (growth_share >= GROWTH_SHARE_MIN).then(|| Drift {
+    (growth_share >= GROWTH_SHARE_MIN).then(|| Grown {
         metric: metric.to_owned(),
         per_min: 60.0 * trend.slope,
         interval: Interval { low: 60.0 * trend.interval.low, high: 60.0 * trend.interval.high },
@@ -101,7 +99,7 @@ fn drift(metric: &str, points: &[(f64, f64)], end_s: f64, thresholds: &Threshold
     })
 }
 
-impl Drift {
+impl Grown {
     /// `process.rss_bytes grows by 3.10 MB/min [2.80 MB, 3.40 MB], 12 % of it in this run; at 5.00 GB in 5 h 2 min`.
     pub fn sentence(&self) -> String {
         let written = |value| written(&self.metric, value);
