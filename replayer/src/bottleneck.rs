@@ -15,7 +15,7 @@ mod remedy;
 mod slots;
 pub mod split;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use next::{NextLimit, next_limit};
 pub use profile::Profile;
@@ -28,7 +28,7 @@ use crate::report::format::{ms, number, share};
 const SHARE_MIN: f64 = 0.2;
 
 /// What may be the limit.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Suspect {
     /// The stage that grew.
     pub stage: String,
@@ -50,7 +50,7 @@ pub struct Suspect {
     pub remedy: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Confidence {
     Suspected,

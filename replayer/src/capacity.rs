@@ -27,4 +27,3 @@ pub mod slo;
 pub mod trial;
 pub mod verdict;
 pub mod watch;
-mod wilson;

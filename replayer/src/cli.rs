@@ -16,6 +16,7 @@ use serde::Serialize;
 
 pub mod capacity;
 mod capture;
+pub mod compare;
 pub mod completions;
 pub mod edit;
 pub mod export;
@@ -34,6 +35,7 @@ mod share;
 mod source;
 pub mod synth;
 mod target;
+mod thresholds;
 
 /// What the exit status says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +58,7 @@ Examples:
   kingtide replay captures/monday --target http://127.0.0.1:8080 -x 5 --out runs/5x
   kingtide replay --model configs/models/students.toml --users 20 --target http://127.0.0.1:8080
   kingtide report --capture captures/monday runs/1x runs/5x --html report.html
+  kingtide compare runs/before runs/after             what became worse, with intervals
   kingtide edit captures/monday --from +10m --to +20m --out captures/rush
   kingtide export parquet captures/monday --out monday.parquet
   kingtide synth samples                              sample recordings of 50 KB to 2 MB
@@ -84,6 +87,7 @@ enum Command {
     Replay(Box<replay::ReplayArgs>),
     Capacity(Box<capacity::CapacityArgs>),
     Report(report::ReportArgs),
+    Compare(compare::CompareArgs),
     Edit(edit::EditArgs),
     Export(export::ExportArgs),
     Synth(synth::SynthArgs),
@@ -107,6 +111,7 @@ impl Command {
             Self::Replay(args) => replay::run(args),
             Self::Capacity(args) => capacity::run(args),
             Self::Report(args) => report::run(args),
+            Self::Compare(args) => compare::run(args),
             Self::Edit(args) => edit::run(args),
             Self::Export(args) => export::run(args),
             Self::Synth(args) => synth::run(args),

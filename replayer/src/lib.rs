@@ -3,15 +3,18 @@
 //! A module per arrow: [`sessions`] groups a capture into users and finds what must be bound,
 //! [`plan`] amplifies them into intended instants, [`drive`] sends on time, [`measure`] keeps the four
 //! instants of every sample, [`report`] says what they mean. [`import`] makes captures of other programs'
-//! recordings, [`model`] makes sessions without a capture, [`seeds`] says what several runs say together. `sessions`,
+//! recordings, [`model`] makes sessions without a capture, [`seeds`] says what several runs say together, [`compare`]
+//! what is different between two, [`assessment`] how good one was. `sessions`,
 //! `plan`, `model`, `seeds` and `statistics` are
 //! pure: no clock, no socket, no randomness but the seed.
 
+pub mod assessment;
 pub mod audit;
 pub mod bottleneck;
 pub mod capacity;
 pub mod cli;
 mod columns;
+pub mod compare;
 pub mod destination;
 pub mod drive;
 pub mod edit;
@@ -32,4 +35,5 @@ pub mod selection;
 pub mod sessions;
 pub mod statistics;
 pub mod store;
+pub mod thresholds;
 pub mod unfinished;

@@ -8,9 +8,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::inspect::Summary;
 use crate::measure::run::RunReport;
+use crate::monitor::timeline::Timeline;
 
 mod achieved;
 pub mod capacity;
@@ -25,6 +27,12 @@ pub mod words;
 pub const RUN_FILE: &str = "run.json";
 /// The file that the runs of several seeds leave beside their directories.
 pub const SEEDS_FILE: &str = "seeds.json";
+/// The file that monitors leave beside a run's: their timeline.
+pub const MONITORS_FILE: &str = "monitors.json";
+/// The file that a capacity search leaves in its directory.
+pub const CAPACITY_FILE: &str = "capacity.json";
+/// The file of raw samples in the directory of a run.
+pub const SAMPLES_FILE: &str = "samples.csv.gz";
 
 /// A capture, if one was given, and the runs of it, in the order given.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -65,9 +73,23 @@ impl Report {
 pub fn read_run(path: &Path) -> Result<RunReport, ReportError> {
     let file = if path.is_dir() { path.join(RUN_FILE) } else { path.to_owned() };
     let text = fs::read_to_string(&file).map_err(|source| unreadable(path, source))?;
-    let mut json = serde_json::Deserializer::from_str(&text);
+    parsed(file, &text)
+}
+
+/// What monitors saw beside a run, given its file; nothing where none looked.
+pub fn read_timeline(run: &Path) -> Result<Timeline, ReportError> {
+    let path = run.with_file_name(MONITORS_FILE);
+    match fs::read_to_string(&path) {
+        Ok(text) => parsed(path, &text),
+        Err(source) if source.kind() == std::io::ErrorKind::NotFound => Ok(Timeline::default()),
+        Err(source) => Err(ReportError::Read { path, source }),
+    }
+}
+
+fn parsed<T: DeserializeOwned>(path: PathBuf, text: &str) -> Result<T, ReportError> {
+    let mut json = serde_json::Deserializer::from_str(text);
     serde_path_to_error::deserialize(&mut json).map_err(|error| ReportError::Foreign {
-        path: file,
+        path,
         key: error.path().to_string(),
         reason: error.inner().to_string(),
     })

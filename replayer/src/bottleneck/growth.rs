@@ -3,6 +3,7 @@
 
 use super::profile::{Profile, RouteProfile, Times};
 use super::split::TURN;
+use crate::statistics::trend::theil_sen;
 
 /// Fewer requests on either side say nothing about a route.
 const REQUESTS_MIN: usize = 20;
@@ -10,6 +11,8 @@ const REQUESTS_MIN: usize = 20;
 const GROWTH_MIN: f64 = 0.1;
 /// And below this many milliseconds.
 const GROWTH_MS_MIN: f64 = 1.0;
+/// Logarithms of loads that are nearer say nothing of what the load does.
+const LOADS_APART_MIN: f64 = 0.05;
 /// At least this part of another growth is the same queue's.
 const ALIKE: f64 = 0.5;
 
@@ -105,18 +108,14 @@ fn parts(profiles: &[Profile], label: &str, light: &RouteProfile, heavy: &RouteP
     heavy.stages.iter().map(part).collect()
 }
 
-/// Median of the slopes between all pairs of loads (Theil 1950, Sen 1968) of ln p95 over ln load.
+/// The slope of ln p95 over ln load.
 fn elasticity(profiles: &[Profile], label: &str, stage: &str) -> Option<f64> {
     let point = |profile: &Profile| {
         let p95_ms = profile.routes.get(label)?.stage(stage).p95_ms;
         (p95_ms > 0.0).then(|| (profile.multiple.ln(), p95_ms.ln()))
     };
     let points: Vec<(f64, f64)> = profiles.iter().filter_map(point).collect();
-    let pairs = points.iter().enumerate().flat_map(|(at, a)| points[at + 1..].iter().map(move |b| (a, b)));
-    let slopes = pairs.filter(|(a, b)| (a.0 - b.0).abs() > 0.05).map(|(a, b)| (b.1 - a.1) / (b.0 - a.0));
-    let mut slopes: Vec<f64> = slopes.collect();
-    slopes.sort_by(f64::total_cmp);
-    (points.len() >= 3 && !slopes.is_empty()).then(|| slopes[slopes.len() / 2])
+    if points.len() < 3 { None } else { theil_sen(&points, LOADS_APART_MIN) }
 }
 
 /// Whether the stage grew as it did on this route on those of at least half of the other requests. Not on all: an upload

@@ -1,6 +1,6 @@
 //! What a search found, as `kingtide capacity --json` says it.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::trial::Trial;
 use super::verdict::{FailureMode, Judged};
@@ -28,7 +28,7 @@ pub struct Finding {
     pub reasons: Vec<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// A capacity, bracketed by trials.
@@ -51,7 +51,7 @@ pub enum Outcome {
     Invalid,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Capacity {
     pub multiple: f64,
     /// 95 % interval, conditional on the trials' length.
@@ -66,7 +66,7 @@ pub struct Capacity {
     pub trial_s: u64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Bound {
     Estimate,

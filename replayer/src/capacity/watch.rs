@@ -13,7 +13,7 @@
 use serde::Serialize;
 
 use super::slo::Slo;
-use super::wilson;
+use crate::statistics::wilson;
 
 const WINDOW_S: usize = 5;
 /// Without a criterion of latency nothing else says what is long.

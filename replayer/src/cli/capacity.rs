@@ -25,12 +25,10 @@ use crate::capacity::several::Several;
 use crate::capacity::slo::Slo;
 use crate::drive::{Clock, DriveConfig};
 use crate::measure::route::Routes;
-use crate::report;
 use crate::report::capacity as text;
+use crate::report::{self, CAPACITY_FILE};
 use crate::sessions::Outlines;
 
-/// Where the result of a search lies in its directory.
-const CAPACITY_FILE: &str = "capacity.json";
 /// From one bracketing load to the next, where nobody is disturbed, and elsewhere.
 /// More trials than any search has.
 const SEEDS_OF_A_SEARCH: u64 = 1000;

@@ -32,6 +32,7 @@ use super::seeds::SeedsArgs;
 use super::share::Share;
 use super::source::SourceArgs;
 use super::target::TargetArgs;
+use super::thresholds::{Grading, ThresholdsArgs};
 use super::{Exit, json_of, print_result};
 use crate::drive::{Clock, DriveConfig, Late, Target};
 use crate::measure::run::{RunReport, Verdict};
@@ -53,6 +54,7 @@ Examples:
   kingtide replay captures/monday --target http://10.0.0.7 -x 5 --seeds 5 --out runs/5x   with intervals
   kingtide replay captures/monday --target http://10.0.0.7 -x 5 --uplink 3g     every upload at 750 kbit/s
   kingtide replay captures/monday --target http://10.0.0.7 -x 10 --samples requests.csv.gz --samples-max 1g
+  kingtide replay captures/monday --target http://10.0.0.7 -x 5 --out runs/5x --grade     good, acceptable or poor
   kingtide replay --model configs/models/students.toml --users 50 --spawn-per-s 5 --duration 10m \
       --target http://10.0.0.7 --identities accounts.csv                        without a capture
 
@@ -136,16 +138,25 @@ pub struct ReplayArgs {
     json: bool,
     #[command(flatten)]
     gates: GatesArgs,
+    #[command(flatten)]
+    thresholds: ThresholdsArgs,
 }
 
 pub fn run(args: &ReplayArgs) -> anyhow::Result<Exit> {
     let seeds = args.seeds.all()?;
+    let grading = args.thresholds.read()?;
     args.samples.check(seeds.len())?;
+    ensure!(
+        seeds.len() == 1 || !grading.is_wanted(),
+        "--grade and --thresholds are of one run: with --seeds grade each, kingtide report DIR/seed-* --grade"
+    );
     let traffic = args.source.open()?;
     let config = args.drive_config(args.target.allowed()?)?;
     let out = args.out.as_deref();
     match seeds.as_slice() {
-        [_] => single(&Player::prepared(args, traffic, config, &seeds, |_| out.map(Path::to_owned))?),
+        [_] => {
+            single(&Player::prepared(args, traffic, config, &seeds, |_| out.map(Path::to_owned))?, &grading)
+        }
         _ => several::run(&Player::prepared(args, traffic, config, &seeds, |seed| {
             Some(out?.join(directory_of(seed.0)))
         })?),
@@ -153,12 +164,19 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<Exit> {
 }
 
 /// The run of one seed.
-fn single(player: &Player<'_>) -> anyhow::Result<Exit> {
+fn single(player: &Player<'_>, grading: &Grading) -> anyhow::Result<Exit> {
     let Played { run, kept, .. } = player.play(&player.turns[0])?;
     let exit = exit_of(run.verdict);
     // Told whatever became of the file: nobody wants to repeat an hour for a full disk.
-    print_result(&if player.args.json { json_of(&run)? } else { table(run, player.args.gates.told()) })?;
+    print_result(&if player.args.json {
+        json_of(&run)?
+    } else {
+        table(run.clone(), player.args.gates.told())
+    })?;
     kept?;
+    if !player.args.json {
+        print_result(&grading.assess(player.args.out.as_deref(), &run)?.render())?;
+    }
     Ok(exit)
 }
 

@@ -3,16 +3,21 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use serde::Serialize;
 
 use super::gates::GatesArgs;
-use super::{Exit, print_result};
-use crate::report::{self, Report, html, terminal};
+use super::thresholds::ThresholdsArgs;
+use super::{Exit, json_of, print_result};
+use crate::assessment::Assessment;
+use crate::measure::run::RunReport;
+use crate::report::{self, Report, html, terminal, words};
 use crate::sessions::Rules;
 
 const EXAMPLES: &str = "\
 Examples:
   kingtide report runs/1x runs/2x runs/5x
   kingtide report --capture captures/monday runs/1x runs/5x --html report.html --json report.json
+  kingtide report runs/5x --grade                                    good, acceptable or poor, and what grew
   kingtide report --capture captures/monday --html capture.html      a page about the capture alone
 
 A run is the directory that `kingtide replay --out` wrote, or the run.json in it. The page is one file
@@ -36,9 +41,22 @@ pub struct ReportArgs {
     json: Option<PathBuf>,
     #[command(flatten)]
     gates: GatesArgs,
+    #[command(flatten)]
+    thresholds: ThresholdsArgs,
+}
+
+/// The contract for scripts (schema: replayer/schemas/report.json).
+#[derive(Serialize)]
+struct Assessed<'a> {
+    #[serde(flatten)]
+    report: &'a Report,
+    /// Of each run; with --grade or --thresholds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    assessments: Option<&'a [Assessment]>,
 }
 
 pub fn run(args: &ReportArgs) -> anyhow::Result<Exit> {
+    let grading = args.thresholds.read()?;
     let capture = args
         .capture
         .as_deref()
@@ -46,14 +64,25 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<Exit> {
         .transpose()?;
     let runs = args.runs.iter().map(|path| report::read_run(path)).collect::<Result<_, _>>()?;
     let report = Report { capture, runs };
+    let assessments: Vec<Assessment> = std::iter::zip(&args.runs, &report.runs)
+        .map(|(path, run)| grading.assess(Some(path), run))
+        .collect::<Result<_, _>>()?;
     if let Some(path) = &args.json {
-        report::write_whole(path, &report.to_json()?)?;
+        let assessments = grading.is_wanted().then_some(assessments.as_slice());
+        report::write_whole(path, &json_of(&Assessed { report: &report, assessments })?)?;
         eprintln!("wrote {}", path.display());
     }
     if let Some(path) = &args.html {
         report::write_whole(path, &html::page(&report)?)?;
         eprintln!("wrote {}", path.display());
     }
-    print_result(&terminal::render(&report, args.gates.told()))?;
+    print_result(&(terminal::render(&report, args.gates.told()) + &told(&report.runs, &assessments)))?;
     Ok(Exit::Held)
+}
+
+/// What there is to say of each run, below its name.
+fn told(runs: &[RunReport], assessments: &[Assessment]) -> String {
+    let texts = assessments.iter().map(Assessment::render).zip(words::run_names(runs));
+    let told = texts.filter(|(text, _)| !text.is_empty());
+    told.flat_map(|(text, name)| ["\n".to_owned(), name, "\n".to_owned(), text]).collect()
 }

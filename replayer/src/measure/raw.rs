@@ -5,6 +5,7 @@
 //! for is left out and counted, and the run goes on.
 
 mod file;
+pub mod read;
 mod row;
 
 use std::io;

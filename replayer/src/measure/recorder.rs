@@ -275,17 +275,13 @@ impl Upload {
 /// Answers have a latency, and what hung counts with its age. A refusal or a reset does not: it would
 /// make a failing target look quick.
 fn end_of(sample: &Sample) -> End {
-    let has_latency = match sample.outcome {
-        Outcome::Answered { .. } => true,
-        Outcome::Failed(failure) => failure.class.is_hang(),
-    };
     End {
         at_ns: sample.ended_ns,
         was_sent: sample.sent_ns.is_some(),
         is_done: matches!(sample.outcome, Outcome::Answered { .. }),
         is_failed: sample.outcome.is_failed(),
         is_given_up: matches!(sample.outcome, Outcome::Failed(failure) if failure.class.is_silence()),
-        latency_ns: has_latency.then(|| sample.latency_ns()),
+        latency_ns: sample.counted_latency_ns(),
     }
 }
 

@@ -291,6 +291,15 @@ impl Sample {
         self.ended_ns.saturating_sub(self.intended_ns)
     }
 
+    /// The latency, of what distributions count: answers, and what hung with its age. A reset must not look quick.
+    pub fn counted_latency_ns(&self) -> Option<u64> {
+        let counts = match self.outcome {
+            Outcome::Answered { .. } => true,
+            Outcome::Failed(failure) => failure.class.is_hang(),
+        };
+        counts.then(|| self.latency_ns())
+    }
+
     pub fn service_ns(&self) -> Option<u64> {
         Some(self.ended_ns.saturating_sub(self.sent_ns?))
     }

@@ -23,6 +23,9 @@ pub enum Unit {
     /// 0 to 1.
     #[serde(rename = "share")]
     Share,
+    /// Of the captured users.
+    #[serde(rename = "x")]
+    Multiple,
     /// A count, an index, a distance.
     #[serde(rename = "1")]
     Number,
@@ -55,7 +58,7 @@ impl Unit {
             Self::Seconds => "_s",
             Self::PerSecond => "_per_s",
             Self::Bytes => "_bytes",
-            Self::Share | Self::Number => "",
+            Self::Share | Self::Multiple | Self::Number => "",
         }
     }
 
@@ -72,6 +75,7 @@ impl Unit {
             Self::PerSecond => format!("{}/s", number(Some(value))),
             Self::Bytes => format::size(whole(value)),
             Self::Share => format::share(value),
+            Self::Multiple => format!("{}×", number(Some(value))),
             Self::Number => number(Some(value)),
         }
     }

@@ -6,6 +6,7 @@ mod again;
 mod capacity;
 mod capture_files;
 mod captured;
+mod compare;
 mod drive;
 mod edit;
 mod export;

@@ -3,7 +3,7 @@
 use super::{Share, Window};
 use crate::capacity::slo::{Ask, Slo};
 use crate::capacity::trial::{Count, Observation};
-use crate::capacity::wilson;
+use crate::statistics::{autocorrelation, wilson};
 
 /// Long enough to hold what a burst does, short enough that a trial has a dozen.
 const BATCH_S: usize = 5;
@@ -72,7 +72,7 @@ fn leaning(ask: Ask) -> Leaning {
 fn n_effective(total: Count, seconds: &[Count]) -> f64 {
     let share = total.share().unwrap_or(0.0);
     let batches = seconds.chunks(BATCH_S).filter_map(|batch| sum(batch).share());
-    let variance = wilson::variance_of_mean(&batches.collect::<Vec<_>>());
+    let variance = autocorrelation::variance_of_mean(&batches.collect::<Vec<_>>());
     let n = total.asked as f64;
     if variance > 0.0 { (share * (1.0 - share) / variance).clamp(N_EFFECTIVE_MIN.min(n), n) } else { n }
 }

@@ -8,10 +8,8 @@ use kingtide_common::units::ByteSize;
 
 use crate::measure::raw::SampleWriter;
 use crate::measure::route::Routes;
+use crate::report::SAMPLES_FILE;
 use crate::sessions::Outlines;
-
-/// What the file is called in the directory of a run.
-const SAMPLES_FILE: &str = "samples.csv.gz";
 
 const HEADING: &str = "Every request";
 

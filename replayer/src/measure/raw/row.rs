@@ -1,4 +1,4 @@
-//! A sample as a line: the columns of the file.
+//! A sample as a line: the columns of the file. `read.rs` is the way back.
 
 use serde::Serialize;
 

@@ -51,6 +51,31 @@ fn a_line_has_the_instants_the_outcome_and_the_bytes() {
 }
 
 #[test]
+fn what_is_read_is_what_was_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("samples.csv.gz");
+    let mut file = SampleFile::create(&path, PLENTY, labels()).unwrap();
+    // How many files a body had is in no column.
+    let plain = |sample: Sample| Sample {
+        upload: crate::measure::Upload { files: 0, file_bytes: 0, ..sample.upload },
+        ..sample
+    };
+    let samples = [
+        Sample { connect_ns: Some(7), held_bytes: Some(3), ..answered(200, false) },
+        Sample { resent_ns: Some(14_000_000), ..answered(503, true) },
+        Sample { sent_ns: None, ..failed(ErrorClass::NotSent) },
+    ]
+    .map(plain);
+    for sample in &samples {
+        file.add(sample);
+    }
+    assert_eq!(file.finish().written, 3);
+    let mut found = Vec::new();
+    read::each(&path, |label, sample| found.push((label.to_owned(), sample))).unwrap();
+    assert_eq!(found, samples.map(|sample| ("POST /upload, whole".to_owned(), sample)));
+}
+
+#[test]
 fn the_file_stops_at_its_bound_and_counts_the_rest() {
     let (_directory, path, whole) = written(5_000, PLENTY);
     assert_eq!((whole.written, lines(&path).len()), (5_000, 5_001));
