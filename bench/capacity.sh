@@ -69,6 +69,7 @@ said() {
     "\(.trials | length) trials, \([.trials[] | select(.judged.verdict == "invalid")] | length) invalid, \(.duration_s / 60 * 10 | round / 10) min"] | join(" · ")' "$1"
   jq -r '.reasons[] | "    " + .' "$1"
   jq -r '.bottleneck[:1][] | "    \(.confidence) bottleneck: \(.stage) of \(.route), \(.growth_share * 100 | round) % of the growth, \((.slots // 0) * 10 | round / 10) busy. \(.remedy)"' "$1"
+  jq -r '(.next_limit // empty | "    next limit: " + .sentence), (.cold_start // empty | "    cold start: the first \(.route) took \(.first_ms | round) ms, later ones \(.usual_ms | round) ms")' "$1"
 }
 
 truth_of() { # NAME FLAGS...: the service's capacity as a multiple, against what the search says
