@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::growth::{Growth, Part, grown};
 use super::profile::Profile;
-use super::split::{GENERATOR, RETRIES, TURN};
+use super::split::CLIENT;
 use crate::report::format::{ms, number};
 
 /// A stage that takes so many times as long as at the light load has a queue of its own.
@@ -35,9 +35,9 @@ pub fn next_limit(profiles: &[Profile]) -> Option<NextLimit> {
     Some(NextLimit { stage: next.map(|part| part.stage.clone()), known_to_per_s, sentence })
 }
 
-/// Turns, retries and this machine's lateness follow from another stage.
+/// The client's own stages follow from another: a target that is busy reads and accepts slowly too.
 fn is_of_target(part: &Part) -> bool {
-    ![TURN, RETRIES, GENERATOR].contains(&part.stage.as_str())
+    !CLIENT.contains(&part.stage.as_str())
 }
 
 fn ratio(part: &Part) -> f64 {
@@ -57,8 +57,9 @@ fn sentence(growth: &Growth, first: &Part, next: Option<&Part>, known_to_per_s: 
             first.stage
         ),
         None => format!(
-            "no stage but {} queued at up to {per_s} answers/s: what gives way after it lies above and shows when {} is raised",
-            first.stage, first.stage
+            "no other stage that the target tells queued at up to {per_s} answers/s: what gives way after {} lies above and shows when that is \
+             raised",
+            first.stage
         ),
     }
 }
