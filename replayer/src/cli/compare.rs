@@ -15,7 +15,7 @@ Examples:
   kingtide compare runs/staging runs/production --relevant 10%
   kingtide compare runs/main runs/branch --markdown >> \"$GITHUB_STEP_SUMMARY\"
   kingtide compare runs/main-seeds runs/branch-seeds      two series: replay --seeds 5 --out
-  kingtide compare runs/capacity-1 runs/capacity-2        two capacities: capacity --out
+  kingtide compare runs/capacity-1 runs/capacity-2        two capacities: capacity --out, best with --seeds 3
 
 A and B are directories that kingtide replay or kingtide capacity wrote, or the JSON file in them. The intervals of a run's
 percentiles come from its samples.csv.gz, second by second: neighbours share their fate, and are not counted twice. Runs of
