@@ -24,7 +24,7 @@ differences. Figures marked * decide: the failed share and the p95, of all reque
 together right in 95 % of all comparisons (Holm); the others are shown.
 
   worse, better    the whole interval is beyond the smallest relevant difference
-  no difference    the whole interval is within it
+  no difference    none is seen, and one of four times that size would have been
   cannot tell      anything else: compare longer runs, the same seed, or several seeds
 
 Exit status:
