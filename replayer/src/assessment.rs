@@ -13,7 +13,7 @@ pub use grown::Grown;
 
 use crate::compare::Run;
 use crate::monitor::timeline::Timeline;
-use crate::report::format::{ms, number, seconds, share};
+use crate::report::format::written;
 use crate::report::table::{Align, Table};
 pub use crate::thresholds::breach::with_run as seen;
 use crate::thresholds::{Breach, Grade, Thresholds};
@@ -44,7 +44,7 @@ impl Assessment {
     pub fn render(&self) -> String {
         let mut text = grades(&self.grades);
         for breach in &self.breaches {
-            let _ = writeln!(text, "  {}", told(breach));
+            let _ = writeln!(text, "  {}", breach.sentence());
         }
         for grown in &self.grown {
             let _ = writeln!(text, "  {}", grown.sentence());
@@ -72,32 +72,6 @@ fn grades(grades: &[Grade]) -> String {
         ]);
     }
     if table.is_empty() { String::new() } else { table.render(0) }
-}
-
-/// `critical: postgres.active above 18 from 12 s to 47 s, at worst 20`.
-fn told(breach: &Breach) -> String {
-    let written = |value| written(&breach.metric, value);
-    let at = |at_s: f64| if at_s > 0.0 { seconds(Some(at_s)) } else { "0 s".to_owned() };
-    format!(
-        "{}: {} above {} from {} to {}, at worst {}",
-        breach.severity.name(),
-        breach.metric,
-        written(breach.limit),
-        at(breach.from_s),
-        at(breach.to_s),
-        written(breach.worst)
-    )
-}
-
-/// By what the name says of its unit.
-pub(crate) fn written(metric: &str, value: f64) -> String {
-    match metric {
-        _ if metric.ends_with("_share") => share(value),
-        _ if metric.contains("_ms") => ms(Some(value)),
-        _ if metric.ends_with("_s") => seconds(Some(value)),
-        _ if metric.ends_with("_bytes") => crate::capacity::answer::bytes(value.max(0.0)),
-        _ => number(Some(value)),
-    }
 }
 
 #[cfg(test)]

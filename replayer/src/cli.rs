@@ -14,6 +14,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use serde::Serialize;
 
+mod alert;
 pub mod capacity;
 mod capture;
 pub mod compare;

@@ -15,8 +15,8 @@
 //! Two sides become a difference by MOVER (Zou and Donner 2008; for two shares it is Newcombe's interval of 1998), times in
 //! logarithms. Where both runs played the same plan, what their seconds have in common is taken out (Zou 2007).
 //!
-//! - A difference counts from a smallest relevant one on; it is worse or better when the whole interval is beyond that, none
-//!   when the whole interval is within, and else nobody can tell.
+//! - A difference counts from a smallest relevant one on; it is worse or better when the whole interval is beyond that; none
+//!   when none is seen and one of four times that size would have been; else nobody can tell.
 //! - With dozens of figures some are "worse" by chance. The exit is decided by few that are named before: the failed share
 //!   and the p95 of all and of each route, corrected by Holm (1979). The others are shown.
 

@@ -8,6 +8,7 @@
 //! `plan`, `model`, `seeds` and `statistics` are
 //! pure: no clock, no socket, no randomness but the seed.
 
+pub mod alert;
 pub mod assessment;
 pub mod audit;
 pub mod bottleneck;

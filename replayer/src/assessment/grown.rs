@@ -2,10 +2,9 @@
 
 use serde::Serialize;
 
-use super::written;
 use crate::measure::run::RunReport;
 use crate::monitor::timeline::Timeline;
-use crate::report::format::{seconds, share};
+use crate::report::format::{seconds, share, written};
 use crate::statistics::{Interval, Trend};
 use crate::thresholds::Thresholds;
 

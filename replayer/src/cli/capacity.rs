@@ -14,10 +14,12 @@ use kingtide_common::units::{Multiple, Span};
 
 use self::ground::Ground;
 use self::load::{Load, LoadArgs};
+use super::alert::AlertArgs;
 use super::replay::stop;
 use super::replay::users::UsersArgs;
 use super::target::TargetArgs;
 use super::{Exit, json_of, prepare_directory, print_result};
+use crate::alert::Alerts;
 use crate::capacity::answer::Answer;
 use crate::capacity::field::Field;
 use crate::capacity::search::{Config, Search, TooShort};
@@ -121,6 +123,8 @@ pub struct CapacityArgs {
     /// JSON on stdout instead of text (schema: replayer/schemas/capacity.json).
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    alert: AlertArgs,
 }
 
 pub fn run(args: &CapacityArgs) -> anyhow::Result<Exit> {
@@ -136,9 +140,16 @@ pub fn run(args: &CapacityArgs) -> anyhow::Result<Exit> {
     let ground = Ground::new(args, &load, config)?;
     args.out.as_deref().map_or(Ok(()), |directory| prepare_directory(directory, CAPACITY_FILE))?;
     eprintln!("{}", ground.sentence());
-    match args.all_seeds()?.as_slice() {
-        [seed] => single(args, &ground.search(*seed)?),
-        seeds => several(args, &ground, seeds),
+    let seeds = args.all_seeds()?;
+    let alerts = args.alert.start()?;
+    alerts.tell(&format!("a capacity search begins: {}", ground.sentence()));
+    match seeds.as_slice() {
+        [seed] => {
+            let answer = ground.search(*seed)?;
+            alerts.tell(&text::headline(&answer.finding));
+            single(args, &answer)
+        }
+        seeds => several(args, &ground, seeds, &alerts),
     }
 }
 
@@ -148,12 +159,13 @@ fn single(args: &CapacityArgs, answer: &Answer) -> anyhow::Result<Exit> {
 }
 
 /// One after another; each is kept as it ends.
-fn several(args: &CapacityArgs, ground: &Ground<'_>, seeds: &[u64]) -> anyhow::Result<Exit> {
+fn several(args: &CapacityArgs, ground: &Ground<'_>, seeds: &[u64], alerts: &Alerts) -> anyhow::Result<Exit> {
     let mut answers = Vec::new();
     for (at, seed) in seeds.iter().enumerate() {
         eprintln!("search {} of {}, seed {seed}", at + 1, seeds.len());
         let answer = ground.search(*seed)?;
         eprintln!("{}", text::headline(&answer.finding));
+        alerts.tell(&text::headline(&answer.finding));
         let is_stopped = answer.interrupted;
         if let Some(directory) = args.out.as_ref().map(|out| out.join(format!("seed-{seed}"))) {
             prepare_directory(&directory, CAPACITY_FILE)?;

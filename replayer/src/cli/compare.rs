@@ -15,7 +15,7 @@ Examples:
   kingtide compare runs/staging runs/production --relevant 10%
   kingtide compare runs/main runs/branch --markdown >> \"$GITHUB_STEP_SUMMARY\"
   kingtide compare runs/main-seeds runs/branch-seeds      two series: replay --seeds 5 --out
-  kingtide compare runs/capacity-1 runs/capacity-2        two capacities: capacity --out
+  kingtide compare runs/capacity-1 runs/capacity-2        two capacities: capacity --out, best with --seeds 3
 
 A and B are directories that kingtide replay or kingtide capacity wrote, or the JSON file in them. The intervals of a run's
 percentiles come from its samples.csv.gz, second by second: neighbours share their fate, and are not counted twice. Runs of
@@ -24,7 +24,7 @@ differences. Figures marked * decide: the failed share and the p95, of all reque
 together right in 95 % of all comparisons (Holm); the others are shown.
 
   worse, better    the whole interval is beyond the smallest relevant difference
-  no difference    the whole interval is within it
+  no difference    none is seen, and one of four times that size would have been
   cannot tell      anything else: compare longer runs, the same seed, or several seeds
 
 Exit status:

@@ -13,12 +13,12 @@ mod uplink;
 pub(super) mod users;
 
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::ensure;
 use clap::Args;
-use kingtide_common::units::{Multiple, Span};
+use kingtide_common::units::{Multiple, Seed, Span};
 
 use self::answers::AnswersArgs;
 use self::machine::MachineArgs;
@@ -27,6 +27,7 @@ use self::samples::SamplesArgs;
 use self::several::SettleArgs;
 use self::uplink::UplinkArgs;
 use self::users::UsersArgs;
+use super::alert::AlertArgs;
 use super::gates::GatesArgs;
 use super::seeds::SeedsArgs;
 use super::share::Share;
@@ -34,11 +35,13 @@ use super::source::SourceArgs;
 use super::target::TargetArgs;
 use super::thresholds::{Grading, ThresholdsArgs};
 use super::{Exit, json_of, print_result};
+use crate::alert::Alerts;
 use crate::drive::{Clock, DriveConfig, Late, Target};
 use crate::measure::run::{RunReport, Verdict};
 use crate::plan::Mode;
-use crate::report::format::count;
+use crate::report::format::{count, ms, multiple};
 use crate::report::gates::GatesTold;
+use crate::report::words::verdict_name;
 use crate::report::{Report, terminal};
 use crate::seeds::report::directory_of;
 
@@ -140,6 +143,8 @@ pub struct ReplayArgs {
     gates: GatesArgs,
     #[command(flatten)]
     thresholds: ThresholdsArgs,
+    #[command(flatten)]
+    alert: AlertArgs,
 }
 
 pub fn run(args: &ReplayArgs) -> anyhow::Result<Exit> {
@@ -153,18 +158,23 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<Exit> {
     let traffic = args.source.open()?;
     let config = args.drive_config(args.target.allowed()?)?;
     let out = args.out.as_deref();
-    match seeds.as_slice() {
-        [_] => {
-            single(&Player::prepared(args, traffic, config, &seeds, |_| out.map(Path::to_owned))?, &grading)
-        }
-        _ => several::run(&Player::prepared(args, traffic, config, &seeds, |seed| {
-            Some(out?.join(directory_of(seed.0)))
-        })?),
-    }
+    let is_one = seeds.len() == 1;
+    let directory =
+        |seed: Seed| if is_one { Some(out?.to_owned()) } else { Some(out?.join(directory_of(seed.0))) };
+    let player = Player::prepared(args, traffic, config, &seeds, directory)?;
+    let alerts = args.alert.start()?;
+    alerts.tell(&format!(
+        "a replay at {} ({}) to {} begins",
+        multiple(args.multiple.get()),
+        args.mode,
+        player.config.target.origin()
+    ));
+    let ended = if is_one { single(&player, &grading, &alerts) } else { several::run(&player, &alerts) };
+    ended.inspect_err(|error| alerts.tell(&format!("the replay broke off: {error:#}")))
 }
 
 /// The run of one seed.
-fn single(player: &Player<'_>, grading: &Grading) -> anyhow::Result<Exit> {
+fn single(player: &Player<'_>, grading: &Grading, alerts: &Alerts) -> anyhow::Result<Exit> {
     let Played { run, kept, .. } = player.play(&player.turns[0])?;
     let exit = exit_of(run.verdict);
     // Told whatever became of the file: nobody wants to repeat an hour for a full disk.
@@ -173,9 +183,12 @@ fn single(player: &Player<'_>, grading: &Grading) -> anyhow::Result<Exit> {
     } else {
         table(run.clone(), player.args.gates.told())
     })?;
+    alerts.tell(&ended(&run));
     kept?;
+    let assessment = grading.assess(player.args.out.as_deref(), &run)?;
+    assessment.breaches.iter().for_each(|breach| alerts.tell(&breach.sentence()));
     if !player.args.json {
-        print_result(&grading.assess(player.args.out.as_deref(), &run)?.render())?;
+        print_result(&assessment.render())?;
     }
     Ok(exit)
 }
@@ -215,6 +228,20 @@ fn table(run: RunReport, told: GatesTold) -> String {
         run.errors.iter().map(|(class, errors)| format!("{class} {}", count(*errors))).collect();
     let errors = if errors.is_empty() { String::new() } else { format!("errors: {}\n", errors.join(", ")) };
     terminal::render(&Report { capture: None, runs: vec![run] }, told) + &errors
+}
+
+/// The end of a run, for who is not looking.
+fn ended(run: &RunReport) -> String {
+    format!(
+        "{}: {} at {} to {}: p95 {}, {} of {} failed",
+        verdict_name(run.verdict).to_uppercase(),
+        run.capture,
+        multiple(run.multiple),
+        run.target,
+        ms(run.latency_ms.p95),
+        count(run.failed),
+        count(run.planned)
+    )
 }
 
 fn exit_of(verdict: Verdict) -> Exit {

@@ -28,6 +28,33 @@ pub(super) struct Found {
     bottleneck: Vec<Suspect>,
 }
 
+/// What `kingtide capacity --seeds` leaves: several searches, and the mean of their capacities.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Several {
+    capacity: Option<Together>,
+    searches: Vec<Found>,
+    reasons: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+struct Together {
+    multiple: f64,
+    low: f64,
+    high: f64,
+}
+
+impl Several {
+    /// All of them as one: the first one's words, the mean of all for a capacity. `None` where nothing was searched.
+    pub(super) fn together(self) -> Option<Found> {
+        let Self { capacity, searches, reasons } = self;
+        let first = searches.into_iter().next()?;
+        let capacity = capacity.zip(first.capacity).map(|(Together { multiple, low, high }, of_first)| {
+            Capacity { multiple, low, high, bound: Bound::Estimate, ..of_first }
+        });
+        Some(Found { capacity, reasons, ..first })
+    }
+}
+
 impl Found {
     /// As its file has it.
     pub(super) fn verdict_name(&self) -> String {

@@ -73,7 +73,9 @@ fn of_sides(a: &Estimate, b: &Estimate, scale: Scale, correlation: f64, confiden
     };
     let ((a_below, a_above), (b_below, b_above)) = (arms(a)?, arms(b)?);
     let far = |one: f64, other: f64| {
-        (one.powi(2) + other.powi(2) - 2.0 * correlation * one * other).max(0.0).sqrt()
+        // Nothing in common takes nothing away, from what is infinite too.
+        let common = if correlation > 0.0 { 2.0 * correlation * one * other } else { 0.0 };
+        (one.powi(2) + other.powi(2) - common).max(0.0).sqrt()
     };
     let value = scale.of(b.value()) - scale.of(a.value());
     value

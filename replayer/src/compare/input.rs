@@ -52,6 +52,7 @@ pub enum InputError {
 struct Marks {
     trials: Option<serde::de::IgnoredAny>,
     merged: Option<serde::de::IgnoredAny>,
+    searches: Option<serde::de::IgnoredAny>,
 }
 
 /// A result, given its directory or its file.
@@ -61,6 +62,11 @@ pub fn read(path: &Path) -> std::result::Result<Input, InputError> {
     let marks: Marks = parsed(&file, &text)?;
     let result = match marks {
         Marks { trials: Some(_), .. } => Result::Capacity(parsed(&file, &text)?),
+        Marks { searches: Some(_), .. } => {
+            let several: capacities::Several = parsed(&file, &text)?;
+            let nothing = || InputError::Nothing { path: path.to_owned() };
+            Result::Capacity(several.together().ok_or_else(nothing)?)
+        }
         Marks { merged: Some(_), .. } => Result::Seeds(parsed(&file, &text)?),
         Marks { .. } => Result::Run(Box::new(run_of(&file, parsed(&file, &text)?)?)),
     };

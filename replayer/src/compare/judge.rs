@@ -12,6 +12,8 @@ use crate::statistics::spread::CONFIDENCE;
 
 /// However small A is, less than this is nothing that a user feels, and the noise of machines.
 const RELEVANT_MS_MIN: f64 = 1.0;
+/// Who saw no difference must have been able to see one of so many times the smallest relevant one.
+const SEEN: f64 = 4.0;
 /// Figures that a sentence names.
 const NAMED: usize = 4;
 
@@ -21,7 +23,8 @@ pub enum Verdict {
     /// The whole interval is beyond the smallest relevant difference.
     Worse,
     Better,
-    /// The whole interval is within it.
+    /// None is seen, and one of four times the smallest relevant difference would have been; or the whole interval is within
+    /// the smallest relevant one.
     NoDifference,
     CannotTell,
     /// They were not compared.
@@ -32,8 +35,9 @@ pub enum Verdict {
 /// surest is held to 95 % over all m of them, the next to 95 % over m − 1, until one fails.
 pub(super) fn judge(figures: &[Figure], relevant: Relevant) -> Vec<FigureReport> {
     let sure = holm(figures, relevant);
+    let deciding = figures.iter().filter(|figure| figure.decides).count();
     let judged = figures.iter().zip(sure);
-    judged.map(|(figure, sure)| judged_figure(figure, sure, relevant)).collect()
+    judged.map(|(figure, sure)| judged_figure(figure, sure, deciding, relevant)).collect()
 }
 
 /// What the ones that decide say, where it is sure.
@@ -41,43 +45,65 @@ fn holm(figures: &[Figure], relevant: Relevant) -> Vec<Option<Verdict>> {
     let mut sure = vec![None; figures.len()];
     let mut left: Vec<usize> = (0..figures.len()).filter(|at| figures[*at].decides).collect();
     loop {
-        let confidence = 1.0 - (1.0 - CONFIDENCE) / left.len().max(1) as f64;
-        let differs = |at: &usize| match verdict_at(&figures[*at], relevant, confidence) {
-            verdict @ (Verdict::Worse | Verdict::Better) => Some((*at, verdict)),
-            _ => None,
-        };
+        let confidence = of_each(left.len());
+        let differs = |at: &usize| Some((*at, differs(&figures[*at], relevant, confidence)?));
         let Some((at, verdict)) = left.iter().find_map(differs) else { return sure };
         sure[at] = Some(verdict);
         left.retain(|other| *other != at);
     }
 }
 
-fn judged_figure(figure: &Figure, sure: Option<Verdict>, relevant: Relevant) -> FigureReport {
-    let alone = verdict_at(figure, relevant, CONFIDENCE);
-    let is_by_chance = figure.decides && sure.is_none() && matches!(alone, Verdict::Worse | Verdict::Better);
-    if is_by_chance {
-        let why = "by itself it would count; among as many figures one such comes by chance".to_owned();
-        return figure.told(Verdict::CannotTell, Some(why));
-    }
-    figure.told(sure.unwrap_or(alone), figure.difference.why())
+/// What each of so many is held to, that all of them are right in 95 %.
+fn of_each(count: usize) -> f64 {
+    1.0 - (1.0 - CONFIDENCE) / count.max(1) as f64
 }
 
-fn verdict_at(figure: &Figure, relevant: Relevant, confidence: f64) -> Verdict {
-    let limit = smallest(figure, relevant);
-    match figure.worsening(confidence) {
-        Some(Interval { low, .. }) if low > limit => Verdict::Worse,
-        Some(Interval { high, .. }) if high < -limit => Verdict::Better,
-        Some(Interval { low, high }) if low >= -limit && high <= limit => Verdict::NoDifference,
-        _ => Verdict::CannotTell,
+fn judged_figure(
+    figure: &Figure,
+    sure: Option<Verdict>,
+    deciding: usize,
+    relevant: Relevant,
+) -> FigureReport {
+    let alone = differs(figure, relevant, CONFIDENCE);
+    let is_none = || is_none(figure, relevant, if figure.decides { of_each(deciding) } else { CONFIDENCE });
+    match (sure.or(alone.filter(|_| !figure.decides)), alone) {
+        (Some(verdict), _) => figure.told(verdict, None),
+        (None, Some(_)) => {
+            let why = "by itself it would count; among as many figures one such comes by chance";
+            figure.told(Verdict::CannotTell, Some(why.to_owned()))
+        }
+        (None, None) if is_none() => figure.told(Verdict::NoDifference, None),
+        (None, None) => figure.told(Verdict::CannotTell, figure.difference.why()),
     }
 }
 
-/// The smallest relevant difference, in the figure's scale.
-fn smallest(figure: &Figure, relevant: Relevant) -> f64 {
+/// Worse or better, with this confidence.
+fn differs(figure: &Figure, relevant: Relevant, confidence: f64) -> Option<Verdict> {
+    let Interval { low, high } = figure.worsening(confidence)?;
+    let limit = relevant_times(1.0, figure, relevant);
+    let worse = (low > limit).then_some(Verdict::Worse);
+    worse.or_else(|| (high < -limit).then_some(Verdict::Better))
+}
+
+/// See [`Verdict::NoDifference`]; that 0 is not held is doubted with this confidence.
+fn is_none(figure: &Figure, relevant: Relevant, confidence: f64) -> bool {
+    let Some((Interval { low, high }, wide)) = figure.worsening(CONFIDENCE).zip(figure.worsening(confidence))
+    else {
+        return false;
+    };
+    let is_within = |times| {
+        let limit = relevant_times(times, figure, relevant);
+        low >= -limit && high <= limit
+    };
+    is_within(1.0) || (wide.low <= 0.0 && wide.high >= 0.0 && is_within(SEEN))
+}
+
+/// So many times the smallest relevant difference, in the figure's scale.
+fn relevant_times(times: f64, figure: &Figure, relevant: Relevant) -> f64 {
     match figure.unit {
-        Unit::Share => relevant.failed_share,
-        Unit::Milliseconds => relevant.share.max(RELEVANT_MS_MIN / figure.a.value()).ln_1p(),
-        _ => relevant.share.ln_1p(),
+        Unit::Share => times * relevant.failed_share,
+        Unit::Milliseconds => (times * relevant.share.max(RELEVANT_MS_MIN / figure.a.value())).ln_1p(),
+        _ => (times * relevant.share).ln_1p(),
     }
 }
 

@@ -39,43 +39,40 @@ fn verdicts(pairs: u64, pair: impl Fn(u64) -> (Run, Run)) -> impl Fn(Verdict) ->
 }
 
 /// At most 5 % are allowed; that 200 of such pairs show more than 18 has a chance of 1 %.
-#[test]
-fn like_runs_of_one_plan_are_not_called_worse() {
-    let count = verdicts(PAIRS, |at| (Scene::USUAL.run(at, 2 * at), Scene::USUAL.run(at, 2 * at + 1)));
-    eprintln!(
-        "same plan: {} worse, {} better, {} no difference, {} cannot tell",
-        count(Verdict::Worse),
-        count(Verdict::Better),
-        count(Verdict::NoDifference),
-        count(Verdict::CannotTell)
-    );
-    assert!(count(Verdict::Worse) + count(Verdict::Better) <= 18);
-}
+const FALSE_ALARMS_MAX: u64 = 18;
 
 #[test]
+fn like_runs_of_one_plan_are_no_different() {
+    let count = verdicts(PAIRS, |at| (Scene::USUAL.run(at, 2 * at), Scene::USUAL.run(at, 2 * at + 1)));
+    assert!(count(Verdict::Worse) + count(Verdict::Better) <= FALSE_ALARMS_MAX, "{}", told(&count));
+    // The others are too short to tell.
+    assert!(count(Verdict::NoDifference) >= PAIRS / 10 * 8, "{}", told(&count));
+}
+
+/// From 60 % to 95 % busy: what is in flight comes and goes in spells of half a minute then.
+#[test]
 fn like_runs_of_two_plans_are_not_called_worse() {
-    for sessions_per_s in [2.4, 3.2, 3.8] {
-        let scene = Scene { sessions_per_s, length_s: 120, ..Scene::USUAL };
-        let count = verdicts(PAIRS, |at| (scene.run(2 * at, 2 * at), scene.run(2 * at + 1, 2 * at + 1)));
-        eprintln!(
-            "{sessions_per_s}: {} worse, {} better, {} no difference, {} cannot tell",
-            count(Verdict::Worse),
-            count(Verdict::Better),
-            count(Verdict::NoDifference),
-            count(Verdict::CannotTell)
-        );
-        assert!(count(Verdict::Worse) + count(Verdict::Better) <= 18, "{sessions_per_s}");
-    }
+    let scene = |at: u64| Scene {
+        sessions_per_s: [2.4, 3.2, 3.8][usize::try_from(at % 3).unwrap()],
+        length_s: 120,
+        ..Scene::USUAL
+    };
+    let count = verdicts(PAIRS, |at| (scene(at).run(2 * at, 2 * at), scene(at).run(2 * at + 1, 2 * at + 1)));
+    assert!(count(Verdict::Worse) + count(Verdict::Better) <= FALSE_ALARMS_MAX, "{}", told(&count));
 }
 
 #[test]
 fn a_service_a_fifth_slower_is_found() {
     let slower = Scene { slowness: 1.2, ..Scene::USUAL };
-    let count = verdicts(40, |at| (Scene::USUAL.run(at, 2 * at), slower.run(at, 2 * at + 1)));
-    eprintln!("slower, same plan: {} worse, {} better", count(Verdict::Worse), count(Verdict::Better));
-    assert!(count(Verdict::Worse) >= 38 && count(Verdict::Better) == 0, "{}", count(Verdict::Worse));
-    let count = verdicts(40, |at| (slower.run(at, 2 * at), Scene::USUAL.run(at, 2 * at + 1)));
-    assert!(count(Verdict::Better) >= 38 && count(Verdict::Worse) == 0, "{}", count(Verdict::Better));
+    let count = verdicts(20, |at| (Scene::USUAL.run(at, 2 * at), slower.run(at, 2 * at + 1)));
+    assert!(count(Verdict::Worse) >= 19, "{}", told(&count));
+    let count = verdicts(20, |at| (slower.run(at, 2 * at), Scene::USUAL.run(at, 2 * at + 1)));
+    assert!(count(Verdict::Better) >= 19, "{}", told(&count));
+}
+
+fn told(count: &impl Fn(Verdict) -> u64) -> String {
+    let all = [Verdict::Worse, Verdict::Better, Verdict::NoDifference, Verdict::CannotTell];
+    all.map(|verdict| format!("{} {}", count(verdict), text::name(verdict))).join(", ")
 }
 
 #[test]
@@ -112,7 +109,8 @@ fn a_run_is_no_different_from_itself() {
     let run = Scene::USUAL.run(5, 5);
     let comparison = compared(run.clone(), run);
     assert_eq!(comparison.verdict, Verdict::NoDifference, "{}", text::render(&comparison));
-    let is_none = |figure: &FigureReport| figure.change.is_some_and(|change| change.abs() < 1e-12);
+    // What took 0 ms to receive has no ratio.
+    let is_none = |figure: &FigureReport| figure.change.is_none_or(|change| change.abs() < 1e-12);
     assert!(comparison.figures.iter().all(is_none));
 }
 

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::{Thresholds, WatchRule};
 use crate::measure::run::RunReport;
 use crate::monitor::timeline::{Point, Timeline};
+use crate::report::format::{seconds, written};
 
 /// What the run itself is called among the monitors.
 const RUN: &str = "run";
@@ -113,6 +114,23 @@ impl Breach {
         let is_critical = self.worst > rule.critical;
         self.severity = if is_critical { Severity::Critical } else { Severity::Warning };
         self.limit = if is_critical { rule.critical } else { rule.warning };
+    }
+}
+
+impl Breach {
+    /// `critical: postgres.active above 18 from 12 s to 47 s, at worst 20`.
+    pub fn sentence(&self) -> String {
+        let written = |value| written(&self.metric, value);
+        let at = |at_s: f64| if at_s > 0.0 { seconds(Some(at_s)) } else { "0 s".to_owned() };
+        format!(
+            "{}: {} above {} from {} to {}, at worst {}",
+            self.severity.name(),
+            self.metric,
+            written(self.limit),
+            at(self.from_s),
+            at(self.to_s),
+            written(self.worst)
+        )
     }
 }
 

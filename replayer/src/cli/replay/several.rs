@@ -5,6 +5,7 @@ use kingtide_common::units::Span;
 
 use super::player::{Played, Player, Turn};
 use super::{ReplayArgs, exit_of, stop};
+use crate::alert::Alerts;
 use crate::cli::{Exit, json_of, prepare_directory, print_result};
 use crate::measure::run::{RunReport, Verdict};
 use crate::report::format::{count, ms};
@@ -32,7 +33,7 @@ struct Series {
     trouble: Option<anyhow::Error>,
 }
 
-pub(super) fn run(player: &Player<'_>) -> anyhow::Result<Exit> {
+pub(super) fn run(player: &Player<'_>, alerts: &Alerts) -> anyhow::Result<Exit> {
     let (settle, out) = (player.args.settle.settle, player.args.out.as_deref());
     let cautions = player.cautions();
     for caution in &cautions {
@@ -48,6 +49,9 @@ pub(super) fn run(player: &Player<'_>) -> anyhow::Result<Exit> {
         cautions,
     };
     let told = SeedsReport::of(&setting, &runs, merging.merged());
+    if let Some(report) = &told {
+        alerts.tell(&format!("{}: {} seeds", verdict_name(report.verdict).to_uppercase(), report.runs.len()));
+    }
     let told = told.map(|report| tell(&report, player.args)).transpose();
     // Told all the same: the runs that were are worth as much.
     trouble.map_or(Ok(()), Err)?;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::capacities::Found;
+use super::super::capacities::{Found, Several};
 use super::*;
 use crate::bottleneck::Confidence;
 
@@ -96,4 +96,18 @@ fn another_slo_is_another_capacity() {
     let refused = compared(found(2.0, 1.9, 2.1, "estimate", None), other);
     assert_eq!(refused.verdict, Verdict::NotComparable);
     assert!(refused.not_comparable[0].contains("the SLO differs"), "{:?}", refused.not_comparable);
+}
+
+#[test]
+fn several_searches_are_their_mean() {
+    let first = found(2.0, 1.9, 2.1, "estimate", Some("store"));
+    let several = json!({
+        "capacity": {"multiple": 2.2, "low": 2.15, "high": 2.25, "lowest": 2.0, "highest": 2.4, "estimates": 3},
+        "seeds": [1, 1001, 2001], "reasons": ["one of them was slow"], "searches": [first.clone(), first.clone()],
+    });
+    let several: Several = serde_json::from_value(several).unwrap();
+    let together = several.together().unwrap();
+    let capacity = together.capacity.unwrap();
+    assert_eq!((capacity.multiple, capacity.low, capacity.high), (2.2, 2.15, 2.25));
+    assert_eq!((together.reasons.len(), together.slo.as_str()), (1, "p95<3s"));
 }

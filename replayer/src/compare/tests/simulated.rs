@@ -92,12 +92,18 @@ impl Scene {
 
     fn report(&self, seed: u64, planned: &[Planned], samples: &[Sample]) -> RunReport {
         let count = planned.len() as u64;
-        let second = |at_s: u64| {
-            let within = |at_ns: u64| at_ns / 1_000_000_000 == at_s;
-            let due = samples.iter().filter(|sample| within(sample.intended_ns)).count() as u64;
-            let done = samples.iter().filter(|sample| within(sample.ended_ns)).count() as u64;
-            Second { at_s, planned: due, sent: due, done, ..Second::default() }
+        let second = |at_s| Second { at_s, ..Second::default() };
+        let mut series: Vec<Second> = (0..u64::from(self.length_s)).map(second).collect();
+        let mut count_in = |at_ns: u64, count: fn(&mut Second)| {
+            let second = usize::try_from(at_ns / 1_000_000_000).ok().and_then(|at| series.get_mut(at));
+            second.map(count);
         };
+        for sample in samples {
+            count_in(sample.intended_ns, |second| {
+                (second.planned, second.sent) = (second.planned + 1, second.sent + 1)
+            });
+            count_in(sample.ended_ns, |second| second.done += 1);
+        }
         let route = |(at, route): (usize, &&str)| RouteReport {
             route: (*route).to_owned(),
             planned: planned.iter().filter(|planned| planned.route == at).count() as u64,
@@ -109,7 +115,7 @@ impl Scene {
             sent: count,
             done: count,
             routes: ROUTES.iter().enumerate().map(route).collect(),
-            series: (0..u64::from(self.length_s)).map(second).collect(),
+            series,
             ..reports::run(1.0, 1.0)
         }
     }
