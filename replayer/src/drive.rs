@@ -54,6 +54,7 @@ pub use http::{Http, Protocols};
 pub(crate) use http::{LanePlan, captured_connections};
 pub use retry::{Cause, Retry};
 pub(crate) use script::anchors;
+pub(crate) use target::public_tls;
 pub use target::{Target, TargetError};
 pub use timer::{PreciseTimer, Sleep};
 pub use uplink::Uplink;

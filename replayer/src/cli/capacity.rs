@@ -14,6 +14,7 @@ use kingtide_common::units::{Multiple, Span};
 
 use self::ground::Ground;
 use self::load::{Load, LoadArgs};
+use super::monitors::MonitorsArgs;
 use super::replay::stop;
 use super::replay::users::UsersArgs;
 use super::target::TargetArgs;
@@ -25,6 +26,7 @@ use crate::capacity::several::Several;
 use crate::capacity::slo::Slo;
 use crate::drive::{Clock, DriveConfig};
 use crate::measure::route::Routes;
+use crate::monitor::Monitors;
 use crate::report::capacity as text;
 use crate::report::{self, CAPACITY_FILE};
 use crate::sessions::Outlines;
@@ -118,6 +120,8 @@ pub struct CapacityArgs {
     /// Write the result into this directory, as capacity.json.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    monitors: MonitorsArgs,
     /// JSON on stdout instead of text (schema: replayer/schemas/capacity.json).
     #[arg(long)]
     json: bool,
@@ -130,16 +134,24 @@ pub fn run(args: &CapacityArgs) -> anyhow::Result<Exit> {
         args.min,
         args.max
     );
+    let monitors = args.monitors.read()?;
     let load = args.load.open(args.seed)?;
     args.check_routes(load.outlines())?;
     let config = args.drive_config(load.is_model())?;
     let ground = Ground::new(args, &load, config)?;
     args.out.as_deref().map_or(Ok(()), |directory| prepare_directory(directory, CAPACITY_FILE))?;
     eprintln!("{}", ground.sentence());
-    match args.all_seeds()?.as_slice() {
-        [seed] => single(args, &ground.search(*seed)?),
+    let seeds = args.all_seeds()?;
+    let watching = Monitors::start(&monitors)?;
+    let searched = match seeds.as_slice() {
+        [seed] => ground.search(*seed).and_then(|answer| single(args, &answer)),
         seeds => several(args, &ground, seeds),
-    }
+    };
+    let zero = watching.began();
+    let kept = args.monitors.write(args.out.as_deref(), &watching.stop(zero));
+    let exit = searched?;
+    kept?;
+    Ok(exit)
 }
 
 fn single(args: &CapacityArgs, answer: &Answer) -> anyhow::Result<Exit> {

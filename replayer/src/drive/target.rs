@@ -6,12 +6,13 @@ use std::fmt;
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::uri::Scheme;
-use rustls::ClientConnection;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection};
 use url::Url;
 
 pub(super) use self::tls::{Tls, version_of};
@@ -184,6 +185,12 @@ impl Target {
     pub(super) fn tls(&self) -> Option<&Tls> {
         self.tls.as_ref()
     }
+}
+
+/// TLS with HTTP/1.1 to a host that a public authority vouches for.
+pub(crate) fn public_tls(host: &str) -> Result<(Arc<ClientConfig>, ServerName<'static>), TargetError> {
+    let tls = tls_for(host, public_roots())?;
+    Ok((tls.config(Version::Http1), tls.name))
 }
 
 impl fmt::Debug for Target {
