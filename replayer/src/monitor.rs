@@ -5,6 +5,7 @@
 //! All looks are taken on one thread of their own, so they take no worker's time, and each monitor waits for its own peer
 //! only. No trouble of a monitor is one of the run: it is a gap on the timeline.
 
+pub mod cold_start;
 mod host;
 mod http;
 pub mod json;

@@ -23,6 +23,7 @@ use crate::measure::raw::SampleWriter;
 use crate::measure::run::RunReport;
 use crate::measure::summary::{self, Context};
 use crate::monitor::Monitors;
+use crate::monitor::cold_start::cold_starts;
 use crate::monitor::settings::Settings;
 use crate::monitor::timeline::Timeline;
 use crate::plan::{self, Fidelity, Plan};
@@ -155,8 +156,10 @@ impl<'a> Player<'a> {
             identities: self.config.identities.as_ref().map(|all| all.after(turn.accounts_before)),
             ..self.config.clone()
         };
-        let (measured, watched) = self.drive(turn, store, &config)?;
+        let (measured, mut watched) = self.drive(turn, store, &config)?;
         let run = self.report(turn, &recorded, before, &measured);
+        watched.events.extend(cold_starts(&run.series));
+        watched.events.sort_by(|one, other| one.at_s.total_cmp(&other.at_s));
         let json = json_of(&run)?;
         let write = |directory: &Path| report::write_whole(&directory.join(RUN_FILE), &json);
         let kept = turn.out.as_deref().map_or(Ok(()), write);

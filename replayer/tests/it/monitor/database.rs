@@ -35,9 +35,9 @@ async fn connections_are_counted_by_state_and_a_lock_wait_names_its_blocker() {
     let latest = monitors.latest();
     let counts =
         ["active", "idle", "idle_in_transaction", "total", "server_total", "waits_lock", "waits_timeout"];
-    let counts = counts.map(|name| latest[&format!("postgres.{name}")]);
-    assert_eq!(counts, [2.0, 2.0, 1.0, 5.0, 6.0, 1.0, 1.0]);
-    assert!(latest["postgres.longest_query_s"] > 0.2 && latest["postgres.max_connections"] == 100.0);
+    let counts = counts.map(|name| latest.get(&format!("postgres.{name}")).copied());
+    assert_eq!(counts, [2.0, 2.0, 1.0, 5.0, 6.0, 1.0, 1.0].map(Some));
+    assert!(latest["postgres.longest_query_s"] > 0.2 && latest["postgres.max_connections"] > 99.0);
     assert!(latest["postgres.database_bytes"] > 1e6);
 
     let wait =
@@ -98,7 +98,8 @@ async fn a_server_without_a_connection_left_says_so_until_one_is_free() {
     clients.pop().unwrap().close().await.unwrap();
     gap(&monitors, "it can look again");
     latest_is(&monitors, "postgres.total", 2.0);
-    assert_eq!(monitors.latest()["postgres.server_total"], monitors.latest()["postgres.max_connections"]);
+    let latest = monitors.latest();
+    assert_eq!(latest.get("postgres.server_total"), latest.get("postgres.max_connections"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
