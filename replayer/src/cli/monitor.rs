@@ -64,7 +64,7 @@ pub struct MonitorArgs {
     #[arg(long, value_name = "URL#/POINTER")]
     health: Vec<AtPointer>,
     /// What a file of [[monitor]] tables says (see configs/monitors.toml).
-    #[arg(long = "monitor", value_name = "FILE")]
+    #[arg(id = "monitor", long = "monitor", value_name = "FILE")]
     file: Option<PathBuf>,
     /// Time between two looks; of --monitor the file's.
     #[arg(long, value_name = "TIME", default_value = "5s")]

@@ -14,7 +14,7 @@ use crate::report::{self, MONITORS_FILE, ReportError};
 pub(super) struct MonitorsArgs {
     /// Watch beside the run what this file says (database, machine, processes, endpoints; see configs/monitors.toml), and
     /// write it into --out as monitors.json.
-    #[arg(long = "monitor", value_name = "FILE", requires = "out")]
+    #[arg(id = "monitor", long = "monitor", value_name = "FILE", requires = "out")]
     file: Option<PathBuf>,
 }
 

@@ -10,7 +10,8 @@ use crate::monitor::look::{Incident, Look};
 use crate::monitor::timeline::EventKind;
 use crate::report::format::seconds;
 
-/// Each client of the server but the one that asks. The text of an idle one's query says what was, not what is.
+/// Each client of the server but the one that asks. The text of an idle one's query says what was, not what is. Of
+/// what may not be seen the type may not either: who has a user is a client.
 pub(super) const SQL: &str = "\
 SELECT pid, coalesce(application_name, '') AS application, state, wait_event_type AS waits_for,
   coalesce(datname = current_database(), false) AS is_here,
@@ -21,7 +22,8 @@ SELECT pid, coalesce(application_name, '') AS application, state, wait_event_typ
   CASE WHEN state <> 'idle' THEN left(query, 4000) END AS query,
   CASE WHEN wait_event_type = 'Lock' THEN array_to_string(pg_blocking_pids(pid), ' ') END AS blockers
 FROM pg_stat_activity
-WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
+WHERE pid <> pg_backend_pid() AND (backend_type = 'client backend'
+  OR (backend_type IS NULL AND query = '<insufficient privilege>' AND usesysid IS NOT NULL))
 LIMIT 20000";
 
 /// Pids of blockers that a text names.

@@ -2,6 +2,7 @@
 
 use kingtide::monitor::Monitors;
 use kingtide::monitor::timeline::EventKind;
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 
 use super::{event, gap, latest_is, postgres, seen};
@@ -139,7 +140,8 @@ async fn pgbouncer_in_transaction_mode_is_no_obstacle() {
     seen(&monitors, "ten looks", |timeline| (timeline.values("postgres.total").count() >= 10).then_some(()));
     // Others share the pool's connections, and find nothing of the monitor's on them.
     for _ in 0..5 {
-        let mut pooled = PgConnection::connect(&url).await.unwrap();
+        let options: PgConnectOptions = url.parse().unwrap();
+        let mut pooled = PgConnection::connect_with(&options.extra_float_digits(None)).await.unwrap();
         let row = sqlx::raw_sql("SHOW statement_timeout").fetch_one(&mut pooled).await.unwrap();
         assert_eq!(row.get::<String, _>(0), "0");
     }
