@@ -6,7 +6,7 @@ mod load;
 mod progress;
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
@@ -15,6 +15,7 @@ use kingtide_common::units::{Multiple, Span};
 use self::ground::Ground;
 use self::load::{Load, LoadArgs};
 use super::alert::AlertArgs;
+use super::monitors::MonitorsArgs;
 use super::replay::stop;
 use super::replay::users::UsersArgs;
 use super::target::TargetArgs;
@@ -27,6 +28,7 @@ use crate::capacity::several::Several;
 use crate::capacity::slo::Slo;
 use crate::drive::{Clock, DriveConfig};
 use crate::measure::route::Routes;
+use crate::monitor::timeline::Timeline;
 use crate::report::capacity as text;
 use crate::report::{self, CAPACITY_FILE};
 use crate::sessions::Outlines;
@@ -120,6 +122,8 @@ pub struct CapacityArgs {
     /// Write the result into this directory, as capacity.json.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    monitors: MonitorsArgs,
     /// JSON on stdout instead of text (schema: replayer/schemas/capacity.json).
     #[arg(long)]
     json: bool,
@@ -134,28 +138,29 @@ pub fn run(args: &CapacityArgs) -> anyhow::Result<Exit> {
         args.min,
         args.max
     );
+    let monitors = args.monitors.read()?;
     let load = args.load.open(args.seed)?;
     args.check_routes(load.outlines())?;
     let config = args.drive_config(load.is_model())?;
-    let ground = Ground::new(args, &load, config)?;
+    let ground = Ground::new(args, &load, config, monitors)?;
     args.out.as_deref().map_or(Ok(()), |directory| prepare_directory(directory, CAPACITY_FILE))?;
     eprintln!("{}", ground.sentence());
     let seeds = args.all_seeds()?;
     let alerts = args.alert.start()?;
     alerts.tell(&format!("a capacity search begins: {}", ground.sentence()));
     match seeds.as_slice() {
-        [seed] => {
-            let answer = ground.search(*seed)?;
-            alerts.tell(&text::headline(&answer.finding));
-            single(args, &answer)
-        }
+        [seed] => single(args, &ground, *seed, &alerts),
         seeds => several(args, &ground, seeds, &alerts),
     }
 }
 
-fn single(args: &CapacityArgs, answer: &Answer) -> anyhow::Result<Exit> {
-    tell(args, json_of(answer)?, || text::render(answer))?;
-    Ok(exit::exit_of(answer, args.fail_under))
+fn single(args: &CapacityArgs, ground: &Ground<'_>, seed: u64, alerts: &Alerts) -> anyhow::Result<Exit> {
+    let (answer, watched) = ground.search(seed)?;
+    alerts.tell(&text::headline(&answer.finding));
+    let kept = args.monitors.write(args.out.as_deref(), &watched);
+    tell(args, json_of(&answer)?, || text::render(&answer))?;
+    kept?;
+    Ok(exit::exit_of(&answer, args.fail_under))
 }
 
 /// One after another; each is kept as it ends.
@@ -163,13 +168,12 @@ fn several(args: &CapacityArgs, ground: &Ground<'_>, seeds: &[u64], alerts: &Ale
     let mut answers = Vec::new();
     for (at, seed) in seeds.iter().enumerate() {
         eprintln!("search {} of {}, seed {seed}", at + 1, seeds.len());
-        let answer = ground.search(*seed)?;
+        let (answer, watched) = ground.search(*seed)?;
         eprintln!("{}", text::headline(&answer.finding));
         alerts.tell(&text::headline(&answer.finding));
         let is_stopped = answer.interrupted;
         if let Some(directory) = args.out.as_ref().map(|out| out.join(format!("seed-{seed}"))) {
-            prepare_directory(&directory, CAPACITY_FILE)?;
-            report::write_whole(&directory.join(CAPACITY_FILE), &json_of(&answer)?)?;
+            keep(args, &directory, &answer, &watched)?;
         }
         answers.push(answer);
         if is_stopped {
@@ -179,6 +183,12 @@ fn several(args: &CapacityArgs, ground: &Ground<'_>, seeds: &[u64], alerts: &Ale
     let several = Several::of(seeds[..answers.len()].to_vec(), answers);
     tell(args, json_of(&several)?, || text::render_several(&several))?;
     Ok(exit::exit_of_several(&several, args.fail_under))
+}
+
+fn keep(args: &CapacityArgs, directory: &Path, answer: &Answer, watched: &Timeline) -> anyhow::Result<()> {
+    prepare_directory(directory, CAPACITY_FILE)?;
+    report::write_whole(&directory.join(CAPACITY_FILE), &json_of(answer)?)?;
+    Ok(args.monitors.write(Some(directory), watched)?)
 }
 
 /// Told whatever became of the file: nobody wants to repeat an hour for a full disk.

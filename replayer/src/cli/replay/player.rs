@@ -22,6 +22,10 @@ use crate::measure::live::Live;
 use crate::measure::raw::SampleWriter;
 use crate::measure::run::RunReport;
 use crate::measure::summary::{self, Context};
+use crate::monitor::Monitors;
+use crate::monitor::cold_start::cold_starts;
+use crate::monitor::settings::Settings;
+use crate::monitor::timeline::Timeline;
 use crate::plan::{self, Fidelity, Plan};
 use crate::preflight;
 use crate::report::format::{counted, multiple};
@@ -32,6 +36,7 @@ use crate::store::Store;
 pub(super) struct Player<'a> {
     pub(super) args: &'a ReplayArgs,
     traffic: Traffic,
+    monitors: Vec<Settings>,
     pub(super) config: DriveConfig,
     pub(super) turns: Vec<Turn>,
     /// Accounts that there are, if they can run out.
@@ -75,7 +80,8 @@ impl<'a> Player<'a> {
         seeds: &[Seed],
         out: impl Fn(Seed) -> Option<PathBuf>,
     ) -> anyhow::Result<Self> {
-        let mut player = Self { args, traffic, config, turns: Vec::new(), accounts_held: None };
+        let monitors = args.monitors.read()?;
+        let mut player = Self { args, traffic, monitors, config, turns: Vec::new(), accounts_held: None };
         for &seed in seeds {
             let (plan, demand) = player.planned(seed).map_err(|error| match seeds {
                 [_] => error,
@@ -150,11 +156,34 @@ impl<'a> Player<'a> {
             identities: self.config.identities.as_ref().map(|all| all.after(turn.accounts_before)),
             ..self.config.clone()
         };
-        let measured = drive(turn, store, &config)?;
+        let (measured, mut watched) = self.drive(turn, store, &config)?;
         let run = self.report(turn, &recorded, before, &measured);
+        watched.events.extend(cold_starts(&run.series));
+        watched.events.sort_by(|one, other| one.at_s.total_cmp(&other.at_s));
         let json = json_of(&run)?;
         let write = |directory: &Path| report::write_whole(&directory.join(RUN_FILE), &json);
-        Ok(Played { kept: turn.out.as_deref().map_or(Ok(()), write), run, measured })
+        let kept = turn.out.as_deref().map_or(Ok(()), write);
+        let kept = kept.and(self.args.monitors.write(turn.out.as_deref(), &watched));
+        Ok(Played { run, measured, kept })
+    }
+
+    /// Sends, with the monitors beside it.
+    fn drive(
+        &self,
+        turn: &Turn,
+        store: &Store,
+        config: &DriveConfig,
+    ) -> anyhow::Result<(Measured, Timeline)> {
+        let sessions = store.outlines();
+        let live = Arc::new(Live::default());
+        let planned_end = Duration::from_micros(drive::planned_end_us(&turn.plan, sessions, config.uplink));
+        let planned = drive::planned_requests(&turn.plan, sessions);
+        let monitors = Monitors::start(&self.monitors)?;
+        let display = Display::start(&turn.label, Arc::clone(&live), planned, planned_end);
+        let measured = drive::run(&turn.plan, store, config, &live);
+        display.finish();
+        let zero = live.zero().unwrap_or(monitors.began());
+        Ok((measured?, monitors.stop(zero)))
     }
 
     fn report(&self, turn: &Turn, recorded: &Recorded, before: Before, measured: &Measured) -> RunReport {
@@ -176,17 +205,6 @@ impl<'a> Player<'a> {
         };
         summary::report(&context, measured)
     }
-}
-
-fn drive(turn: &Turn, store: &Store, config: &DriveConfig) -> anyhow::Result<Measured> {
-    let sessions = store.outlines();
-    let live = Arc::new(Live::default());
-    let planned_end = Duration::from_micros(drive::planned_end_us(&turn.plan, sessions, config.uplink));
-    let planned = drive::planned_requests(&turn.plan, sessions);
-    let display = Display::start(&turn.label, Arc::clone(&live), planned, planned_end);
-    let measured = drive::run(&turn.plan, store, config, &live);
-    display.finish();
-    Ok(measured?)
 }
 
 fn announce(turn: &Turn, recorded: &Recorded, config: &DriveConfig) {

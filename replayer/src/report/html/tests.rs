@@ -41,11 +41,11 @@ fn text_of_a_run_cannot_break_out_of_the_page() {
 fn chart_data_cannot_end_its_element() {
     let mut run = run(1.0, 1.0);
     run.series.truncate(2);
-    let json = charts::json(&[run]).unwrap();
+    let json = charts::json(&[run], &[]).unwrap();
     assert!(!json.contains('<'));
     let data: serde_json::Value = serde_json::from_str(&json).unwrap();
-    assert_eq!(data[0]["seconds"], serde_json::json!([0, 1]));
-    assert_eq!(data[0]["latency_ms_p95"][0], serde_json::Value::Null);
+    assert_eq!(data["runs"][0]["seconds"], serde_json::json!([0, 1]));
+    assert_eq!(data["runs"][0]["latency_ms_p95"][0], serde_json::Value::Null);
 }
 
 #[test]

@@ -1,0 +1,39 @@
+//! `--monitor FILE`: what is watched beside a run.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::anyhow;
+use clap::Args;
+
+use crate::monitor::settings::{self, Settings};
+use crate::monitor::timeline::Timeline;
+use crate::report::{self, MONITORS_FILE, ReportError};
+
+/// See the module.
+#[derive(Debug, Args)]
+pub(super) struct MonitorsArgs {
+    /// Watch beside the run what this file says (database, machine, processes, endpoints; see configs/monitors.toml), and
+    /// write it into --out as monitors.json.
+    #[arg(id = "monitor", long = "monitor", value_name = "FILE", requires = "out")]
+    file: Option<PathBuf>,
+}
+
+impl MonitorsArgs {
+    pub(super) fn read(&self) -> anyhow::Result<Vec<Settings>> {
+        let read = |file: &PathBuf| read(file);
+        self.file.as_ref().map_or_else(|| Ok(Vec::new()), read)
+    }
+
+    /// Nothing without `--monitor`.
+    pub(super) fn write(&self, directory: Option<&Path>, watched: &Timeline) -> Result<(), ReportError> {
+        let (Some(_), Some(directory)) = (&self.file, directory) else { return Ok(()) };
+        let text = serde_json::to_string_pretty(watched)? + "\n";
+        report::write_whole(&directory.join(MONITORS_FILE), &text)
+    }
+}
+
+/// A file of monitors, its variables from the environment.
+pub(super) fn read(file: &Path) -> anyhow::Result<Vec<Settings>> {
+    let variable = |name: &str| std::env::var(name).ok();
+    settings::read(file, variable).map_err(|error| anyhow!("--monitor: {}", error.in_one_line()))
+}
