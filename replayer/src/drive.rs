@@ -12,6 +12,7 @@ mod cast;
 mod client;
 mod connection;
 mod cookies;
+mod created;
 mod diag;
 mod due;
 mod ending;
@@ -21,6 +22,7 @@ mod http2;
 pub(crate) mod in_flight;
 mod lane;
 mod link;
+mod marking;
 pub(crate) mod multipart;
 mod pacing;
 mod request;
@@ -52,6 +54,7 @@ pub use ending::Stop;
 use http::planned_connections;
 pub use http::{Http, Protocols};
 pub(crate) use http::{LanePlan, captured_connections};
+pub use marking::Marking;
 pub use retry::{Cause, Retry};
 pub(crate) use script::anchors;
 pub(crate) use target::public_tls;
@@ -111,6 +114,8 @@ pub struct DriveConfig {
     pub late: Late,
     pub uplink: Uplink,
     pub http: Http,
+    /// Whether requests say that they are synthetic.
+    pub marking: Marking,
     /// From sent to the last byte of the answer, beside what the upload takes by its pacing.
     pub timeout: Duration,
     /// From the last release (planned, or under [`Clock::Think`] the last that an answer led to) or the
@@ -129,6 +134,8 @@ pub struct DriveConfig {
     pub bars: Vec<Bar>,
     /// So many whole samples are kept, each with the stages that the target says it took.
     pub kept_max: usize,
+    /// So many ids of what was created are listed.
+    pub created_max: usize,
     pub stop: watch::Receiver<Stop>,
 }
 
@@ -174,6 +181,7 @@ impl DriveConfig {
             late: Late::default(),
             uplink: Uplink::default(),
             http: Http::default(),
+            marking: Marking::Off,
             timeout,
             drain: timeout.max(DRAIN_MIN),
             retry: Retry::default(),
@@ -183,6 +191,7 @@ impl DriveConfig {
             samples: None,
             bars: Vec::new(),
             kept_max: 0,
+            created_max: 0,
             stop,
         }
     }

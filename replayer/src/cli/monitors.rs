@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::anyhow;
 use clap::Args;
 
+use crate::environment::Environment;
 use crate::monitor::settings::{self, Settings};
 use crate::monitor::timeline::Timeline;
 use crate::report::{self, MONITORS_FILE, ReportError};
@@ -13,20 +14,23 @@ use crate::report::{self, MONITORS_FILE, ReportError};
 #[derive(Debug, Args)]
 pub(super) struct MonitorsArgs {
     /// Watch beside the run what this file says (database, machine, processes, endpoints; see configs/monitors.toml), and
-    /// write it into --out as monitors.json.
+    /// write it into --out as monitors.json [default: the monitors of --env].
     #[arg(id = "monitor", long = "monitor", value_name = "FILE", requires = "out")]
     file: Option<PathBuf>,
 }
 
 impl MonitorsArgs {
-    pub(super) fn read(&self) -> anyhow::Result<Vec<Settings>> {
-        let read = |file: &PathBuf| read(file);
-        self.file.as_ref().map_or_else(|| Ok(Vec::new()), read)
+    /// Those of the file, or else of the environment.
+    pub(super) fn read(&self, environment: Option<&Environment>) -> anyhow::Result<Vec<Settings>> {
+        match &self.file {
+            Some(file) => read(file),
+            None => Ok(environment.map(|environment| environment.monitors.clone()).unwrap_or_default()),
+        }
     }
 
-    /// Nothing without `--monitor`.
+    /// Nothing where nobody watched.
     pub(super) fn write(&self, directory: Option<&Path>, watched: &Timeline) -> Result<(), ReportError> {
-        let (Some(_), Some(directory)) = (&self.file, directory) else { return Ok(()) };
+        let Some(directory) = directory.filter(|_| !watched.series.is_empty()) else { return Ok(()) };
         let text = serde_json::to_string_pretty(watched)? + "\n";
         report::write_whole(&directory.join(MONITORS_FILE), &text)
     }

@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::CapacityArgs;
+use super::aim::Aim;
 use super::load::Load;
 use super::progress::Progress;
 use crate::assessment::grown;
@@ -20,6 +21,7 @@ use crate::capacity::search::{Next, Search};
 use crate::capacity::trial::Purpose;
 use crate::capacity::verdict::Verdict;
 use crate::cli::http;
+use crate::cli::replay::stop;
 use crate::drive::DriveConfig;
 use crate::measure::http::HttpCounts;
 use crate::monitor::Monitors;
@@ -30,6 +32,7 @@ use crate::thresholds::Thresholds;
 pub(super) struct Ground<'a> {
     args: &'a CapacityArgs,
     load: &'a Load,
+    aim: Aim,
     config: DriveConfig,
     monitors: Vec<Settings>,
     unit: Unit,
@@ -48,28 +51,29 @@ impl<'a> Ground<'a> {
     pub(super) fn new(
         args: &'a CapacityArgs,
         load: &'a Load,
+        aim: Aim,
         config: DriveConfig,
         monitors: Vec<Settings>,
     ) -> anyhow::Result<Self> {
         let foretold = http::foretell(load.outlines(), &config);
-        let field = Field::new(load.source(), config.clone(), &args.slo);
+        let field = Field::new(load.source(), config.clone(), &aim.slo);
         let unit = load.unit(field.with_context(|| load.name().to_owned())?.unit_per_s);
-        Ok(Self { args, load, config, monitors, unit, foretold })
+        Ok(Self { args, load, aim, config, monitors, unit, foretold })
     }
 
     pub(super) fn sentence(&self) -> String {
         let target = self.config.target.origin();
         let (name, unit) = (self.load.name(), self.unit.sentence());
-        let lines = [format!("{name}: 1x is {unit}; to {target}, {}", self.args.slo)];
+        let lines = [format!("{name}: 1x is {unit}; to {target}, {}", self.aim.slo)];
         lines.into_iter().chain(self.foretold.clone()).collect::<Vec<_>>().join("\n")
     }
 
     /// What was found, and what the monitors saw meanwhile.
     pub(super) fn search(&self, seed: u64) -> anyhow::Result<(Answer, Timeline)> {
-        let Self { args, load, unit, .. } = self;
-        let mut field = Field::new(load.source(), self.config.clone(), &args.slo)?;
+        let Self { args, load, aim, unit, .. } = self;
+        let mut field = Field::new(load.source(), self.config.clone(), &aim.slo)?;
         let is_careful = !self.config.target.is_private();
-        let searching = args.search(seed, &field, load, is_careful)?;
+        let searching = args.search(seed, &field, load, aim, is_careful)?;
         let (started, began) = (OffsetDateTime::now_utc(), Instant::now());
         let watching = Monitors::start(&self.monitors)?;
         let Searched { finding, profiles, http, cold_start } = search(searching, &mut field)?;
@@ -95,6 +99,7 @@ impl<'a> Ground<'a> {
                 .into_iter()
                 .chain(self.foretold.clone())
                 .chain(http.caution())
+                .chain(aim.kill_file.as_deref().and_then(stop::killed_by))
                 .collect(),
             http,
             interrupted: field.is_stopped(),

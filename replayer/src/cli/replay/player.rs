@@ -14,13 +14,16 @@ use super::progress::Display;
 use crate::cli::capture::Recorded;
 use crate::cli::http;
 use crate::cli::source::Traffic;
+use crate::cli::target::Site;
 use crate::cli::{json_of, prepare_directory};
 use crate::drive::{self, DriveConfig, Measured};
+use crate::guard::abort::Aborted;
+use crate::guard::overseer::Overseer;
+use crate::guard::{self, Load, smoke};
 use crate::identities::{Demand, demand};
 use crate::measure::achieved::Captured;
-use crate::measure::live::Live;
 use crate::measure::raw::SampleWriter;
-use crate::measure::run::RunReport;
+use crate::measure::run::{RunReport, Verdict};
 use crate::measure::summary::{self, Context};
 use crate::monitor::Monitors;
 use crate::monitor::cold_start::cold_starts;
@@ -32,11 +35,17 @@ use crate::report::format::{counted, multiple};
 use crate::report::{self, RUN_FILE, ReportError};
 use crate::store::Store;
 
+/// What a run created lies beside its report.
+const CREATED_FILE: &str = "created.csv";
+/// Some 10 MB.
+const CREATED_MAX: usize = 100_000;
+
 /// All that the plans have in common, and their turns.
 pub(super) struct Player<'a> {
     pub(super) args: &'a ReplayArgs,
     traffic: Traffic,
     monitors: Vec<Settings>,
+    site: Site,
     pub(super) config: DriveConfig,
     pub(super) turns: Vec<Turn>,
     /// Accounts that there are, if they can run out.
@@ -76,12 +85,14 @@ impl<'a> Player<'a> {
     pub(super) fn prepared(
         args: &'a ReplayArgs,
         traffic: Traffic,
+        site: Site,
         config: DriveConfig,
         seeds: &[Seed],
         out: impl Fn(Seed) -> Option<PathBuf>,
     ) -> anyhow::Result<Self> {
-        let monitors = args.monitors.read()?;
-        let mut player = Self { args, traffic, monitors, config, turns: Vec::new(), accounts_held: None };
+        let monitors = args.monitors.read(site.environment.as_ref())?;
+        let mut player =
+            Self { args, traffic, monitors, site, config, turns: Vec::new(), accounts_held: None };
         for &seed in seeds {
             let (plan, demand) = player.planned(seed).map_err(|error| match seeds {
                 [_] => error,
@@ -106,6 +117,7 @@ impl<'a> Player<'a> {
         let recorded = self.traffic.sessions(seed)?;
         let sessions = recorded.outlines();
         let plan = plan::amplify(sessions, self.args.multiple, self.args.mode, seed);
+        guard::admit(&self.site.on_plan(&Load::of(&plan, sessions, self.config.uplink)))?;
         let demand = demand(self.config.identities.as_ref(), &plan, sessions)?;
         if !self.turns.is_empty() {
             preflight::check(&plan, sessions, &self.config)?;
@@ -154,39 +166,66 @@ impl<'a> Player<'a> {
         let config = DriveConfig {
             samples: before.samples.as_ref().map(SampleWriter::sink),
             identities: self.config.identities.as_ref().map(|all| all.after(turn.accounts_before)),
+            created_max: if self.lists_created(turn) { CREATED_MAX } else { 0 },
             ..self.config.clone()
         };
-        let (measured, mut watched) = self.drive(turn, store, &config)?;
-        let run = self.report(turn, &recorded, before, &measured);
+        let Driven { measured, mut watched, aborted } = self.drive(turn, store, config)?;
+        let run = self.report(turn, &recorded, before, &measured, aborted.as_ref());
+        self.stamp(turn, run.verdict);
         watched.events.extend(cold_starts(&run.series));
         watched.events.sort_by(|one, other| one.at_s.total_cmp(&other.at_s));
         let json = json_of(&run)?;
-        let write = |directory: &Path| report::write_whole(&directory.join(RUN_FILE), &json);
+        let write = |directory: &Path| {
+            report::write_whole(&directory.join(RUN_FILE), &json)?;
+            write_created(directory, &run, &measured)
+        };
         let kept = turn.out.as_deref().map_or(Ok(()), write);
         let kept = kept.and(self.args.monitors.write(turn.out.as_deref(), &watched));
         Ok(Played { run, measured, kept })
     }
 
-    /// Sends, with the monitors beside it.
-    fn drive(
-        &self,
-        turn: &Turn,
-        store: &Store,
-        config: &DriveConfig,
-    ) -> anyhow::Result<(Measured, Timeline)> {
+    /// Sends, with the monitors and the overseer beside it.
+    fn drive(&self, turn: &Turn, store: &Store, config: DriveConfig) -> anyhow::Result<Driven> {
         let sessions = store.outlines();
-        let live = Arc::new(Live::default());
+        let orders = self.args.orders(&self.site);
+        let live = Arc::new(orders.live());
         let planned_end = Duration::from_micros(drive::planned_end_us(&turn.plan, sessions, config.uplink));
         let planned = drive::planned_requests(&turn.plan, sessions);
         let monitors = Monitors::start(&self.monitors)?;
         let display = Display::start(&turn.label, Arc::clone(&live), planned, planned_end);
-        let measured = drive::run(&turn.plan, store, config, &live);
+        let overseer = Overseer::start(&orders, Arc::clone(&live), config.stop.clone())?;
+        let config = DriveConfig { stop: overseer.stop.clone(), ..config };
+        let measured = drive::run(&turn.plan, store, &config, &live);
         display.finish();
+        let aborted = overseer.finish();
         let zero = live.zero().unwrap_or(monitors.began());
-        Ok((measured?, monitors.stop(zero)))
+        Ok(Driven { measured: measured?, watched: monitors.stop(zero), aborted })
     }
 
-    fn report(&self, turn: &Turn, recorded: &Recorded, before: Before, measured: &Measured) -> RunReport {
+    /// Who shares a target clears away what was created in it.
+    fn lists_created(&self, turn: &Turn) -> bool {
+        self.site.environment.is_some() && turn.out.is_some()
+    }
+
+    /// One user who passed opens the door for more.
+    fn stamp(&self, turn: &Turn, verdict: Verdict) {
+        let is_smoke = self.site.environment.is_some() && turn.plan.users() == 1;
+        if is_smoke
+            && verdict == Verdict::Pass
+            && let Err(error) = smoke::passed(&self.site.target)
+        {
+            eprintln!("warning: that one user passed cannot be kept: {error}");
+        }
+    }
+
+    fn report(
+        &self,
+        turn: &Turn,
+        recorded: &Recorded,
+        before: Before,
+        measured: &Measured,
+        aborted: Option<&Aborted>,
+    ) -> RunReport {
         let context = Context {
             capture: &recorded.name,
             is_recorded: !recorded.is_model,
@@ -202,9 +241,29 @@ impl<'a> Player<'a> {
             headroom: before.machine.headroom.as_ref(),
             cautions: &recorded.cautions(),
             samples: before.samples.map(SampleWriter::finish),
+            aborted,
+            lists_created: self.lists_created(turn),
         };
         summary::report(&context, measured)
     }
+}
+
+/// What came of a turn.
+struct Driven {
+    measured: Measured,
+    watched: Timeline,
+    /// Why it was ended before its time.
+    aborted: Option<Aborted>,
+}
+
+/// Where a run lists what it created, if it does.
+fn write_created(directory: &Path, run: &RunReport, measured: &Measured) -> Result<(), ReportError> {
+    if run.created.is_none() {
+        return Ok(());
+    }
+    let path = directory.join(CREATED_FILE);
+    let rows = measured.recorder.created.to_csv(measured.routes.labels());
+    report::write_whole(&path, &rows.unwrap_or_default())
 }
 
 fn announce(turn: &Turn, recorded: &Recorded, config: &DriveConfig) {
