@@ -3,13 +3,17 @@
 //! serde tells what is wrong, serde_path_to_error and the TOML spans where, and unknown keys get the
 //! nearest known one as a suggestion. Configuration structs use `deny_unknown_fields`.
 
+mod filled;
+
 use std::fs;
 use std::ops::Range;
 use std::path::Path;
 
 use miette::{Diagnostic, NamedSource, SourceSpan};
 use serde::de::DeserializeOwned;
-pub use toml::Spanned;
+pub use toml::{Spanned, Value};
+
+pub use self::filled::{Fill, parse_filled};
 
 /// What a [`Spanned`] value adds to the path of a key within it.
 const SPANNED: &str = ".$__serde_spanned_private_value";

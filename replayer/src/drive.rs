@@ -21,6 +21,7 @@ mod http2;
 pub(crate) mod in_flight;
 mod lane;
 mod link;
+mod marking;
 pub(crate) mod multipart;
 mod pacing;
 mod request;
@@ -52,6 +53,7 @@ pub use ending::Stop;
 use http::planned_connections;
 pub use http::{Http, Protocols};
 pub(crate) use http::{LanePlan, captured_connections};
+pub use marking::Marking;
 pub use retry::{Cause, Retry};
 pub(crate) use script::anchors;
 pub(crate) use target::public_tls;
@@ -111,6 +113,8 @@ pub struct DriveConfig {
     pub late: Late,
     pub uplink: Uplink,
     pub http: Http,
+    /// Whether requests say that they are synthetic.
+    pub marking: Marking,
     /// From sent to the last byte of the answer, beside what the upload takes by its pacing.
     pub timeout: Duration,
     /// From the last release (planned, or under [`Clock::Think`] the last that an answer led to) or the
@@ -174,6 +178,7 @@ impl DriveConfig {
             late: Late::default(),
             uplink: Uplink::default(),
             http: Http::default(),
+            marking: Marking::Off,
             timeout,
             drain: timeout.max(DRAIN_MIN),
             retry: Retry::default(),

@@ -1,5 +1,6 @@
 //! `kingtide capacity`: how many times the captured users the target holds, and how it gives way.
 
+mod aim;
 mod exit;
 mod ground;
 mod load;
@@ -12,12 +13,13 @@ use anyhow::{Context as _, ensure};
 use clap::Args;
 use kingtide_common::units::{Multiple, Span};
 
+use self::aim::Aim;
 use self::ground::Ground;
 use self::load::{Load, LoadArgs};
 use super::alert::AlertArgs;
 use super::replay::stop;
 use super::replay::users::UsersArgs;
-use super::target::TargetArgs;
+use super::target::{Site, TargetArgs};
 use super::{Exit, json_of, prepare_directory, print_result};
 use crate::alert::Alerts;
 use crate::capacity::answer::Answer;
@@ -26,14 +28,12 @@ use crate::capacity::search::{Config, Search, TooShort};
 use crate::capacity::several::Several;
 use crate::capacity::slo::Slo;
 use crate::drive::{Clock, DriveConfig};
-use crate::measure::route::Routes;
 use crate::report::capacity as text;
 use crate::report::{self, CAPACITY_FILE};
-use crate::sessions::Outlines;
 
-/// From one bracketing load to the next, where nobody is disturbed, and elsewhere.
 /// More trials than any search has.
 const SEEDS_OF_A_SEARCH: u64 = 1000;
+/// From one bracketing load to the next, where nobody is disturbed, and elsewhere.
 const GROWTH: f64 = 2.0;
 const GROWTH_CAREFUL: f64 = 1.25;
 
@@ -45,6 +45,7 @@ Examples:
   kingtide capacity captures/monday --target http://10.0.0.7 --steps 1,2,5,10         the classic staircase
   kingtide capacity captures/monday --target http://10.0.0.7 --fail-under 5 --json    for CI: exit 1 below 5x
   kingtide capacity captures/monday --target http://10.0.0.7 --seeds 3 --out runs/capacity  how much it varies
+  kingtide capacity captures/monday --env staging                     target, level, accounts and guard of an environment
   kingtide capacity --model configs/models/students.toml --users 20 --target http://10.0.0.7 --identities accounts.csv
 
 A trial holds one load: sessions start evenly at a multiple of the captured mean rate, new users each. It passes when
@@ -53,6 +54,9 @@ request) and the backlog does not grow. The search doubles the load (a public ta
 in between, checks both bounds once more, then whether the target recovers.
 
 With --model 1x are --users at once, who wait for each answer (a closed loop): the result is in users.
+
+The guard of --env bounds --max (by multiple_max, and a model's users by users_max) and --budget; its abort rules are not for
+a search, which ends each trial by its own. A kill file ends the search.
 
 What it says is true for the length of its trials: a leak that fills up in an hour is not seen in two minutes.
 
@@ -73,15 +77,15 @@ pub struct CapacityArgs {
     #[command(flatten)]
     users: UsersArgs,
     /// What the target is to hold: percentiles of the latency from the planned instant, share of errors, answers a
-    /// second; of one route with its name: p95(POST /api/upload)<8s.
-    #[arg(long, value_name = "CRITERIA", default_value = "p95<10s,errors<5%")]
-    slo: Slo,
+    /// second; of one route with its name: p95(POST /api/upload)<8s [default: the environment's, else p95<10s,errors<5%].
+    #[arg(long, value_name = "CRITERIA")]
+    slo: Option<Slo>,
     /// Smallest load to try.
     #[arg(long, value_name = "N", default_value = "0.1")]
     min: Multiple,
-    /// Largest load to try.
-    #[arg(long, value_name = "N", default_value = "1000")]
-    max: Multiple,
+    /// Largest load to try [default: 1000, or what the environment's guard allows].
+    #[arg(long, value_name = "N")]
+    max: Option<Multiple>,
     /// First load to try.
     #[arg(long, value_name = "N", default_value = "1")]
     start: Multiple,
@@ -128,16 +132,12 @@ pub struct CapacityArgs {
 }
 
 pub fn run(args: &CapacityArgs) -> anyhow::Result<Exit> {
-    ensure!(
-        args.min <= args.max,
-        "--min {} is above --max {}: no load lies between them",
-        args.min,
-        args.max
-    );
     let load = args.load.open(args.seed)?;
-    args.check_routes(load.outlines())?;
-    let config = args.drive_config(load.is_model())?;
-    let ground = Ground::new(args, &load, config)?;
+    let site = args.target.look()?;
+    let aim = Aim::of(args, &site, &load)?;
+    let site = site.entered()?;
+    let config = args.drive_config(&site, load.is_model())?;
+    let ground = Ground::new(args, &load, aim, config)?;
     args.out.as_deref().map_or(Ok(()), |directory| prepare_directory(directory, CAPACITY_FILE))?;
     eprintln!("{}", ground.sentence());
     let seeds = args.all_seeds()?;
@@ -190,30 +190,18 @@ fn tell(args: &CapacityArgs, json: String, text: impl FnOnce() -> String) -> any
 }
 
 impl CapacityArgs {
-    fn drive_config(&self, is_model: bool) -> anyhow::Result<DriveConfig> {
+    fn drive_config(&self, site: &Site, is_model: bool) -> anyhow::Result<DriveConfig> {
         let timeout = self.timeout.0;
         ensure!(!timeout.is_zero(), "--timeout 0s: no answer comes in no time; write 60s");
-        let mut config = DriveConfig::new(self.target.allowed()?, timeout, stop::on_signals()?);
-        self.users.apply(&mut config)?;
+        let stop = stop::on_signals_or(site.guard.rules.kill_file.clone())?;
+        let mut config = DriveConfig::new(site.target.clone(), timeout, stop);
+        self.users.apply(&mut config, site)?;
+        site.apply(&mut config);
         // How long answers took is recorded in a capture; a model only supposes it, so its users wait for them.
         config.clock = if is_model { Clock::Think } else { Clock::Offsets };
-        config.http = self.target.http();
         config.drain = timeout;
         config.workers = self.workers.unwrap_or(config.workers);
         Ok(config)
-    }
-
-    /// A criterion about a route that the capture does not have would always hold.
-    fn check_routes(&self, sessions: &Outlines) -> anyhow::Result<()> {
-        let routes = Routes::of(sessions);
-        for route in self.slo.criteria.iter().filter_map(|criterion| criterion.route.as_ref()) {
-            ensure!(
-                routes.labels().contains(route),
-                "--slo: the capture has no route `{route}`; it has {}",
-                routes.labels().join(", ")
-            );
-        }
-        Ok(())
     }
 
     /// The first seed of each search: its trials take those after it.
@@ -230,13 +218,14 @@ impl CapacityArgs {
         seed: u64,
         field: &Field<'_>,
         load: &Load,
+        aim: &Aim,
         is_careful: bool,
     ) -> Result<Search, TooShort> {
         let whole_s = |span: Span| span.0.as_secs().max(1);
         Search::new(Config {
-            multiple_min: self.min.get(),
-            multiple_max: self.max.get(),
-            multiple_start: self.start.get().clamp(self.min.get(), self.max.get()),
+            multiple_min: aim.multiple_min,
+            multiple_max: aim.multiple_max,
+            multiple_start: self.start.get().clamp(aim.multiple_min, aim.multiple_max),
             growth: if is_careful { GROWTH_CAREFUL } else { GROWTH },
             width: self.width.get(),
             session_s: load.source().settled().as_secs_f64(),
@@ -244,7 +233,7 @@ impl CapacityArgs {
             full_s: self.trial.map(whole_s),
             steps: self.steps.as_ref().map(|steps| sorted(steps)),
             seed,
-            ..Config::new(self.slo.clone(), field.unit_per_s, whole_s(self.budget))
+            ..Config::new(aim.slo.clone(), field.unit_per_s, whole_s(self.budget))
         })
     }
 }

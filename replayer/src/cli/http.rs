@@ -10,7 +10,7 @@ use crate::report::format::counted;
 use crate::sessions::Outlines;
 
 /// See the module.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Copy, Args)]
 pub(super) struct HttpArgs {
     /// Which HTTP the connections speak: recorded (each what it spoke in the capture, where the target's TLS offers it;
     /// HTTP/1.1 to a target without TLS), 1.1, or 2 (every one HTTP/2; without TLS by prior knowledge, h2c). What spoke

@@ -3,6 +3,7 @@
 //! Everything that can be wrong with the input is found before the first request goes out.
 
 mod answers;
+mod dry_run;
 mod machine;
 mod player;
 mod progress;
@@ -32,11 +33,13 @@ use super::gates::GatesArgs;
 use super::seeds::SeedsArgs;
 use super::share::Share;
 use super::source::SourceArgs;
-use super::target::TargetArgs;
+use super::target::{Site, TargetArgs};
 use super::thresholds::{Grading, ThresholdsArgs};
 use super::{Exit, json_of, print_result};
 use crate::alert::Alerts;
-use crate::drive::{Clock, DriveConfig, Late, Target};
+use crate::drive::{Clock, DriveConfig, Late};
+use crate::guard::abort::AbortRules;
+use crate::guard::overseer::Orders;
 use crate::measure::run::{RunReport, Verdict};
 use crate::plan::Mode;
 use crate::report::format::{count, ms, multiple};
@@ -52,6 +55,9 @@ Examples:
   kingtide replay captures/monday --target http://127.0.0.1:8080 -x 1      the capture itself, each session once
   kingtide replay captures/monday --target http://127.0.0.1:8080 -x 5 --identities accounts.csv --out runs/5x
   kingtide replay captures/monday --target https://staging.example.com -x 2 --yes-this-is staging.example.com
+  kingtide replay captures/monday --env staging -x 2          target, accounts and guard of an environment
+  kingtide replay captures/monday --env production -x 1 --dry-run      what would be sent, and whether it may
+  kingtide replay captures/monday --target http://10.0.0.7 -x 5 --abort 'errors>10%,p95>20s'
   kingtide replay captures/monday --target https://app.staging.internal -x 2 --ca staging-ca.pem
   kingtide replay captures/monday --target http://10.0.0.7 -x 10 --json | jq .verdict
   kingtide replay captures/monday --target http://10.0.0.7 -x 5 --seeds 5 --out runs/5x   with intervals
@@ -74,6 +80,9 @@ A damaged capture is replayed as far as it reads; the report says what is missin
 Before the first request the machine is looked at: descriptors and local ports for the plan's connections, cores and
 load, clock and timer, the way to the target. What is tight is said and kept in run.json (preflight); a plan that
 cannot work from here is refused. --headroom also tries how many times the plan's busiest seconds it can send on time.
+
+--abort, or the guard of --env, ends a run that hurts its target: looked at every second. The run has failed then (1); one
+that a kill file ends is invalid (3).
 
 With --seeds each plan is played by itself, with accounts of its own as far as the file has them, into DIR/seed-S.
 DIR/seeds.json says of each figure the mean over the runs with its 95 % interval, and what all requests together give.
@@ -145,6 +154,14 @@ pub struct ReplayArgs {
     thresholds: ThresholdsArgs,
     #[command(flatten)]
     alert: AlertArgs,
+    /// End the run when it hurts: errors>SHARE of the requests that ended, pNN>TIME of the latency, over the last
+    /// seconds, when it is surely so; or off [default: the environment's, else off]. Example: --abort
+    /// 'errors>10%,p95>20s'
+    #[arg(help_heading = "Guard", long, value_name = "RULES")]
+    abort: Option<AbortRules>,
+    /// Say what would be sent, and what the guard says of it, and send nothing. Exits with 0 when it is allowed, else 2.
+    #[arg(help_heading = "Guard", long)]
+    dry_run: bool,
 }
 
 pub fn run(args: &ReplayArgs) -> anyhow::Result<Exit> {
@@ -156,12 +173,17 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<Exit> {
         "--grade and --thresholds are of one run: with --seeds grade each, kingtide report DIR/seed-* --grade"
     );
     let traffic = args.source.open()?;
-    let config = args.drive_config(args.target.allowed()?)?;
+    let site = args.target.look()?;
+    if args.dry_run {
+        return dry_run::run(args, &site, &traffic, &seeds);
+    }
+    let site = site.entered()?;
+    let config = args.drive_config(&site)?;
     let out = args.out.as_deref();
     let is_one = seeds.len() == 1;
     let directory =
         |seed: Seed| if is_one { Some(out?.to_owned()) } else { Some(out?.join(directory_of(seed.0))) };
-    let player = Player::prepared(args, traffic, config, &seeds, directory)?;
+    let player = Player::prepared(args, traffic, site, config, &seeds, directory)?;
     let alerts = args.alert.start()?;
     alerts.tell(&format!(
         "a replay at {} ({}) to {} begins",
@@ -199,7 +221,13 @@ impl ReplayArgs {
         self.clock.unwrap_or(if self.source.is_model() { Clock::Think } else { Clock::Offsets })
     }
 
-    fn drive_config(&self, target: Target) -> anyhow::Result<DriveConfig> {
+    /// What may end a run before its time.
+    fn orders(&self, site: &Site) -> Orders {
+        let rules = self.abort.clone().or_else(|| site.guard.rules.abort.clone()).unwrap_or_default();
+        Orders { rules, kill_file: site.guard.rules.kill_file.clone() }
+    }
+
+    fn drive_config(&self, site: &Site) -> anyhow::Result<DriveConfig> {
         let timeout = self.timeout.0;
         ensure!(!timeout.is_zero(), "--timeout 0s: no answer comes in no time; write 60s");
         let waits = [
@@ -210,12 +238,12 @@ impl ReplayArgs {
         for (flag, span) in waits {
             ensure!(span.0 <= WAIT_MAX, "{flag} {span}: nobody waits that long; give at most 24h");
         }
-        let mut config = DriveConfig::new(target, timeout, stop::on_signals()?);
-        self.users.apply(&mut config)?;
+        let mut config = DriveConfig::new(site.target.clone(), timeout, stop::on_signals()?);
+        self.users.apply(&mut config, site)?;
+        site.apply(&mut config);
         config.clock = self.clock();
         config.late = self.late;
         config.uplink = self.uplink.uplink;
-        config.http = self.target.http();
         config.drain = self.drain.map_or(config.drain, |drain| drain.0);
         self.answers.apply(&mut config)?;
         config.workers = self.workers.unwrap_or(config.workers);

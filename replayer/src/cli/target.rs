@@ -1,55 +1,164 @@
-//! `--target URL`, and what makes it one that may be loaded.
+//! `--target URL` or `--env NAME`: where a command sends, and whether it may.
+//!
+//! A [`Site`] is looked at first, without a connection, which is all that `--dry-run` does; it is entered when its guard
+//! lets one in.
 
+use std::io::{self, BufRead as _, IsTerminal as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::Args;
+use time::OffsetDateTime;
 
 use super::http::HttpArgs;
-use crate::drive::{Http, Target};
+use crate::drive::{DriveConfig, Marking, Target};
+use crate::environment::Environment;
+use crate::guard::{self, Decision, Guard, Kind, Load, Visit, overseer, smoke};
 
 const REACH_TIMEOUT: Duration = Duration::from_secs(5);
+const HEADING: &str = "Guard";
 
 #[derive(Debug, Args)]
 pub(super) struct TargetArgs {
-    /// Where to send: http://HOST:PORT or https://HOST. Paths come from the capture or model.
-    #[arg(long = "target", value_name = "URL")]
-    url: String,
+    #[command(flatten)]
+    place: PlaceArgs,
     /// PEM file with the certificate of the CA (or of the server itself) that an https target's TLS rests
-    /// on, beside the public ones. For staging servers with a private CA.
+    /// on, beside the public ones. For staging servers with a private CA [default: the environment's].
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// Needed for a target that is not on this machine or in a private network: its host, once more.
-    #[arg(long, value_name = "HOST")]
-    yes_this_is: Option<String>,
     #[command(flatten)]
     http: HttpArgs,
+    #[command(flatten)]
+    guard: GuardArgs,
+}
+
+/// One of the two, or both: then the URL goes before the environment's.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+struct PlaceArgs {
+    /// Where to send: http://HOST:PORT or https://HOST. Paths come from the capture or model.
+    #[arg(long = "target", value_name = "URL")]
+    url: Option<String>,
+    /// An environment, in place of --target: its URL, CA, accounts, level and guard. Its name in configs/environments or
+    /// $KINGTIDE_CONFIG/environments, or the path of its file (every key: configs/environments/staging.toml).
+    #[arg(long = "env", value_name = "NAME")]
+    environment: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct GuardArgs {
+    /// Needed for production, and without an environment for a target that is not on this machine or in a private network:
+    /// its host, once more. On a terminal it is asked for.
+    #[arg(help_heading = HEADING, long, value_name = "HOST")]
+    yes_this_is: Option<String>,
+    /// While this file is there nothing is begun, and what runs is ended within a second [default: the environment's].
+    /// Example: --kill-file /tmp/kingtide-stop
+    #[arg(help_heading = HEADING, long, value_name = "FILE")]
+    kill_file: Option<PathBuf>,
+    /// Header on every request, by which the target can tell it from others: a name, or a name and value; or off
+    /// [default: off; with --env 'X-Kingtide-Synthetic: 1'].
+    #[arg(help_heading = HEADING, long, value_name = "HEADER")]
+    synthetic: Option<Marking>,
+}
+
+/// Where a command sends.
+#[derive(Debug, Clone)]
+pub(super) struct Site {
+    pub(super) target: Target,
+    pub(super) environment: Option<Environment>,
+    pub(super) guard: Guard,
+    http: HttpArgs,
+    word: Option<String>,
 }
 
 impl TargetArgs {
-    /// The target, if it answers and may be loaded.
-    pub(super) fn allowed(&self) -> anyhow::Result<Target> {
-        let target = Target::resolve(&self.url).context("--target")?;
-        let target = match &self.ca {
-            Some(ca) => target.trusting(ca).context("--ca")?,
-            None => target,
+    /// Reads and resolves; sends nothing.
+    pub(super) fn look(&self) -> anyhow::Result<Site> {
+        let environment = self.place.environment.as_deref().map(Environment::find).transpose()?;
+        let target = self.target(environment.as_ref())?;
+        let mut guard = match &environment {
+            Some(environment) => environment.guard.clone(),
+            None => guard_of(target.host()),
         };
-        let host = target.host().to_owned();
-        let is_named = self.yes_this_is.as_deref() == Some(host.as_str());
-        if !target.is_private() && !is_named {
-            bail!(
-                "--target {host} is neither this machine nor in a private network; \
-                 if you may load it, repeat its name: --yes-this-is {host}"
-            );
-        }
-        let target = target.reached(REACH_TIMEOUT)?;
-        Ok(self.http.spoken_by(target, REACH_TIMEOUT)?)
+        let GuardArgs { yes_this_is, kill_file, synthetic } = &self.guard;
+        guard.rules.kill_file = kill_file.clone().or(guard.rules.kill_file);
+        guard.rules.synthetic = synthetic.clone().or(guard.rules.synthetic);
+        Ok(Site { target, environment, guard, http: self.http, word: yes_this_is.clone() })
     }
 
-    pub(super) fn http(&self) -> Http {
-        self.http.http
+    fn target(&self, environment: Option<&Environment>) -> anyhow::Result<Target> {
+        let (url, place) = match (&self.place.url, environment) {
+            (Some(url), _) => (url, "--target".to_owned()),
+            (None, Some(environment)) => (&environment.url, environment.path.display().to_string()),
+            (None, None) => unreachable!("clap demands one of the two"),
+        };
+        let target = Target::resolve(url).context(place)?;
+        let of_file = environment.and_then(|environment| environment.ca.as_ref());
+        match (&self.ca, of_file) {
+            (Some(ca), _) => target.trusting(ca).context("--ca"),
+            (None, Some(ca)) if target.is_tls() => target.trusting(ca).context("tls.ca"),
+            (None, _) => Ok(target),
+        }
     }
+}
+
+/// A host that some environment calls production is that however it is named.
+fn guard_of(host: &str) -> Guard {
+    let file = Environment::production_file(host);
+    Guard { kind: file.is_some().then_some(Kind::Production), ..Guard::default() }
+}
+
+impl Site {
+    /// What the guard says before the first connection.
+    pub(super) fn at_the_door(&self) -> Vec<Decision> {
+        let kill_file = self.guard.rules.kill_file.as_ref();
+        self.guard.at_the_door(&Visit {
+            host: self.target.host(),
+            authority: self.target.authority(),
+            is_private: self.target.is_private(),
+            word: self.word.as_deref(),
+            now: OffsetDateTime::now_utc(),
+            kill_file: kill_file.filter(|path| overseer::is_thrown(path)),
+        })
+    }
+
+    /// What it says of a plan.
+    pub(super) fn on_plan(&self, load: &Load) -> Vec<Decision> {
+        self.guard.on_plan(load, OffsetDateTime::now_utc(), smoke::age(&self.target))
+    }
+
+    /// What it says of a search of this length.
+    pub(super) fn on_search(&self, budget: Duration) -> Vec<Decision> {
+        self.guard.on_search(budget, OffsetDateTime::now_utc(), smoke::age(&self.target))
+    }
+
+    /// The same site, if it may be entered and answers.
+    pub(super) fn entered(mut self) -> anyhow::Result<Self> {
+        if self.at_the_door().iter().any(|decision| decision.rule == "word" && !decision.is_allowed) {
+            self.word = typed(self.target.host()).or(self.word);
+        }
+        guard::admit(&self.at_the_door())?;
+        let target = self.target.reached(REACH_TIMEOUT)?;
+        self.target = self.http.spoken_by(target, REACH_TIMEOUT)?;
+        Ok(self)
+    }
+
+    pub(super) fn apply(&self, config: &mut DriveConfig) {
+        config.http = self.http.http;
+        config.marking = self.guard.rules.synthetic.clone().unwrap_or(Marking::Off);
+    }
+}
+
+/// The host as somebody at a terminal types it; `None` where nobody is.
+fn typed(host: &str) -> Option<String> {
+    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+        return None;
+    }
+    eprint!("{host} is no private target, or production. Type its host to go on: ");
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line).ok()?;
+    Some(line.trim().to_owned())
 }
 
 #[cfg(test)]
@@ -68,12 +177,47 @@ mod tests {
         Line::try_parse_from(std::iter::once("replay").chain(words.split_whitespace())).map(|line| line.args)
     }
 
+    /// What the door refuses.
+    fn refusals(words: &str) -> Vec<String> {
+        let decisions = parsed(words).unwrap().look().unwrap().at_the_door();
+        decisions.iter().filter(|decision| !decision.is_allowed).map(ToString::to_string).collect()
+    }
+
     #[test]
     fn a_public_target_needs_its_name_once_more() {
-        let refused = parsed("--target http://192.0.2.1").unwrap().allowed().unwrap_err();
-        assert!(refused.to_string().contains("--yes-this-is 192.0.2.1"), "{refused}");
-        let other = parsed("--target http://192.0.2.1 --yes-this-is example.com").unwrap();
-        assert!(other.allowed().is_err());
+        let refused = refusals("--target http://192.0.2.1");
+        assert!(refused[0].contains("--yes-this-is 192.0.2.1"), "{refused:?}");
+        assert_eq!(refusals("--target http://192.0.2.1 --yes-this-is example.com").len(), 1);
+        assert_eq!(refusals("--target http://192.0.2.1 --yes-this-is 192.0.2.1"), [""; 0]);
+        assert_eq!(refusals("--target http://127.0.0.1"), [""; 0]);
+    }
+
+    #[test]
+    fn an_environment_says_what_flags_do_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("e.toml");
+        let text = "url = \"http://127.0.0.1:9\"\nkind = \"local\"\n[guard]\nkill_file = \"stop\"\n";
+        std::fs::write(&file, text).unwrap();
+        let look = |more: &str| parsed(&format!("--env {} {more}", file.display())).unwrap().look().unwrap();
+        let site = look("");
+        assert_eq!(site.target.origin(), "http://127.0.0.1:9");
+        assert_eq!(site.guard.rules.synthetic, Some(Marking::default()));
+        assert_eq!(site.guard.rules.kill_file, Some(directory.path().join("stop")));
+        let site = look("--synthetic off --kill-file /x --target http://127.0.0.1:8");
+        assert_eq!(site.guard.rules.synthetic, Some(Marking::Off));
+        assert_eq!(site.guard.rules.kill_file, Some("/x".into()));
+        assert_eq!(site.target.origin(), "http://127.0.0.1:8");
+        let refused: Vec<_> =
+            site.at_the_door().into_iter().filter(|decision| !decision.is_allowed).collect();
+        assert_eq!(refused[0].rule, "targets", "another host under this environment's guard");
+    }
+
+    #[test]
+    fn one_of_the_two_says_where() {
+        let refused = parsed("").unwrap_err().to_string();
+        assert!(refused.contains("--target") && refused.contains("--env"), "{refused}");
+        let refused = parsed("--env nowhere").unwrap().look().unwrap_err().to_string();
+        assert!(refused.starts_with("--env `nowhere` is in none of configs/environments"), "{refused}");
     }
 
     #[test]
@@ -81,9 +225,9 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let origin = format!("http://{}", listener.local_addr().unwrap());
         let args = parsed(&format!("--target {origin}")).unwrap();
-        assert!(args.allowed().is_ok());
+        assert!(args.look().unwrap().entered().is_ok());
         drop(listener);
-        let refused = args.allowed().unwrap_err().to_string();
+        let refused = args.look().unwrap().entered().unwrap_err().to_string();
         assert!(refused.contains("is the target running?"), "{refused}");
     }
 }

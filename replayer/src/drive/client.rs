@@ -11,11 +11,11 @@ use http::HeaderValue;
 use time::OffsetDateTime;
 use tokio::net::TcpStream;
 
-use super::DriveConfig;
 use super::addresses::connect_from;
 use super::cookies::{Held, Jar, SetCookie};
 use super::script::Script;
 use super::target::Tls;
+use super::{DriveConfig, Marking};
 
 /// See the module.
 #[derive(Debug)]
@@ -23,6 +23,7 @@ pub(super) struct Client {
     /// `None` where the target has no TLS.
     pub(super) tls: Option<Tls>,
     pub(super) forwarded_for: Option<HeaderValue>,
+    pub(super) marking: Marking,
     source: Option<IpAddr>,
     /// `None` for a client that keeps no cookies.
     jar: Option<RefCell<Jar>>,
@@ -37,6 +38,7 @@ impl Client {
         Self {
             tls: config.target.tls().map(|tls| tls.of_client(script.wants_http2())),
             forwarded_for: config.forwarded_for.map(|range| address(range.of(clone))),
+            marking: config.marking.clone(),
             source: config.source_addresses.map(|range| range.of(clone)),
             jar: script.habits.keeps.then(RefCell::default),
         }

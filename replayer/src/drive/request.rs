@@ -128,6 +128,7 @@ fn headers(
     if let Some(address) = &purpose.client.forwarded_for {
         headers.insert(HeaderName::from_static("x-forwarded-for"), address.clone());
     }
+    purpose.client.marking.mark(&mut headers);
     Ok(headers)
 }
 

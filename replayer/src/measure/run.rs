@@ -19,6 +19,7 @@ use super::in_flight::InFlight;
 use super::raw::SampleCounts;
 use super::{ClientStage, ErrorClass};
 use crate::drive::Uplink;
+use crate::guard::abort::Aborted;
 use crate::headroom::Headroom;
 use crate::preflight::Preflight;
 
@@ -247,6 +248,9 @@ pub struct RunReport {
     pub samples: Option<SampleCounts>,
     /// The user stopped it before everything was sent and answered.
     pub interrupted: bool,
+    /// A rule or a kill file ended it before everything was sent; `null` when none did.
+    #[serde(default)]
+    pub aborted: Option<Aborted>,
     pub verdict: Verdict,
     /// Why, in sentences a person can act on.
     pub reasons: Vec<String>,

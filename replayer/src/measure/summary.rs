@@ -1,5 +1,6 @@
 //! From what was measured to the report's contract.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use time::OffsetDateTime;
@@ -17,6 +18,7 @@ use super::series::SECONDS_MAX;
 use super::verdict::{Evidence, judge};
 use super::{ClientStage, ErrorClass, in_flight};
 use crate::drive::{Clock, Measured, Uplink, planned_requests};
+use crate::guard::abort::Aborted;
 use crate::headroom::Headroom;
 use crate::plan::Plan;
 use crate::plan::dispersion::label;
@@ -51,6 +53,8 @@ pub struct Context<'a> {
     pub cautions: &'a [String],
     /// The file of raw samples.
     pub samples: Option<SampleCounts>,
+    /// Why the run was ended before its time, if not by its user.
+    pub aborted: Option<&'a Aborted>,
 }
 
 /// The report of a run, with its verdict.
@@ -58,20 +62,23 @@ pub fn report(context: &Context<'_>, measured: &Measured) -> RunReport {
     let recorder = &measured.recorder;
     let total = recorder.total();
     let planned = planned_requests(context.plan, context.sessions);
-    let mut valid = validity(recorder, planned);
+    let judged = judged(context, measured);
+    let let_go = planned.saturating_sub(recorder.withheld - judged.withheld);
+    let mut valid = validity(&judged, let_go);
     valid.insert(in_flight::GATE.to_owned(), measured.in_flight.gate());
     let like = likeness(context.fidelity);
     let achieved = achieved(context, measured);
     let (paced, sent_like) = achieved_gates(context, &achieved, total.sent);
     let valid = valid.into_iter().chain(paced).collect();
     let evidence = Evidence {
-        planned,
+        planned: let_go,
         failed: total.failed,
         hung: recorder.hung(),
         hung_oldest_s: recorder.hung_oldest_ns.map(seconds),
         errors: &errors(recorder),
         worse_statuses: total.failed - recorder.failures.values().sum::<u64>(),
-        interrupted: is_cut_short(measured),
+        interrupted: context.aborted.is_none() && is_cut_short(measured),
+        aborted: context.aborted,
         mode: context.plan.mode,
     };
     let distinct = recorder.distinct.report();
@@ -84,7 +91,8 @@ pub fn report(context: &Context<'_>, measured: &Measured) -> RunReport {
     let cautions = cautions.chain(tight).chain(context.cautions.iter().cloned());
     let dependency_delayed_share = share(recorder.dependency_delayed, total.sent);
     // What was cut short is like nothing, and says so already.
-    let unlike = (!evidence.interrupted).then(|| achieved::cautions(&sent_like, dependency_delayed_share));
+    let is_whole = !evidence.interrupted && evidence.aborted.is_none();
+    let unlike = is_whole.then(|| achieved::cautions(&sent_like, dependency_delayed_share));
     let unlike = unlike.unwrap_or_default();
     RunReport {
         kingtide_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -146,6 +154,7 @@ pub fn report(context: &Context<'_>, measured: &Measured) -> RunReport {
         service_curve: curve(&total.service),
         samples: context.samples.clone(),
         interrupted: evidence.interrupted,
+        aborted: context.aborted.cloned(),
         verdict: judgement.verdict,
         reasons: judgement.reasons.into_iter().chain(unlike).chain(cautions).chain(missing_samples).collect(),
     }
@@ -178,6 +187,15 @@ fn is_the_capture_again(context: &Context<'_>) -> bool {
 fn windows(context: &Context<'_>, value: impl Fn(&DispersionCheck) -> Option<f64>) -> BTreeMap<String, f64> {
     let checks = context.fidelity.dispersion.iter();
     checks.filter_map(|check| Some((label(check.window_s), value(check)?))).collect()
+}
+
+/// What the run is judged by. What a rule kept back for the target's sake was not for this generator to send.
+fn judged<'a>(context: &Context<'_>, measured: &'a Measured) -> Cow<'a, Recorder> {
+    let mut recorder = Cow::Borrowed(&measured.recorder);
+    if context.aborted.is_some_and(|aborted| aborted.cause.is_the_targets()) {
+        recorder.to_mut().withheld = 0;
+    }
+    recorder
 }
 
 /// A stop that came when nothing was left to send or to cut off is none.

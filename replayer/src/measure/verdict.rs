@@ -3,6 +3,8 @@
 //! | the run, first match                      | verdict |
 //! |-------------------------------------------|---------|
 //! | the generator was late or fell short, values had no source, the user stopped it | INVALID |
+//! | a kill file ended it                      | INVALID |
+//! | a rule ended it for the target's sake     | FAIL    |
 //! | requests hang (timed out or unfinished)   | FAIL    |
 //! | more failed than `max_failed_share`       | FAIL    |
 //! | else                                      | PASS    |
@@ -12,6 +14,7 @@
 
 use super::gates::Gates;
 use super::run::Verdict;
+use crate::guard::abort::Aborted;
 use crate::plan::Mode;
 
 /// The counts that decide.
@@ -29,6 +32,7 @@ pub struct Evidence<'a> {
     pub worse_statuses: u64,
     /// The user's stop kept requests back or cut them off.
     pub interrupted: bool,
+    pub aborted: Option<&'a Aborted>,
     pub mode: Mode,
 }
 
@@ -49,14 +53,21 @@ pub fn judge(
     let hung = hang_reason(evidence);
     let too_many = failure_reason(evidence, max_failed_share);
     let invalid = invalid_reasons(evidence, validity);
-    let verdict = match (invalid.is_empty(), hung.is_some() || too_many.is_some()) {
+    let ended = evidence.aborted.filter(|aborted| aborted.cause.is_the_targets()).map(ended_reason);
+    let is_bad = ended.is_some() || hung.is_some() || too_many.is_some();
+    let verdict = match (invalid.is_empty(), is_bad) {
         (false, _) => Verdict::Invalid,
         (true, true) => Verdict::Fail,
         (true, false) => Verdict::Pass,
     };
     let unlike = unlike_reasons(evidence.mode, likeness);
-    let reasons = hung.into_iter().chain(too_many).chain(invalid).chain(unlike).collect();
+    let reasons = ended.into_iter().chain(hung).chain(too_many).chain(invalid).chain(unlike).collect();
     Judgement { verdict, reasons }
+}
+
+fn ended_reason(aborted: &Aborted) -> String {
+    let Aborted { rule, at_s, reason, .. } = aborted;
+    format!("ended after {at_s} s by {rule}: {reason}")
 }
 
 fn hang_reason(evidence: &Evidence<'_>) -> Option<String> {
@@ -86,7 +97,8 @@ fn invalid_reasons(evidence: &Evidence<'_>, validity: &Gates) -> Vec<String> {
     let interrupted = evidence.interrupted.then(|| {
         "stopped before the plan was sent; what was not released says nothing about the target".into()
     });
-    interrupted.into_iter().chain(failed_gates(validity)).collect()
+    let killed = evidence.aborted.filter(|aborted| !aborted.cause.is_the_targets()).map(ended_reason);
+    interrupted.into_iter().chain(killed).chain(failed_gates(validity)).collect()
 }
 
 /// A mode that changes the rhythm by design says so before its gates do.

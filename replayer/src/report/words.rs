@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 
 use super::format::{count, counted, ms, multiple, number, seconds, share};
+use crate::guard::abort::Aborted;
 use crate::measure::run::{RouteReport, RunReport, Verdict};
 
 /// Failure classes named in a sentence; the rest are summed up.
@@ -84,6 +85,10 @@ pub fn describe(run: &RunReport, baseline: Option<&RunReport>) -> String {
 fn interruption(run: &RunReport) -> Option<String> {
     let kept_back = counted(run.withheld, "planned request");
     let withheld = if run.withheld == 0 { String::new() } else { format!("; {kept_back} not sent") };
+    if let Some(aborted) = &run.aborted {
+        let Aborted { rule, at_s, reason, .. } = aborted;
+        return Some(format!("The run was ended after {at_s} s by {rule}: {reason}{withheld}."));
+    }
     run.interrupted
         .then(|| format!("The run was cut short after {}{withheld}.", seconds(Some(run.duration_s))))
 }

@@ -83,6 +83,7 @@ fn drive_plan(config: &DriveConfig, sessions: &[Session], plan: &Plan) -> (Measu
         headroom: None,
         cautions: &[],
         samples: None,
+        aborted: None,
     };
     let report = summary::report(&context, &measured);
     assert_adds_up(&report);

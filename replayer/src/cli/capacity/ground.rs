@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::CapacityArgs;
+use super::aim::Aim;
 use super::load::Load;
 use super::progress::Progress;
 use crate::bottleneck::{self, Profile};
@@ -19,12 +20,14 @@ use crate::capacity::search::{Next, Search};
 use crate::capacity::trial::Purpose;
 use crate::capacity::verdict::Verdict;
 use crate::cli::http;
+use crate::cli::replay::stop;
 use crate::drive::DriveConfig;
 use crate::measure::http::HttpCounts;
 
 pub(super) struct Ground<'a> {
     args: &'a CapacityArgs,
     load: &'a Load,
+    aim: Aim,
     config: DriveConfig,
     unit: Unit,
     foretold: Option<String>,
@@ -39,25 +42,30 @@ struct Searched {
 }
 
 impl<'a> Ground<'a> {
-    pub(super) fn new(args: &'a CapacityArgs, load: &'a Load, config: DriveConfig) -> anyhow::Result<Self> {
+    pub(super) fn new(
+        args: &'a CapacityArgs,
+        load: &'a Load,
+        aim: Aim,
+        config: DriveConfig,
+    ) -> anyhow::Result<Self> {
         let foretold = http::foretell(load.outlines(), &config);
-        let field = Field::new(load.source(), config.clone(), &args.slo);
+        let field = Field::new(load.source(), config.clone(), &aim.slo);
         let unit = load.unit(field.with_context(|| load.name().to_owned())?.unit_per_s);
-        Ok(Self { args, load, config, unit, foretold })
+        Ok(Self { args, load, aim, config, unit, foretold })
     }
 
     pub(super) fn sentence(&self) -> String {
         let target = self.config.target.origin();
         let (name, unit) = (self.load.name(), self.unit.sentence());
-        let lines = [format!("{name}: 1x is {unit}; to {target}, {}", self.args.slo)];
+        let lines = [format!("{name}: 1x is {unit}; to {target}, {}", self.aim.slo)];
         lines.into_iter().chain(self.foretold.clone()).collect::<Vec<_>>().join("\n")
     }
 
     pub(super) fn search(&self, seed: u64) -> anyhow::Result<Answer> {
-        let Self { args, load, unit, .. } = self;
-        let mut field = Field::new(load.source(), self.config.clone(), &args.slo)?;
+        let Self { args, load, aim, unit, .. } = self;
+        let mut field = Field::new(load.source(), self.config.clone(), &aim.slo)?;
         let is_careful = !self.config.target.is_private();
-        let searching = args.search(seed, &field, load, is_careful)?;
+        let searching = args.search(seed, &field, load, aim, is_careful)?;
         let (started, began) = (OffsetDateTime::now_utc(), Instant::now());
         let Searched { finding, profiles, http, cold_start } = search(searching, &mut field)?;
         Ok(Answer {
@@ -77,6 +85,7 @@ impl<'a> Ground<'a> {
                 .into_iter()
                 .chain(self.foretold.clone())
                 .chain(http.caution())
+                .chain(aim.kill_file.as_deref().and_then(stop::killed_by))
                 .collect(),
             http,
             interrupted: field.is_stopped(),

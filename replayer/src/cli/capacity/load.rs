@@ -60,6 +60,11 @@ impl Load {
         self.model.is_some()
     }
 
+    /// Users that are 1x, where users are multiplied.
+    pub(super) fn users(&self) -> Option<u64> {
+        self.model.as_ref().map(|(_, users)| users.get() as u64)
+    }
+
     pub(super) fn name(&self) -> &str {
         &self.recorded.name
     }

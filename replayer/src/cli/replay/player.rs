@@ -14,13 +14,16 @@ use super::progress::Display;
 use crate::cli::capture::Recorded;
 use crate::cli::http;
 use crate::cli::source::Traffic;
+use crate::cli::target::Site;
 use crate::cli::{json_of, prepare_directory};
 use crate::drive::{self, DriveConfig, Measured};
+use crate::guard::abort::Aborted;
+use crate::guard::overseer::{Orders, Overseer};
+use crate::guard::{self, Load, smoke};
 use crate::identities::{Demand, demand};
 use crate::measure::achieved::Captured;
-use crate::measure::live::Live;
 use crate::measure::raw::SampleWriter;
-use crate::measure::run::RunReport;
+use crate::measure::run::{RunReport, Verdict};
 use crate::measure::summary::{self, Context};
 use crate::plan::{self, Fidelity, Plan};
 use crate::preflight;
@@ -32,6 +35,7 @@ use crate::store::Store;
 pub(super) struct Player<'a> {
     pub(super) args: &'a ReplayArgs,
     traffic: Traffic,
+    site: Site,
     pub(super) config: DriveConfig,
     pub(super) turns: Vec<Turn>,
     /// Accounts that there are, if they can run out.
@@ -71,11 +75,12 @@ impl<'a> Player<'a> {
     pub(super) fn prepared(
         args: &'a ReplayArgs,
         traffic: Traffic,
+        site: Site,
         config: DriveConfig,
         seeds: &[Seed],
         out: impl Fn(Seed) -> Option<PathBuf>,
     ) -> anyhow::Result<Self> {
-        let mut player = Self { args, traffic, config, turns: Vec::new(), accounts_held: None };
+        let mut player = Self { args, traffic, site, config, turns: Vec::new(), accounts_held: None };
         for &seed in seeds {
             let (plan, demand) = player.planned(seed).map_err(|error| match seeds {
                 [_] => error,
@@ -100,6 +105,7 @@ impl<'a> Player<'a> {
         let recorded = self.traffic.sessions(seed)?;
         let sessions = recorded.outlines();
         let plan = plan::amplify(sessions, self.args.multiple, self.args.mode, seed);
+        guard::admit(&self.site.on_plan(&Load::of(&plan, sessions, self.config.uplink)))?;
         let demand = demand(self.config.identities.as_ref(), &plan, sessions)?;
         if !self.turns.is_empty() {
             preflight::check(&plan, sessions, &self.config)?;
@@ -150,14 +156,33 @@ impl<'a> Player<'a> {
             identities: self.config.identities.as_ref().map(|all| all.after(turn.accounts_before)),
             ..self.config.clone()
         };
-        let measured = drive(turn, store, &config)?;
-        let run = self.report(turn, &recorded, before, &measured);
+        let (measured, aborted) = drive(turn, store, config, &self.args.orders(&self.site))?;
+        let run = self.report(turn, &recorded, before, &measured, aborted.as_ref());
+        self.stamp(turn, run.verdict);
         let json = json_of(&run)?;
         let write = |directory: &Path| report::write_whole(&directory.join(RUN_FILE), &json);
         Ok(Played { kept: turn.out.as_deref().map_or(Ok(()), write), run, measured })
     }
 
-    fn report(&self, turn: &Turn, recorded: &Recorded, before: Before, measured: &Measured) -> RunReport {
+    /// One user who passed opens the door for more.
+    fn stamp(&self, turn: &Turn, verdict: Verdict) {
+        let is_smoke = self.site.environment.is_some() && turn.plan.users() == 1;
+        if is_smoke
+            && verdict == Verdict::Pass
+            && let Err(error) = smoke::passed(&self.site.target)
+        {
+            eprintln!("warning: that one user passed cannot be kept: {error}");
+        }
+    }
+
+    fn report(
+        &self,
+        turn: &Turn,
+        recorded: &Recorded,
+        before: Before,
+        measured: &Measured,
+        aborted: Option<&Aborted>,
+    ) -> RunReport {
         let context = Context {
             capture: &recorded.name,
             is_recorded: !recorded.is_model,
@@ -173,20 +198,30 @@ impl<'a> Player<'a> {
             headroom: before.machine.headroom.as_ref(),
             cautions: &recorded.cautions(),
             samples: before.samples.map(SampleWriter::finish),
+            aborted,
         };
         summary::report(&context, measured)
     }
 }
 
-fn drive(turn: &Turn, store: &Store, config: &DriveConfig) -> anyhow::Result<Measured> {
+/// Why it was ended before its time comes with it.
+fn drive(
+    turn: &Turn,
+    store: &Store,
+    config: DriveConfig,
+    orders: &Orders,
+) -> anyhow::Result<(Measured, Option<Aborted>)> {
     let sessions = store.outlines();
-    let live = Arc::new(Live::default());
+    let live = Arc::new(orders.live());
     let planned_end = Duration::from_micros(drive::planned_end_us(&turn.plan, sessions, config.uplink));
     let planned = drive::planned_requests(&turn.plan, sessions);
     let display = Display::start(&turn.label, Arc::clone(&live), planned, planned_end);
-    let measured = drive::run(&turn.plan, store, config, &live);
+    let overseer = Overseer::start(orders, Arc::clone(&live), config.stop.clone())?;
+    let config = DriveConfig { stop: overseer.stop.clone(), ..config };
+    let measured = drive::run(&turn.plan, store, &config, &live);
     display.finish();
-    Ok(measured?)
+    let aborted = overseer.finish();
+    Ok((measured?, aborted))
 }
 
 fn announce(turn: &Turn, recorded: &Recorded, config: &DriveConfig) {

@@ -74,7 +74,14 @@ fn play(player: &Player<'_>, settle: Span) -> anyhow::Result<Series> {
             break;
         }
         match player.play(turn) {
-            Ok(played) => series.add(turn, played),
+            Ok(played) => {
+                let aborted = played.run.aborted.clone();
+                series.add(turn, played);
+                if let Some(aborted) = aborted {
+                    series.broken_by = Some(format!("{}: {}", aborted.rule, aborted.reason));
+                    break;
+                }
+            }
             Err(error) => {
                 series.broken_by = Some(format!("{error:#}"));
                 series.trouble.get_or_insert(error);
