@@ -20,6 +20,7 @@ mod capture;
 pub mod compare;
 pub mod completions;
 pub mod edit;
+pub mod env;
 pub mod export;
 mod gates;
 mod http;
@@ -62,6 +63,7 @@ Examples:
   kingtide compare runs/before runs/after             what became worse, with intervals
   kingtide edit captures/monday --from +10m --to +20m --out captures/rush
   kingtide export parquet captures/monday --out monday.parquet
+  kingtide env check staging                          whether every part of an environment works
   kingtide synth samples                              sample recordings of 50 KB to 2 MB
 
 Exit status:
@@ -92,6 +94,7 @@ enum Command {
     Edit(edit::EditArgs),
     Export(export::ExportArgs),
     Synth(synth::SynthArgs),
+    Env(env::EnvArgs),
     Completions(completions::CompletionsArgs),
 }
 
@@ -116,6 +119,7 @@ impl Command {
             Self::Edit(args) => edit::run(args),
             Self::Export(args) => export::run(args),
             Self::Synth(args) => synth::run(args),
+            Self::Env(args) => env::run(args),
             Self::Completions(args) => completions::run(args),
         }
     }

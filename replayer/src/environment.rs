@@ -101,6 +101,13 @@ impl Environment {
     }
 }
 
+impl AccountSource {
+    /// The names of the columns that have templates.
+    pub fn columns(&self) -> Vec<&str> {
+        self.templates.iter().filter_map(TemplateText::column).collect()
+    }
+}
+
 impl fmt::Debug for Monitors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} monitors", self.0.len())

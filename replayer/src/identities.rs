@@ -16,6 +16,7 @@ use template::{Seat, Template};
 pub use template::{TemplateError, TemplateText};
 
 use crate::plan::{Plan, PlannedClone};
+use crate::report::format::counted;
 use crate::sessions::{Outlines, PASSWORD, normal};
 
 /// Where accounts come from.
@@ -119,6 +120,14 @@ impl Identities {
         }
         self.counter_from = counter_from;
         Ok(self)
+    }
+
+    /// For people, without a value.
+    pub fn sentence(&self) -> String {
+        let file = self.file.as_ref().map(|file| counted(file.len() as u64, "account"));
+        let columns: Vec<&str> = self.templates.iter().map(|template| template.column.as_str()).collect();
+        let made = (!columns.is_empty()).then(|| format!("templates for {}", columns.join(", ")));
+        [file, made].into_iter().flatten().collect::<Vec<_>>().join(" and ")
     }
 
     /// For a run after others that took so many accounts: its users get the next ones, and where the file ends its

@@ -10,7 +10,7 @@ use crate::report::format::counted;
 use crate::sessions::Outlines;
 
 /// See the module.
-#[derive(Debug, Clone, Copy, Args)]
+#[derive(Debug, Clone, Copy, Default, Args)]
 pub(super) struct HttpArgs {
     /// Which HTTP the connections speak: recorded (each what it spoke in the capture, where the target's TLS offers it;
     /// HTTP/1.1 to a target without TLS), 1.1, or 2 (every one HTTP/2; without TLS by prior knowledge, h2c). What spoke
@@ -21,7 +21,7 @@ pub(super) struct HttpArgs {
 
 impl HttpArgs {
     /// The target, if it speaks what it must.
-    pub(super) fn spoken_by(&self, target: Target, timeout: Duration) -> Result<Target, TargetError> {
+    pub(super) fn spoken_by(self, target: Target, timeout: Duration) -> Result<Target, TargetError> {
         match self.http {
             Http::Http2 => target.speaking_http2(timeout),
             Http::Recorded | Http::Http1 => Ok(target),

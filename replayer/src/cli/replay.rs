@@ -4,7 +4,7 @@
 
 mod answers;
 mod dry_run;
-mod machine;
+pub(super) mod machine;
 mod player;
 mod progress;
 mod samples;

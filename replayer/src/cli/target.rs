@@ -110,6 +110,18 @@ fn guard_of(host: &str) -> Guard {
 }
 
 impl Site {
+    /// An environment's, with what its user typed; sends nothing.
+    pub(super) fn of(environment: Environment, word: Option<String>) -> anyhow::Result<Self> {
+        let place = || environment.path.display().to_string();
+        let target = Target::resolve(&environment.url).with_context(place)?;
+        let target = match environment.ca.as_ref().filter(|_| target.is_tls()) {
+            Some(ca) => target.trusting(ca).context("tls.ca")?,
+            None => target,
+        };
+        let guard = environment.guard.clone();
+        Ok(Self { target, environment: Some(environment), guard, http: HttpArgs::default(), word })
+    }
+
     /// What the guard says before the first connection.
     pub(super) fn at_the_door(&self) -> Vec<Decision> {
         let kill_file = self.guard.rules.kill_file.as_ref();
@@ -134,14 +146,24 @@ impl Site {
     }
 
     /// The same site, if it may be entered and answers.
-    pub(super) fn entered(mut self) -> anyhow::Result<Self> {
+    pub(super) fn entered(self) -> anyhow::Result<Self> {
+        let site = self.named();
+        guard::admit(&site.at_the_door())?;
+        site.reached()
+    }
+
+    /// Asks for the word at a terminal, where it is needed and was not given.
+    pub(super) fn named(mut self) -> Self {
         if self.at_the_door().iter().any(|decision| decision.rule == "word" && !decision.is_allowed) {
             self.word = typed(self.target.host()).or(self.word);
         }
-        guard::admit(&self.at_the_door())?;
-        let target = self.target.reached(REACH_TIMEOUT)?;
-        self.target = self.http.spoken_by(target, REACH_TIMEOUT)?;
-        Ok(self)
+        self
+    }
+
+    /// The same site, if it answers. Who calls this has asked the guard.
+    pub(super) fn reached(&self) -> anyhow::Result<Self> {
+        let target = self.target.clone().reached(REACH_TIMEOUT)?;
+        Ok(Self { target: self.http.spoken_by(target, REACH_TIMEOUT)?, ..self.clone() })
     }
 
     pub(super) fn apply(&self, config: &mut DriveConfig) {

@@ -73,7 +73,8 @@ pub(super) fn read(
     let name = path.display().to_string();
     let text =
         fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: name.clone(), source })?;
-    let mut fill = |key: &str, text: &str| secret::filled(key, text, |name| value(key, variable(name)?));
+    let mut fill =
+        |key: &str, text: &str| secret::filled(key, text, |name| Some(value(key, variable(name)?)));
     let file: File = parse_filled(&name, &text, &mut fill)?;
     let url = origin(file.url.get_ref()).ok_or_else(|| {
         let why = "url: is no origin: write https://staging.example.com or http://127.0.0.1:8000, without a path or user";
@@ -83,8 +84,8 @@ pub(super) fn read(
 }
 
 /// What stands for a variable.
-fn value(key: &str, value: String) -> Option<String> {
-    Some(if key.starts_with(TEMPLATES) { value.replace('{', "{{").replace('}', "}}") } else { value })
+fn value(key: &str, value: String) -> String {
+    if key.starts_with(TEMPLATES) { value.replace('{', "{{").replace('}', "}}") } else { value }
 }
 
 /// By its `kind` and `url` alone: whatever else in it lacks a variable, it is production.

@@ -248,6 +248,13 @@ impl From<String> for TemplateText {
     }
 }
 
+impl TemplateText {
+    /// What is before the `=`.
+    pub fn column(&self) -> Option<&str> {
+        self.0.split_once('=').map(|(column, _)| column.trim())
+    }
+}
+
 impl fmt::Debug for TemplateText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "TemplateText {{ {} bytes }}", self.0.len())

@@ -11,6 +11,7 @@ mod drive;
 mod edit;
 mod export;
 mod golden;
+mod guard;
 mod hostile;
 mod http2;
 mod import;

@@ -67,16 +67,25 @@ impl UsersArgs {
                 counter_from: 1,
             },
         };
-        let from_file = source.file.as_deref().map(Identities::read).transpose()?;
-        if source.templates.is_empty() {
-            return Ok(from_file);
-        }
-        let variable = |name: &str| match environment {
-            Some(environment) => environment.variable(name),
-            None => std::env::var(name).ok(),
-        };
-        let counter_from = self.identity_from.unwrap_or(source.counter_from);
-        let all = from_file.unwrap_or_default();
-        Ok(Some(all.with_templates(&source.templates, counter_from, variable)?))
+        accounts_of(&source, self.identity_from, environment)
     }
+}
+
+/// Reads and makes them. Variables of templates are the environment's where there is one.
+pub(in crate::cli) fn accounts_of(
+    source: &AccountSource,
+    counter_from: Option<u64>,
+    environment: Option<&Environment>,
+) -> anyhow::Result<Option<Identities>> {
+    let from_file = source.file.as_deref().map(Identities::read).transpose()?;
+    if source.templates.is_empty() {
+        return Ok(from_file);
+    }
+    let variable = |name: &str| match environment {
+        Some(environment) => environment.variable(name),
+        None => std::env::var(name).ok(),
+    };
+    let all = from_file.unwrap_or_default();
+    let counter_from = counter_from.unwrap_or(source.counter_from);
+    Ok(Some(all.with_templates(&source.templates, counter_from, variable)?))
 }
