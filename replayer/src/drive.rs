@@ -12,6 +12,7 @@ mod cast;
 mod client;
 mod connection;
 mod cookies;
+mod created;
 mod diag;
 mod due;
 mod ending;
@@ -133,6 +134,8 @@ pub struct DriveConfig {
     pub bars: Vec<Bar>,
     /// So many whole samples are kept, each with the stages that the target says it took.
     pub kept_max: usize,
+    /// So many ids of what was created are listed.
+    pub created_max: usize,
     pub stop: watch::Receiver<Stop>,
 }
 
@@ -188,6 +191,7 @@ impl DriveConfig {
             samples: None,
             bars: Vec::new(),
             kept_max: 0,
+            created_max: 0,
             stop,
         }
     }

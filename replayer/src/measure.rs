@@ -9,6 +9,7 @@ pub mod achieved;
 pub mod attainment;
 pub mod attempts;
 pub mod clients;
+pub mod created;
 pub mod distinct;
 pub mod distributions;
 mod gate;

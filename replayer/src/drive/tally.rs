@@ -13,6 +13,7 @@ use super::worker::Shared;
 use crate::measure::achieved::Stretch;
 use crate::measure::attainment::Attainment;
 use crate::measure::attempts::Attempts;
+use crate::measure::created::Created;
 use crate::measure::distinct::Distinct;
 use crate::measure::http::HttpCounts;
 use crate::measure::kept::Kept;
@@ -63,6 +64,7 @@ impl Tally {
         let recorder = RefCell::new(Recorder {
             attainment,
             kept: Kept::at_most(shared.config.kept_max),
+            created: Created::at_most(shared.config.created_max),
             ..Recorder::new(labels.len())
         });
         let samples = shared.config.samples.as_ref().map(|sink| RefCell::new(sink.batch()));
@@ -178,6 +180,11 @@ impl Tally {
     /// Counts what the connections spoke.
     pub(super) fn http(&self, count: impl FnOnce(&mut HttpCounts)) {
         count(&mut self.recorder.borrow_mut().http);
+    }
+
+    /// Something of this id is at the target now.
+    pub(super) fn created(&self, route: usize, user: usize, id: String) {
+        self.recorder.borrow_mut().created.add(route, user, id);
     }
 
     pub(super) fn distinct(&self, count: impl FnOnce(&mut Distinct)) {

@@ -13,6 +13,7 @@ use super::achieved::Sends;
 use super::attainment::Attainment;
 use super::attempts::Attempts;
 use super::clients::Handshakes;
+use super::created::Created;
 use super::distinct::Distinct;
 use super::distributions::{LagRecorders, StageRecorders};
 use super::held::HeldCounts;
@@ -64,6 +65,8 @@ pub struct Recorder {
     pub attainment: Attainment,
     /// Whole samples, where somebody asks for them.
     pub kept: Kept,
+    /// Ids of what was created, where somebody asks for them.
+    pub created: Created,
     pub bindings: BindingCounts,
     /// Sends later than [`LATE_NS`].
     pub late: u64,
@@ -146,6 +149,7 @@ impl Recorder {
         self.series.merge(&other.series);
         self.attainment.merge(&other.attainment);
         self.kept.merge(&other.kept);
+        self.created.merge(&other.created);
         self.bindings.resolved += other.bindings.resolved;
         self.bindings.unresolved += other.bindings.unresolved;
         self.late += other.late;

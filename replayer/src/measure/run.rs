@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::achieved::Achieved;
 use super::attempts::Attempts;
 use super::clients::Clients;
+use super::created::CreatedCounts;
 use super::distinct::DistinctReport;
 pub use super::gate::{Gate, GateKind};
 use super::held::HeldCounts;
@@ -246,6 +247,9 @@ pub struct RunReport {
     /// The file of raw samples; `null` when none was asked for.
     #[serde(default)]
     pub samples: Option<SampleCounts>,
+    /// What `created.csv` lists; `null` when nothing was asked about it.
+    #[serde(default)]
+    pub created: Option<CreatedCounts>,
     /// The user stopped it before everything was sent and answered.
     pub interrupted: bool,
     /// A rule or a kill file ended it before everything was sent; `null` when none did.

@@ -55,6 +55,8 @@ pub struct Context<'a> {
     pub samples: Option<SampleCounts>,
     /// Why the run was ended before its time, if not by its user.
     pub aborted: Option<&'a Aborted>,
+    /// What was created was asked for.
+    pub lists_created: bool,
 }
 
 /// The report of a run, with its verdict.
@@ -154,6 +156,7 @@ pub fn report(context: &Context<'_>, measured: &Measured) -> RunReport {
         service_curve: curve(&total.service),
         samples: context.samples.clone(),
         interrupted: evidence.interrupted,
+        created: context.lists_created.then(|| recorder.created.counts()),
         aborted: context.aborted.cloned(),
         verdict: judgement.verdict,
         reasons: judgement.reasons.into_iter().chain(unlike).chain(cautions).chain(missing_samples).collect(),

@@ -93,6 +93,7 @@ pub(crate) fn run(multiple: f64, slowness: f64) -> RunReport {
         service_curve: curve(2_300.0 * slowness.sqrt()),
         samples: None,
         interrupted: false,
+        created: None,
         aborted: None,
         verdict: Verdict::Pass,
         reasons: Vec::new(),

@@ -84,6 +84,7 @@ fn drive_plan(config: &DriveConfig, sessions: &[Session], plan: &Plan) -> (Measu
         cautions: &[],
         samples: None,
         aborted: None,
+        lists_created: false,
     };
     let report = summary::report(&context, &measured);
     assert_adds_up(&report);

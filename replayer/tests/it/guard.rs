@@ -136,6 +136,32 @@ fn one_user_who_passes_lets_more_in_up_to_the_caps() {
 }
 
 #[test]
+fn what_was_created_is_listed_for_whoever_clears_it_away() {
+    let server = Server::http(|received| async move {
+        match received.path.as_str() {
+            "/login" => answer(200, r#"{"token":"t"}"#),
+            "/tasks" => answer(201, r#"{"id":77}"#),
+            _ => http::Response::builder()
+                .status(201)
+                .header("Location", "/notes/5")
+                .body(Full::default())
+                .unwrap(),
+        }
+    });
+    let team = Team::new("local", &server.origin, "");
+    let posts = "[[step]]\nname = \"task\"\nrequest = \"POST /tasks\"\nonce = true\nstatus = 201\n\
+                 [[step]]\nname = \"note\"\nrequest = \"POST /notes\"\nonce = true\nstatus = 201\n";
+    std::fs::write(team.path("model.toml"), format!("{MODEL}{posts}")).unwrap();
+    let out = team.path("out");
+    let output = team.replay("1", &["--env", "e", "--out", out.to_str().unwrap()]);
+    let listed = std::fs::read_to_string(out.join("created.csv")).unwrap_or_else(|_| text(&output.stderr));
+    assert_eq!(listed, "route,user,id\nPOST /tasks,0,77\nPOST /notes,0,/notes/5\n");
+    let counts = read_run(&out).unwrap().created.unwrap();
+    assert_eq!((counts.listed, counts.dropped), (2, 0));
+    assert_fits_schema(&out.join("run.json"));
+}
+
+#[test]
 fn a_dry_run_sends_nothing_and_says_what_would_be() {
     let server = held();
     let team = Team::production(&server.origin, "");

@@ -31,6 +31,11 @@ use crate::report::format::{counted, multiple};
 use crate::report::{self, RUN_FILE, ReportError};
 use crate::store::Store;
 
+/// What a run created lies beside its report.
+const CREATED_FILE: &str = "created.csv";
+/// Some 10 MB.
+const CREATED_MAX: usize = 100_000;
+
 /// All that the plans have in common, and their turns.
 pub(super) struct Player<'a> {
     pub(super) args: &'a ReplayArgs,
@@ -154,14 +159,23 @@ impl<'a> Player<'a> {
         let config = DriveConfig {
             samples: before.samples.as_ref().map(SampleWriter::sink),
             identities: self.config.identities.as_ref().map(|all| all.after(turn.accounts_before)),
+            created_max: if self.lists_created(turn) { CREATED_MAX } else { 0 },
             ..self.config.clone()
         };
         let (measured, aborted) = drive(turn, store, config, &self.args.orders(&self.site))?;
         let run = self.report(turn, &recorded, before, &measured, aborted.as_ref());
         self.stamp(turn, run.verdict);
         let json = json_of(&run)?;
-        let write = |directory: &Path| report::write_whole(&directory.join(RUN_FILE), &json);
+        let write = |directory: &Path| {
+            report::write_whole(&directory.join(RUN_FILE), &json)?;
+            write_created(directory, &run, &measured)
+        };
         Ok(Played { kept: turn.out.as_deref().map_or(Ok(()), write), run, measured })
+    }
+
+    /// Who shares a target clears away what was created in it.
+    fn lists_created(&self, turn: &Turn) -> bool {
+        self.site.environment.is_some() && turn.out.is_some()
     }
 
     /// One user who passed opens the door for more.
@@ -199,9 +213,20 @@ impl<'a> Player<'a> {
             cautions: &recorded.cautions(),
             samples: before.samples.map(SampleWriter::finish),
             aborted,
+            lists_created: self.lists_created(turn),
         };
         summary::report(&context, measured)
     }
+}
+
+/// Where a run lists what it created, if it does.
+fn write_created(directory: &Path, run: &RunReport, measured: &Measured) -> Result<(), ReportError> {
+    if run.created.is_none() {
+        return Ok(());
+    }
+    let path = directory.join(CREATED_FILE);
+    let rows = measured.recorder.created.to_csv(measured.routes.labels());
+    report::write_whole(&path, &rows.unwrap_or_default())
 }
 
 /// Why it was ended before its time comes with it.

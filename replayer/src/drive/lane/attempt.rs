@@ -1,5 +1,6 @@
 //! One attempt of a request: on the lane's connection or on a new one, to the end of its answer.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use super::tries::{Progress, Sending};
 use super::{Lane, nanos};
 use crate::drive::Late;
 use crate::drive::connection::Connection;
+use crate::drive::created;
 use crate::drive::due::Due;
 use crate::drive::exchange::{Answer, exchange, stage};
 use crate::drive::link::Link;
@@ -105,9 +107,15 @@ impl Lane<'_> {
         let worker = self.user.worker;
         // A slow uplink is the captured client's, not the target's.
         let timeout = worker.config.timeout.saturating_add(prepared.upload_span());
-        let demands = &self.user.script.demands[step];
-        let answered = exchange(connection, prepared, demands, &worker.timer, timeout).await;
+        let needed = &self.user.script.demands[step];
+        let lists_created = worker.config.created_max > 0;
+        let demands = if lists_created { created::demands(needed, prepared.method()) } else { needed.into() };
+        let answered = exchange(connection, prepared, &demands, &worker.timer, timeout).await;
         self.under_way.take();
+        if let (Ok(answer), Cow::Owned(_)) = (&answered, &demands) {
+            let id = created::id(answer);
+            id.into_iter().for_each(|id| worker.tally.created(self.user.route(step), self.user.number, id));
+        }
         if let (Ok(answer), true) = (&answered, is_planned) {
             self.count(|attempts| attempts.answered(answer.status));
         }

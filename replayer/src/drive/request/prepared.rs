@@ -77,6 +77,10 @@ impl Prepared {
         self.body.print()
     }
 
+    pub(in crate::drive) fn method(&self) -> &Method {
+        &self.method
+    }
+
     pub(in crate::drive) fn path(&self) -> &str {
         self.uri.path()
     }
