@@ -256,8 +256,8 @@ impl Guard {
             ago => format!("one user passed {}", ago.as_deref().unwrap_or_default()),
         };
         let bad = format!(
-            "one user must have passed against this target within {within} ({}); first run kingtide scenario run \
-             smoke, or a replay with this --env and --users 1",
+            "one user must have passed against this target within {within} ({}); first let one through: \
+             a replay with this --env of a model with --users 1, or the smoke scenario",
             ago.map_or_else(|| "none has yet".to_owned(), |ago| format!("the last did {ago}"))
         );
         Some(Decision::of("smoke_within", self.place("guard.smoke_within"), is_alone || is_fresh, good, bad))

@@ -154,8 +154,10 @@ impl Site {
 
     /// Asks for the word at a terminal, where it is needed and was not given.
     pub(super) fn named(mut self) -> Self {
-        if self.at_the_door().iter().any(|decision| decision.rule == "word" && !decision.is_allowed) {
-            self.word = typed(self.target.host()).or(self.word);
+        let decisions = self.at_the_door();
+        let asked = decisions.iter().find(|decision| decision.rule == "word" && !decision.is_allowed);
+        if let Some(word) = asked.and_then(|decision| typed(&decision.text)) {
+            self.word = Some(word);
         }
         self
     }
@@ -172,12 +174,12 @@ impl Site {
     }
 }
 
-/// The host as somebody at a terminal types it; `None` where nobody is.
-fn typed(host: &str) -> Option<String> {
+/// The host as somebody at a terminal types it, who is told why; `None` where nobody is.
+fn typed(why: &str) -> Option<String> {
     if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
         return None;
     }
-    eprint!("{host} is no private target, or production. Type its host to go on: ");
+    eprint!("{why}\nType it here to go on: ");
     let mut line = String::new();
     io::stdin().lock().read_line(&mut line).ok()?;
     Some(line.trim().to_owned())

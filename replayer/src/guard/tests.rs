@@ -127,7 +127,7 @@ fn a_plan_above_a_cap_is_refused() {
         (Load { body_bytes: 2_000_001, ..plan }, fresh, "bytes_max", "2.00 MB are above 2.00 MB"),
         (Load { duration: Duration::from_secs(601), ..plan }, fresh, "duration_max", "601s is above 600s"),
         (plan, Some(Duration::from_mins(61)), "smoke_within", "within 3600s (the last did 3660s ago)"),
-        (plan, None, "smoke_within", "(none has yet); first run kingtide scenario run smoke"),
+        (plan, None, "smoke_within", "(none has yet); first let one through"),
     ];
     for (load, smoke, rule, part) in cases {
         let (rules, text) = refused(&guard.on_plan(&load, NOW, smoke));
