@@ -86,9 +86,16 @@ mod tests {
             assert_eq!(text.parse::<Marking>().unwrap().to_string(), shown);
         }
         assert_eq!(Marking::default().to_string(), "x-kingtide-synthetic: 1");
-        for wrong in
-            ["", "no", "Host", "Authorization: x", "X-Forwarded-For: x", "X-Request-Id", "X-a b", "X-a: \n"]
-        {
+        for wrong in [
+            "",
+            "no",
+            "Host",
+            "Authorization: x",
+            "X-Forwarded-For: x",
+            "X-Request-Id",
+            "X-a b",
+            "X-a: b\u{1}",
+        ] {
             assert!(wrong.parse::<Marking>().is_err(), "{wrong}");
         }
     }

@@ -302,7 +302,7 @@ mod tests {
 
     #[test]
     fn slow_answers_and_answers_that_do_not_come_end_it() {
-        assert_eq!(first(BOTH, then(Second(10, 0, 5, 10))), Some((Cause::Latency, 31)));
+        assert_eq!(first(BOTH, then(Second(10, 0, 5, 10))), Some((Cause::Latency, 32)));
         // A hang at second 30: at 50 nothing was sent 20 s ago that is unanswered, at 51 ten requests were.
         assert_eq!(first(BOTH, then(Second(10, 0, 0, 0))), Some((Cause::Latency, 51)));
     }
