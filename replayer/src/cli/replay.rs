@@ -166,14 +166,16 @@ pub struct ReplayArgs {
 
 pub fn run(args: &ReplayArgs) -> anyhow::Result<Exit> {
     let seeds = args.seeds.all()?;
-    let grading = args.thresholds.read()?;
     args.samples.check(seeds.len())?;
+    let site = args.target.look()?;
+    // Only one run is graded.
+    let of_environment = site.environment.as_ref().and_then(|environment| environment.thresholds.as_deref());
+    let grading = args.thresholds.read_or(of_environment.filter(|_| seeds.len() == 1))?;
     ensure!(
         seeds.len() == 1 || !grading.is_wanted(),
         "--grade and --thresholds are of one run: with --seeds grade each, kingtide report DIR/seed-* --grade"
     );
     let traffic = args.source.open()?;
-    let site = args.target.look()?;
     if args.dry_run {
         return dry_run::run(args, &site, &traffic, &seeds);
     }

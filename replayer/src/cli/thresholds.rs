@@ -32,7 +32,13 @@ pub(super) struct Grading {
 impl ThresholdsArgs {
     /// Before anything else is done: a file that is wrong is told early.
     pub(super) fn read(&self) -> anyhow::Result<Grading> {
-        let of_file = self.thresholds.as_deref().map(Thresholds::read).transpose();
+        self.read_or(None)
+    }
+
+    /// Where no flag names a file, that of an environment.
+    pub(super) fn read_or(&self, of_environment: Option<&Path>) -> anyhow::Result<Grading> {
+        let file = self.thresholds.as_deref().or(of_environment.filter(|_| !self.grade));
+        let of_file = file.map(Thresholds::read).transpose();
         let of_file = of_file.map_err(|error| anyhow!("--thresholds: {}", error.in_one_line()))?;
         let is_wanted = self.grade || of_file.is_some();
         Ok(Grading { thresholds: of_file.unwrap_or_default(), is_wanted })

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::Context as _;
+use anyhow::anyhow;
 use clap::Args;
 
 use super::probe;
@@ -18,6 +18,7 @@ use crate::cli::{Exit, causes, print_result};
 use crate::environment::Environment;
 use crate::guard::Decision;
 use crate::report::format::ms;
+use crate::thresholds::Thresholds;
 
 /// What of the door keeps out whoever only looks.
 const DOOR: [&str; 3] = ["kind", "word", "targets"];
@@ -84,8 +85,8 @@ impl Tried {
             accounts.map(|accounts| accounts.map_or_else(|| "none".to_owned(), |all| all.sentence())),
         );
         if let Some(path) = &environment.thresholds {
-            let read = std::fs::read_to_string(path).map(|_| path.display().to_string());
-            self.part("thresholds", read.with_context(|| path.display().to_string()));
+            let read = Thresholds::read(path).map(|_| path.display().to_string());
+            self.part("thresholds", read.map_err(|error| anyhow!("{}", error.in_one_line())));
         }
     }
 
@@ -117,7 +118,7 @@ impl Tried {
         let said = reached
             .as_ref()
             .map(|_| format!("{} accepts connections{tls}, in {}", site.target.origin(), ms(Some(took_ms))));
-        if !self.part("target", said.map_err(|error| anyhow::anyhow!("{error:#}"))) {
+        if !self.part("target", said.map_err(|error| anyhow!("{error:#}"))) {
             return;
         }
         let Ok(site) = reached else { return };

@@ -38,7 +38,7 @@ pub(super) fn answer(site: &Site) -> anyhow::Result<String> {
     };
     let step = Step { exchange, offset_us: 0, connection: 0, holes: Vec::new() };
     let session = Session { key: String::new(), start_ns: 0, steps: vec![step], orphan: false };
-    let measured = played(site, session)?;
+    let measured = played(&config(site), session)?;
     let statuses = statuses(&measured);
     ensure!(
         !statuses.is_empty(),
@@ -75,7 +75,7 @@ pub(super) fn login(site: &Site, recorded: &Recorded) -> anyhow::Result<String> 
     let exchange = &session.steps.last().expect("it logs in").exchange;
     let request = format!("{} {}", exchange.method, exchange.target);
     let steps = session.steps.len() as u64;
-    let measured = played(site, session)?;
+    let measured = played(&with_accounts(site)?, session)?;
     let total = measured.recorder.total();
     if total.failed == 0 && total.done == steps {
         return Ok(format!("{request} was answered with {}", statuses(&measured)));
@@ -93,7 +93,7 @@ pub(super) fn login(site: &Site, recorded: &Recorded) -> anyhow::Result<String> 
 /// Whether a replay at 1x can be played from here.
 pub(super) fn machine(site: &Site, recorded: &Recorded, machine: &MachineArgs) -> anyhow::Result<String> {
     let plan = once(recorded.outlines());
-    let found = machine.look(&plan, &recorded.sessions.sessions, &config(site)?)?;
+    let found = machine.look(&plan, &recorded.sessions.sessions, &with_accounts(site)?)?;
     let tight = found.preflight.warnings().count();
     let headroom = found.headroom.map_or_else(String::new, |headroom| format!("; {}", headroom.sentence()));
     Ok(match tight {
@@ -113,10 +113,10 @@ fn until_login(mut session: Session) -> Option<Session> {
     Some(session)
 }
 
-fn played(site: &Site, session: Session) -> anyhow::Result<Measured> {
+fn played(config: &DriveConfig, session: Session) -> anyhow::Result<Measured> {
     let store = Store::of([session])?;
     let plan = once(store.outlines());
-    Ok(drive::run(&plan, &store, &config(site)?, &Arc::default())?)
+    Ok(drive::run(&plan, &store, config, &Arc::default())?)
 }
 
 fn once(sessions: &Outlines) -> Plan {
@@ -124,16 +124,20 @@ fn once(sessions: &Outlines) -> Plan {
     plan::amplify(sessions, multiple, Mode::Crowd, Seed(1))
 }
 
-fn config(site: &Site) -> anyhow::Result<DriveConfig> {
+fn with_accounts(site: &Site) -> anyhow::Result<DriveConfig> {
+    let environment = site.environment.as_ref();
+    let accounts = environment.map(|environment| accounts_of(&environment.accounts, None, Some(environment)));
+    Ok(DriveConfig { identities: accounts.transpose()?.flatten(), ..config(site) })
+}
+
+/// Without accounts.
+fn config(site: &Site) -> DriveConfig {
     let (_, stop) = watch::channel(Stop::Run);
     let mut config = DriveConfig::new(site.target.clone(), TIMEOUT, stop);
-    if let Some(environment) = &site.environment {
-        config.identities = accounts_of(&environment.accounts, None, Some(environment))?;
-    }
     site.apply(&mut config);
     config.workers = NonZeroUsize::MIN;
     config.drain = TIMEOUT;
-    Ok(config)
+    config
 }
 
 fn statuses(measured: &Measured) -> String {

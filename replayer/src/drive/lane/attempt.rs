@@ -113,8 +113,9 @@ impl Lane<'_> {
         let answered = exchange(connection, prepared, &demands, &worker.timer, timeout).await;
         self.under_way.take();
         if let (Ok(answer), Cow::Owned(_)) = (&answered, &demands) {
-            let id = created::id(answer);
-            id.into_iter().for_each(|id| worker.tally.created(self.user.route(step), self.user.number, id));
+            if let Some(id) = created::id(answer) {
+                worker.tally.created(self.user.route(step), self.user.number, id);
+            }
         }
         if let (Ok(answer), true) = (&answered, is_planned) {
             self.count(|attempts| attempts.answered(answer.status));
