@@ -112,10 +112,10 @@ impl Lane<'_> {
         let demands = if lists_created { created::demands(needed, prepared.method()) } else { needed.into() };
         let answered = exchange(connection, prepared, &demands, &worker.timer, timeout).await;
         self.under_way.take();
-        if let (Ok(answer), Cow::Owned(_)) = (&answered, &demands) {
-            if let Some(id) = created::id(answer) {
-                worker.tally.created(self.user.route(step), self.user.number, id);
-            }
+        if let (Ok(answer), Cow::Owned(_)) = (&answered, &demands)
+            && let Some(id) = created::id(answer)
+        {
+            worker.tally.created(self.user.route(step), self.user.number, id);
         }
         if let (Ok(answer), true) = (&answered, is_planned) {
             self.count(|attempts| attempts.answered(answer.status));
