@@ -37,7 +37,7 @@ pub(super) struct Scene {
 }
 
 impl Scene {
-    /// A service that is busy to 60 %.
+    /// A service that is half busy.
     pub(super) const USUAL: Self =
         Self { length_s: 300, sessions_per_s: 2.4, slots: 6, slowness: 1.0, failed_share: 0.0 };
 
