@@ -96,11 +96,14 @@ impl Scene {
         let mut series: Vec<Second> = (0..u64::from(self.length_s)).map(second).collect();
         let mut count_in = |at_ns: u64, count: fn(&mut Second)| {
             let second = usize::try_from(at_ns / 1_000_000_000).ok().and_then(|at| series.get_mut(at));
-            second.map(count);
+            if let Some(second) = second {
+                count(second);
+            }
         };
         for sample in samples {
             count_in(sample.intended_ns, |second| {
-                (second.planned, second.sent) = (second.planned + 1, second.sent + 1)
+                second.planned += 1;
+                second.sent += 1;
             });
             count_in(sample.ended_ns, |second| second.done += 1);
         }
