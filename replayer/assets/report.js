@@ -162,8 +162,7 @@
   };
 
   const drawWatched = (box) => {
-    const one = watched[box.dataset.watched];
-    const chart = one.charts[box.dataset.part];
+    const chart = watched[box.dataset.watched].charts[box.dataset.part];
     const format = UNITS[chart.unit];
     const lines = chart.lines.map((line, at) => ({
       label: line.name, stroke: runColor(at), width: 2, dash: at > 5 ? [6, 4] : undefined,
@@ -171,7 +170,7 @@
     }));
     draw(box, {
       ...clockOptions(format, chart.unit === "Count" ? { incrs: WHOLE } : {}),
-      hooks: { setCursor: [readout(box)], drawClear: [drawEvents(one.marks_s)] },
+      hooks: { setCursor: [readout(box)], drawClear: [drawEvents(chart.marks_s)] },
       series: [{ label: "at", value: (_, s) => formatClock(s) }, ...lines],
     }, [chart.at_s, ...chart.lines.map((line) => line.values)]);
   };

@@ -12,8 +12,15 @@ use crate::report::format::{count, ms};
 
 /// Statements that are told.
 const TOLD: usize = 5;
-/// One of ours is no news.
-const ABOUT_THE_MONITOR: &str = "pg_stat_activity";
+/// In the texts of the monitor's own.
+const OWN: [&str; 6] = [
+    "pg_stat_activity",
+    "pg_stat_database",
+    "pg_stat_statements",
+    "pg_extension",
+    "pg_database_size",
+    "SET LOCAL statement_timeout",
+];
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -104,7 +111,7 @@ fn slowest(before: &HashMap<String, Spent>, now: &[(String, Spent, String)]) -> 
         // Fewer calls than before: the statistics were set back.
         let before = if spent.calls < before.calls { Spent::default() } else { before };
         let calls = spent.calls - before.calls;
-        let is_told = calls >= 1.0 && !query.contains(ABOUT_THE_MONITOR);
+        let is_told = calls >= 1.0 && !OWN.iter().any(|own| query.contains(own));
         is_told.then(|| ((spent.total_ms - before.total_ms) / calls, calls, masked(query)))
     };
     let mut slowest: Vec<(f64, f64, String)> = now.iter().filter_map(since).collect();

@@ -24,8 +24,6 @@ pub(super) struct Watched {
     #[serde(skip)]
     pub(super) run: String,
     pub(super) charts: Vec<Chart>,
-    /// Instants of what happened.
-    marks_s: Vec<f64>,
     #[serde(skip)]
     pub(super) events: Vec<EventRow>,
     #[serde(skip)]
@@ -40,6 +38,8 @@ pub(super) struct Chart {
     pub(super) hint: &'static str,
     unit: Unit,
     at_s: Vec<f64>,
+    /// Instants of what happened to the monitors that are drawn, and to the target.
+    marks_s: Vec<f64>,
     pub(super) lines: Vec<Line>,
 }
 
@@ -89,22 +89,29 @@ fn view(at: usize, run: String, timeline: &Timeline) -> Watched {
             groups.entry(Group::of(metric)).or_default().push((metric, points));
         }
     }
-    let marks = timeline.events.iter().filter(|event| event.kind != EventKind::Note);
     Watched {
         at,
         run,
-        charts: groups.into_iter().map(|(group, series)| Chart::of(&group, &series)).collect(),
-        marks_s: marks.map(|event| event.at_s).take(POINTS_MAX).collect(),
+        charts: groups.iter().map(|(group, series)| Chart::of(group, series, &timeline.events)).collect(),
         events: timeline.events.iter().take(EVENTS_MAX).map(EventRow::of).collect(),
         events_left_out: timeline.events.len().saturating_sub(EVENTS_MAX),
     }
 }
 
-/// The limit of a server's connections would flatten all that is far below it.
+/// The connections of all of a server and their limit would flatten those of one database where they are far from it.
 fn is_drawn(metric: &str, timeline: &Timeline) -> bool {
-    let Some(monitor) = metric.strip_suffix(".max_connections") else { return true };
-    let most = timeline.max(&format!("{monitor}.server_total")).unwrap_or(0.0);
-    most * 2.0 > timeline.max(metric).unwrap_or(f64::INFINITY)
+    let (limit, all) = (".max_connections", ".server_total");
+    let Some(monitor) = metric.strip_suffix(limit).or(metric.strip_suffix(all)) else { return true };
+    let most = |name| timeline.max(&format!("{monitor}{name}"));
+    most(all).unwrap_or(0.0) * 2.0 > most(limit).unwrap_or(f64::INFINITY)
+}
+
+/// What happened is told where it can be seen; a target that slept can be everywhere.
+fn is_marked(event: &Event, series: &[(&str, &[Point])]) -> bool {
+    let is_of =
+        |metric: &str| metric.strip_prefix(event.monitor.as_str()).is_some_and(|rest| rest.starts_with('.'));
+    let is_drawn = series.iter().any(|(metric, _)| is_of(metric));
+    event.kind != EventKind::Note && (is_drawn || event.kind == EventKind::ColdStart)
 }
 
 impl Group {
@@ -151,18 +158,20 @@ impl Group {
 }
 
 impl Chart {
-    fn of(group: &Group, series: &[(&str, &[Point])]) -> Self {
+    fn of(group: &Group, series: &[(&str, &[Point])], events: &[Event]) -> Self {
         let clock = Clock::of(series);
         let prefix = group.monitor.as_ref().map(|monitor| format!("{monitor}.")).unwrap_or_default();
         let line = |(metric, points): &(&str, &[Point])| Line {
             name: metric.strip_prefix(&prefix).unwrap_or(metric).to_owned(),
             values: clock.values(points),
         };
+        let marks = events.iter().filter(|event| is_marked(event, series));
         Self {
             title: group.title(),
             hint: group.hint(),
             unit: group.unit,
             lines: series.iter().map(line).collect(),
+            marks_s: marks.map(|event| event.at_s).take(POINTS_MAX).collect(),
             at_s: clock.0,
         }
     }
@@ -262,7 +271,28 @@ mod tests {
         let drawn = |timeline: &Timeline| view(0, String::new(), timeline).charts[0].lines.len();
         assert_eq!(drawn(&timeline), 2);
         timeline.series.insert("postgres.max_connections".to_owned(), points(&[(0.0, Some(100.0))]));
-        assert_eq!(drawn(&timeline), 1);
+        assert!(view(0, String::new(), &timeline).charts.is_empty());
+    }
+
+    #[test]
+    fn what_happened_is_marked_where_it_can_be_seen() {
+        let event = |at_s, monitor: &str, kind| Event {
+            at_s,
+            monitor: monitor.to_owned(),
+            kind,
+            text: String::new(),
+        };
+        let events = vec![
+            event(1.0, "postgres", EventKind::LockWait),
+            event(2.0, "postgres", EventKind::Note),
+            event(3.0, "target", EventKind::ColdStart),
+            event(4.0, "postgres-2", EventKind::Gap),
+        ];
+        let timeline = Timeline { events, ..timeline(&["postgres.active", "host.cpu_share"]) };
+        let view = view(0, String::new(), &timeline);
+        let marks: Vec<&[f64]> = view.charts.iter().map(|chart| chart.marks_s.as_slice()).collect();
+        assert_eq!(marks, [&[1.0, 3.0][..], &[3.0]]);
+        assert_eq!(view.events.len(), 4);
     }
 
     #[test]
