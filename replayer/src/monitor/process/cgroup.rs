@@ -73,7 +73,9 @@ mod tests {
         fs::create_dir_all(&inner).unwrap();
         let write = |directory: &Path, file: &str, text: &str| fs::write(directory.join(file), text).unwrap();
         write(&inner, "memory.current", "100\n");
-        write(&inner, "memory.max", "max\n");
+        write(&inner, "memory.max", "1000\n");
+        write(root.path(), "memory.current", "500\n");
+        write(root.path(), "memory.max", "max\n");
         write(inner.parent().unwrap(), "memory.current", "150\n");
         write(inner.parent().unwrap(), "memory.max", "200\n");
         write(&inner, "cpu.stat", "usage_usec 5\nnr_periods 0\nnr_throttled 0\n");
