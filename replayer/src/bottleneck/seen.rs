@@ -1,5 +1,7 @@
 //! What monitors saw of a suspect: times alone only suspect it.
 
+use std::fmt::Write as _;
+
 use super::{Confidence, Suspect};
 use crate::monitor::timeline::Timeline;
 
@@ -19,8 +21,11 @@ pub fn confirm(suspects: &mut [Suspect], watched: &Timeline) {
         let held = suspect.held_beyond.filter(|held| most >= SEEN_MIN && most >= SEEN_SHARE * held);
         if held.is_some() {
             suspect.confidence = Confidence::Confirmed;
-            suspect.evidence +=
-                &format!("; {metric} was up to {most:.0}: transactions stay open across the other stages");
+            // Into a text nothing can fail.
+            let _ = write!(
+                suspect.evidence,
+                "; {metric} was up to {most:.0}: transactions stay open across the other stages"
+            );
         }
     }
 }

@@ -17,7 +17,7 @@ use self::aim::Aim;
 use self::ground::Ground;
 use self::load::{Load, LoadArgs};
 use super::alert::AlertArgs;
-use super::monitors::MonitorsArgs;
+use super::monitors::{self, MonitorsArgs};
 use super::replay::stop;
 use super::replay::users::UsersArgs;
 use super::target::{Site, TargetArgs};
@@ -157,7 +157,7 @@ pub fn run(args: &CapacityArgs) -> anyhow::Result<Exit> {
 fn single(args: &CapacityArgs, ground: &Ground<'_>, seed: u64, alerts: &Alerts) -> anyhow::Result<Exit> {
     let (answer, watched) = ground.search(seed)?;
     alerts.tell(&text::headline(&answer.finding));
-    let kept = args.monitors.write(args.out.as_deref(), &watched);
+    let kept = monitors::write(args.out.as_deref(), &watched);
     tell(args, json_of(&answer)?, || text::render(&answer))?;
     kept?;
     Ok(exit::exit_of(&answer, args.fail_under))
@@ -173,7 +173,7 @@ fn several(args: &CapacityArgs, ground: &Ground<'_>, seeds: &[u64], alerts: &Ale
         alerts.tell(&text::headline(&answer.finding));
         let is_stopped = answer.interrupted;
         if let Some(directory) = args.out.as_ref().map(|out| out.join(format!("seed-{seed}"))) {
-            keep(args, &directory, &answer, &watched)?;
+            keep(&directory, &answer, &watched)?;
         }
         answers.push(answer);
         if is_stopped {
@@ -185,10 +185,10 @@ fn several(args: &CapacityArgs, ground: &Ground<'_>, seeds: &[u64], alerts: &Ale
     Ok(exit::exit_of_several(&several, args.fail_under))
 }
 
-fn keep(args: &CapacityArgs, directory: &Path, answer: &Answer, watched: &Timeline) -> anyhow::Result<()> {
+fn keep(directory: &Path, answer: &Answer, watched: &Timeline) -> anyhow::Result<()> {
     prepare_directory(directory, CAPACITY_FILE)?;
     report::write_whole(&directory.join(CAPACITY_FILE), &json_of(answer)?)?;
-    Ok(args.monitors.write(Some(directory), watched)?)
+    Ok(monitors::write(Some(directory), watched)?)
 }
 
 /// Told whatever became of the file: nobody wants to repeat an hour for a full disk.

@@ -27,17 +27,17 @@ impl MonitorsArgs {
             None => Ok(environment.map(|environment| environment.monitors.clone()).unwrap_or_default()),
         }
     }
-
-    /// Nothing where nobody watched.
-    pub(super) fn write(&self, directory: Option<&Path>, watched: &Timeline) -> Result<(), ReportError> {
-        let Some(directory) = directory.filter(|_| !watched.series.is_empty()) else { return Ok(()) };
-        let text = serde_json::to_string_pretty(watched)? + "\n";
-        report::write_whole(&directory.join(MONITORS_FILE), &text)
-    }
 }
 
 /// A file of monitors, its variables from the environment.
 pub(super) fn read(file: &Path) -> anyhow::Result<Vec<Settings>> {
     let variable = |name: &str| std::env::var(name).ok();
     settings::read(file, variable).map_err(|error| anyhow!("--monitor: {}", error.in_one_line()))
+}
+
+/// What was seen beside a run, into its directory; nothing where nobody watched.
+pub(super) fn write(directory: Option<&Path>, watched: &Timeline) -> Result<(), ReportError> {
+    let Some(directory) = directory.filter(|_| !watched.series.is_empty()) else { return Ok(()) };
+    let text = serde_json::to_string_pretty(watched)? + "\n";
+    report::write_whole(&directory.join(MONITORS_FILE), &text)
 }

@@ -12,9 +12,9 @@ use super::ReplayArgs;
 use super::machine::Machine;
 use super::progress::Display;
 use crate::cli::capture::Recorded;
-use crate::cli::http;
 use crate::cli::source::Traffic;
 use crate::cli::target::Site;
+use crate::cli::{http, monitors};
 use crate::cli::{json_of, prepare_directory};
 use crate::drive::{self, DriveConfig, Measured};
 use crate::guard::abort::Aborted;
@@ -180,7 +180,7 @@ impl<'a> Player<'a> {
             write_created(directory, &run, &measured)
         };
         let kept = turn.out.as_deref().map_or(Ok(()), write);
-        let kept = kept.and(self.args.monitors.write(turn.out.as_deref(), &watched));
+        let kept = kept.and(monitors::write(turn.out.as_deref(), &watched));
         Ok(Played { run, measured, kept })
     }
 
