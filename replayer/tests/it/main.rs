@@ -22,6 +22,7 @@ mod python;
 mod reading;
 mod replay;
 mod ruled;
+mod scenario;
 mod seeds;
 mod server;
 mod tls;

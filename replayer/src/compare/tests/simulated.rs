@@ -100,7 +100,7 @@ impl Scene {
         };
         for sample in samples {
             count_in(sample.intended_ns, |second| {
-                (second.planned, second.sent) = (second.planned + 1, second.sent + 1)
+                (second.planned, second.sent) = (second.planned + 1, second.sent + 1);
             });
             count_in(sample.ended_ns, |second| second.done += 1);
         }
