@@ -74,6 +74,17 @@ impl LatencyRecorder {
         (self.count > 0).then(|| ms(self.max_ns))
     }
 
+    /// As exact as its bucket; the maximum alone is kept as it was.
+    pub fn min_ms(&self) -> Option<f64> {
+        self.buckets.first().map(|(bucket, _)| ms(highest_ns(*bucket).min(self.max_ns)))
+    }
+
+    /// Of the middles of the buckets.
+    pub fn mean_ms(&self) -> Option<f64> {
+        let sum: f64 = self.buckets.iter().map(|(bucket, count)| middle_ns(*bucket) * *count as f64).sum();
+        (self.count > 0).then(|| sum / self.count as f64 / 1e6)
+    }
+
     /// (share of samples, milliseconds) along the distribution, denser towards the tail: five points for each
     /// halving of what is left, as long as that is a sample.
     pub fn curve_ms(&self) -> Vec<(f64, f64)> {
@@ -116,6 +127,11 @@ fn highest_ns(bucket: u16) -> u64 {
     ((within + 1) << (octave + UNIT_LOG2)) - 1
 }
 
+fn middle_ns(bucket: u16) -> f64 {
+    let before_ns = bucket.checked_sub(1).map_or(0, |before| highest_ns(before) + 1);
+    f64::midpoint(before_ns as f64, highest_ns(bucket) as f64)
+}
+
 fn ms(ns: u64) -> f64 {
     ns as f64 / 1e6
 }
@@ -142,6 +158,15 @@ mod tests {
         let nothing = LatencyRecorder::default();
         assert_eq!((nothing.quantile_ms(0.5), nothing.max_ms()), (None, None));
         assert_eq!(nothing.curve_ms(), []);
+    }
+
+    #[test]
+    fn the_mean_and_the_least_are_within_a_bucket() {
+        let recorder = recorder_of(&[10 * MS, 20 * MS, 60 * MS]);
+        let near = |found: Option<f64>, ms: f64| (found.unwrap() / ms - 1.0).abs() < 1e-3;
+        assert!(near(recorder.mean_ms(), 30.0) && near(recorder.min_ms(), 10.0), "{recorder:?}");
+        let nothing = LatencyRecorder::default();
+        assert_eq!((nothing.mean_ms(), nothing.min_ms()), (None, None));
     }
 
     #[test]

@@ -250,7 +250,8 @@ pub fn planned_end_us(plan: &Plan, outlines: &Outlines, uplink: Uplink) -> u64 {
     let out_us = |step: &StepOutline| plan.scaled_us(step.offset_us).saturating_add(uplink.span_us(step));
     let last_us = |clone: PlannedClone| {
         let steps = plan.steps(clone, outlines).iter();
-        steps.map(out_us).max().map(|last_us| clone.start_us.saturating_add(last_us))
+        let last_us = steps.map(out_us).max()?.saturating_add(clone.start_us);
+        Some(last_us.min(plan.leaves_us(clone).unwrap_or(u64::MAX)))
     };
     let ends_us = plan.clones().filter_map(last_us);
     ends_us.max().unwrap_or(0)

@@ -34,6 +34,7 @@ pub mod plan;
 pub mod preflight;
 pub mod report;
 pub mod rows;
+pub mod scenario;
 pub mod seeds;
 pub mod selection;
 pub mod sessions;

@@ -22,9 +22,13 @@ use kingtide_common::units::{Seed, Span};
 
 use crate::sessions::Session;
 use file::File;
+pub use law::{Between, Sizes};
+use visits::Pace;
 
 /// Requests of all users of a model: their sessions are held in memory, about 2 KB a request.
 const REQUESTS_MAX: usize = 2_000_000;
+/// Long enough for what is drawn to even out.
+const USUAL_STAY: Duration = Duration::from_hours(3);
 
 /// What a user does.
 #[derive(Debug, Clone)]
@@ -40,6 +44,22 @@ pub struct Arrivals {
     pub spawn_per_s: f64,
     /// From the first user's first request; nobody begins a request after it.
     pub duration: Duration,
+}
+
+/// What differs from the file, in every step that has one.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Changes {
+    /// Think time before each step that has one, and before a user does it all again.
+    pub think: Option<Between<Span>>,
+    /// Of every uploaded file.
+    pub sizes: Option<Sizes>,
+}
+
+/// A user's time, from the run's zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stay {
+    pub comes: Duration,
+    pub leaves: Duration,
 }
 
 /// Why a model gives no sessions.
@@ -72,6 +92,35 @@ impl Model {
         Ok(Self { file })
     }
 
+    /// The same with some things otherwise.
+    pub fn changed(mut self, changes: &Changes) -> Result<Self, String> {
+        self.file.change(changes);
+        self.file.check().map(|()| self).map_err(|(_, why)| why)
+    }
+
+    /// A session for each stay, in their order, with as many requests as there is time for when answers are very quick: how
+    /// many there really is time for, the answers will tell ([`crate::plan::staying`]).
+    pub fn staying(&self, stays: &[Stay], seed: Seed) -> Result<Vec<Session>, ArrivalsError> {
+        let mut left = REQUESTS_MAX;
+        let session = |(user, stay): (usize, &Stay)| {
+            let session = visits::session(&self.file, user, *stay, Pace::Quick, seed, left);
+            let session = session.ok_or_else(|| ArrivalsError::TooMany {
+                users: stays.len(),
+                duration: stays.iter().map(|stay| stay.leaves).max().unwrap_or_default(),
+            })?;
+            left -= session.steps.len();
+            Ok(session)
+        };
+        stays.iter().enumerate().map(session).collect()
+    }
+
+    /// Requests a second of one user whose answers take what they usually do, by the steps of a long stay.
+    pub fn usual_rate_per_s(&self) -> f64 {
+        let stay = Stay { comes: Duration::ZERO, leaves: USUAL_STAY };
+        let session = visits::session(&self.file, 0, stay, Pace::Usual, Seed(1), REQUESTS_MAX);
+        session.map_or(0.0, |session| session.steps.len() as f64 / USUAL_STAY.as_secs_f64())
+    }
+
     /// The session of each user, in order of their start. A session lasts as long as its user stays: who does it all
     /// again does so within it, with the same account.
     pub fn sessions(&self, arrivals: &Arrivals, seed: Seed) -> Result<Vec<Session>, ArrivalsError> {
@@ -83,7 +132,8 @@ impl Model {
             if start >= duration {
                 return Err(ArrivalsError::TooSlow { users, spawn_per_s, duration });
             }
-            let session = visits::session(&self.file, user, start, duration, seed, left)
+            let stay = Stay { comes: start, leaves: duration };
+            let session = visits::session(&self.file, user, stay, Pace::Usual, seed, left)
                 .ok_or(ArrivalsError::TooMany { users, duration })?;
             left -= session.steps.len();
             Ok(session)

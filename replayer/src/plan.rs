@@ -14,6 +14,7 @@ mod ks;
 pub(crate) mod random;
 mod releases;
 mod starts;
+mod stays;
 mod trial;
 
 use std::fmt;
@@ -30,6 +31,7 @@ pub use dispersion::dispersion;
 pub(crate) use fidelity::total_variation;
 pub use fidelity::{Comparison, DispersionCheck, Fidelity, Shapes, fidelity};
 pub use releases::releases;
+pub use stays::staying;
 pub use trial::{Load, settled_us, trial, unit_per_s};
 
 /// How the captured population is multiplied.
@@ -66,6 +68,8 @@ pub struct Plan {
     pub shift_s: f64,
     /// Of a trial of the capacity search; `None`: the starts span what the captured ones span.
     load: Option<Load>,
+    /// When the user of each session leaves, microseconds from the start of the run; `None`: when it is done.
+    leaves_us: Option<Arc<[u64]>>,
     starts: Arc<Starts>,
 }
 
@@ -86,7 +90,7 @@ pub struct Release {
 /// `steady` draw round(multiple × sessions) sessions with replacement, never fewer than one.
 pub fn amplify(sessions: &Outlines, multiple: Multiple, mode: Mode, seed: Seed) -> Plan {
     let starts = Arc::new(Starts::of(sessions));
-    let plan = Plan { multiple, mode, seed, shift_s: 0.0, load: None, starts };
+    let plan = Plan { multiple, mode, seed, shift_s: 0.0, load: None, leaves_us: None, starts };
     let shift_s = if plan.is_shifted() { crowd::fitted_s(&plan, sessions) } else { 0.0 };
     Plan { shift_s, ..plan }
 }
@@ -97,7 +101,7 @@ impl Plan {
     /// Holds the clones of one block of sessions and, in `crowd`, of those that start within six widths of the
     /// shift.
     pub fn clones(&self) -> Box<dyn Iterator<Item = PlannedClone> + Send + '_> {
-        if let Some(load) = self.load {
+        if let Some(load) = &self.load {
             return Box::new(trial::clones(self, load));
         }
         match self.mode {
@@ -165,8 +169,9 @@ impl Plan {
     /// Of a clone's steps those that the plan has: all of them, or those before a trial's end.
     pub(crate) fn steps<'a>(&self, clone: PlannedClone, sessions: &'a Outlines) -> &'a [StepOutline] {
         let steps = sessions.get(clone.session).steps;
-        let Some(load) = self.load else { return steps };
-        let within = |step: &StepOutline| self.intended_us(clone, step.offset_us) < load.length_us;
+        let Some(load) = &self.load else { return steps };
+        let length_us = load.length_us();
+        let within = |step: &StepOutline| self.intended_us(clone, step.offset_us) < length_us;
         &steps[..steps.partition_point(within)]
     }
 

@@ -16,9 +16,12 @@ use crate::monitor::timeline::Timeline;
 
 mod achieved;
 pub mod capacity;
+pub mod csv;
+pub mod folder;
 pub mod format;
 pub mod gates;
 pub mod html;
+pub mod scenario;
 pub mod table;
 pub mod terminal;
 pub mod words;

@@ -163,7 +163,8 @@ impl<'a> Field<'a> {
     }
 }
 
-fn bar(criterion: &super::slo::Criterion) -> Bar {
+/// By which a drive counts what the criterion finds bad.
+pub(crate) fn bar(criterion: &super::slo::Criterion) -> Bar {
     let applies = criterion.route.clone().map_or(Applies::All, Applies::Route);
     match criterion.ask {
         Ask::Latency { limit, .. } => {

@@ -8,6 +8,7 @@ mod drift;
 mod mode;
 mod warm_up;
 
+pub(crate) use attainment::attained;
 use serde::Serialize;
 
 use super::slo::Slo;

@@ -8,7 +8,7 @@ use clap::Args;
 use kingtide_common::units::{Seed, Span};
 
 use super::capture::Recorded;
-use crate::model::{Arrivals, Model};
+use crate::model::{Arrivals, Model, Stay};
 use crate::store::{Store, Stored};
 
 /// How many users, and when.
@@ -30,7 +30,15 @@ pub(super) struct ArrivalsArgs {
 pub(super) struct Modelled {
     path: PathBuf,
     model: Model,
-    arrivals: Arrivals,
+    coming: Coming,
+}
+
+#[derive(Debug)]
+enum Coming {
+    /// As many requests as usual answers leave time for.
+    Arrivals(Arrivals),
+    /// They leave at their time, whatever they have come to.
+    Stays(Vec<Stay>),
 }
 
 impl ArrivalsArgs {
@@ -43,14 +51,23 @@ impl ArrivalsArgs {
         ensure!(!self.duration.0.is_zero(), "--duration 0s: no request fits into it; write 5m");
         let arrivals = Arrivals { users: self.users, spawn_per_s, duration: self.duration.0 };
         let model = Model::read(path).map_err(|error| anyhow!("--model: {}", error.in_one_line()))?;
-        Ok(Modelled { path: path.to_owned(), model, arrivals })
+        Ok(Modelled { path: path.to_owned(), model, coming: Coming::Arrivals(arrivals) })
     }
 }
 
 impl Modelled {
+    /// Users who come and leave at their time.
+    pub(super) fn staying(path: PathBuf, model: Model, stays: Vec<Stay>) -> Self {
+        Self { path, model, coming: Coming::Stays(stays) }
+    }
+
     /// The sessions of the model's users.
     pub(super) fn sessions(&self, seed: Seed) -> anyhow::Result<Recorded> {
-        let sessions = Store::of(self.model.sessions(&self.arrivals, seed)?)?;
+        let sessions = match &self.coming {
+            Coming::Arrivals(arrivals) => self.model.sessions(arrivals, seed)?,
+            Coming::Stays(stays) => self.model.staying(stays, seed)?,
+        };
+        let sessions = Store::of(sessions)?;
         Ok(Recorded::of_model(&self.path, Stored { sessions, ..Stored::default() }))
     }
 }

@@ -12,14 +12,19 @@ use crate::report::{self, MONITORS_FILE, ReportError};
 
 /// See the module.
 #[derive(Debug, Args)]
-pub(super) struct MonitorsArgs {
+pub(in crate::cli) struct MonitorsArgs {
     /// Watch beside the run what this file says (database, machine, processes, endpoints; see configs/monitors.toml), and
     /// write it into --out as monitors.json [default: the monitors of --env].
-    #[arg(id = "monitor", long = "monitor", value_name = "FILE", requires = "out")]
+    #[arg(id = "monitor", long = "monitor", value_name = "FILE")]
     file: Option<PathBuf>,
 }
 
 impl MonitorsArgs {
+    /// By the flag.
+    pub(super) fn is_asked(&self) -> bool {
+        self.file.is_some()
+    }
+
     /// Those of the file, or else of the environment.
     pub(super) fn read(&self, environment: Option<&Environment>) -> anyhow::Result<Vec<Settings>> {
         match &self.file {

@@ -3,9 +3,10 @@
 //! Everything that can be wrong with the input is found before the first request goes out.
 
 mod answers;
-mod dry_run;
+pub(super) mod driving;
+pub(super) mod dry_run;
 pub(super) mod machine;
-mod player;
+pub(super) mod player;
 mod progress;
 mod samples;
 mod several;
@@ -13,34 +14,22 @@ pub(super) mod stop;
 mod uplink;
 pub(super) mod users;
 
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::ensure;
 use clap::Args;
-use kingtide_common::units::{Multiple, Seed, Span};
+use kingtide_common::units::{Multiple, Seed};
 
-use self::answers::AnswersArgs;
-use self::machine::MachineArgs;
-use self::player::{Played, Player};
-use self::samples::SamplesArgs;
+use self::driving::DrivingArgs;
+use self::player::{Course, Planning, Played, Player};
 use self::several::SettleArgs;
-use self::uplink::UplinkArgs;
-use self::users::UsersArgs;
-use super::alert::AlertArgs;
 use super::gates::GatesArgs;
-use super::monitors::MonitorsArgs;
 use super::seeds::SeedsArgs;
 use super::share::Share;
 use super::source::SourceArgs;
-use super::target::{Site, TargetArgs};
 use super::thresholds::{Grading, ThresholdsArgs};
 use super::{Exit, json_of, print_result};
 use crate::alert::Alerts;
-use crate::drive::{Clock, DriveConfig, Late};
-use crate::guard::abort::AbortRules;
-use crate::guard::overseer::Orders;
 use crate::measure::run::{RunReport, Verdict};
 use crate::plan::Mode;
 use crate::report::format::{count, ms, multiple};
@@ -48,8 +37,6 @@ use crate::report::gates::GatesTold;
 use crate::report::words::verdict_name;
 use crate::report::{Report, terminal};
 use crate::seeds::report::directory_of;
-
-const WAIT_MAX: Duration = Duration::from_hours(24);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -106,8 +93,6 @@ Exit status:
 pub struct ReplayArgs {
     #[command(flatten)]
     source: SourceArgs,
-    #[command(flatten)]
-    target: TargetArgs,
     /// How many times the captured users, 0.1 to 1000.
     #[arg(short = 'x', long, value_name = "N", default_value = "1")]
     multiple: Multiple,
@@ -119,39 +104,13 @@ pub struct ReplayArgs {
     #[command(flatten)]
     settle: SettleArgs,
     #[command(flatten)]
-    users: UsersArgs,
-    /// Where requests within a session take their instants from [default: offsets; with --model think].
-    #[arg(long, value_enum)]
-    clock: Option<Clock>,
-    /// What happens to a request that this machine is over 10 ms late for.
-    #[arg(long, value_enum, default_value_t)]
-    late: Late,
-    #[command(flatten)]
-    uplink: UplinkArgs,
-    /// Longest wait for an answer, from the first byte sent; what an upload takes by --uplink comes on top.
-    #[arg(long, value_name = "TIME", default_value = "60s")]
-    timeout: Span,
-    /// Longest wait for what is in flight after the last planned request [default: the timeout, at least 30s].
-    /// With --clock think the last request is the last that an answer led to.
-    #[arg(long, value_name = "TIME")]
-    drain: Option<Span>,
-    #[command(flatten)]
-    answers: AnswersArgs,
-    #[command(flatten)]
-    machine: MachineArgs,
+    driving: DrivingArgs,
     /// Share of the planned requests that may fail before the target has missed.
     #[arg(long, value_name = "SHARE", default_value = "1%")]
     max_failures: Share,
-    /// Threads that send [default: one per core].
-    #[arg(long, value_name = "COUNT")]
-    workers: Option<NonZeroUsize>,
     /// Write the report into this directory, as run.json (with --seeds: seeds.json, and a directory for each run).
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    #[command(flatten)]
-    monitors: MonitorsArgs,
-    #[command(flatten)]
-    samples: SamplesArgs,
     /// JSON on stdout instead of a table (schema: replayer/schemas/run.json, with --seeds seeds.json).
     #[arg(long)]
     json: bool,
@@ -159,108 +118,87 @@ pub struct ReplayArgs {
     gates: GatesArgs,
     #[command(flatten)]
     thresholds: ThresholdsArgs,
-    #[command(flatten)]
-    alert: AlertArgs,
-    /// End the run when it hurts: errors>SHARE of the requests that ended, pNN>TIME of the latency, over the last
-    /// seconds, when it is surely so; or off [default: the environment's, else off]. Example: --abort
-    /// 'errors>10%,p95>20s'
-    #[arg(help_heading = "Guard", long, value_name = "RULES")]
-    abort: Option<AbortRules>,
-    /// Say what would be sent, and what the guard says of it, and send nothing. Exits with 0 when it is allowed, else 2.
-    #[arg(help_heading = "Guard", long)]
-    dry_run: bool,
 }
 
 pub fn run(args: &ReplayArgs) -> anyhow::Result<Exit> {
     let seeds = args.seeds.all()?;
-    args.samples.check(seeds.len())?;
-    let site = args.target.look()?;
+    args.driving.samples.check(seeds.len())?;
+    driving::bounded("--settle", args.settle.settle)?;
+    ensure!(
+        args.out.is_some() || !args.driving.monitors.is_asked(),
+        "--monitor: what it sees is written into a directory; give --out DIR"
+    );
+    let site = args.driving.target.look()?;
     // Only one run is graded.
-    let of_environment = site.environment.as_ref().and_then(|environment| environment.thresholds.as_deref());
-    let grading = args.thresholds.read_or(of_environment.filter(|_| seeds.len() == 1))?;
+    let grading = args.thresholds.read_or(site.thresholds().filter(|_| seeds.len() == 1))?;
     ensure!(
         seeds.len() == 1 || !grading.is_wanted(),
         "--grade and --thresholds are of one run: with --seeds grade each, kingtide report DIR/seed-* --grade"
     );
     let traffic = args.source.open()?;
-    if args.dry_run {
-        return dry_run::run(args, &site, &traffic, &seeds);
+    if args.driving.dry_run {
+        return dry_run::run(
+            &args.driving,
+            &args.planning(),
+            &args.driving.orders(&site),
+            &site,
+            &traffic,
+            &seeds,
+        );
     }
     let site = site.entered()?;
-    let config = args.drive_config(&site)?;
+    let config = args.driving.config(&site, args.source.is_model())?;
+    let course = Course {
+        driving: &args.driving,
+        planning: args.planning(),
+        orders: args.driving.orders(&site),
+        max_failures: args.max_failures.get(),
+    };
     let out = args.out.as_deref();
     let is_one = seeds.len() == 1;
     let directory =
         |seed: Seed| if is_one { Some(out?.to_owned()) } else { Some(out?.join(directory_of(seed.0))) };
-    let player = Player::prepared(args, traffic, site, config, &seeds, directory)?;
-    let alerts = args.alert.start()?;
+    let player = Player::prepared(course, traffic, site, config, &seeds, directory)?;
+    let alerts = args.driving.alert.start()?;
     alerts.tell(&format!(
         "a replay at {} ({}) to {} begins",
         multiple(args.multiple.get()),
         args.mode,
         player.config.target.origin()
     ));
-    let ended = if is_one { single(&player, &grading, &alerts) } else { several::run(&player, &alerts) };
+    let ended =
+        if is_one { single(args, &player, &grading, &alerts) } else { several::run(args, &player, &alerts) };
     ended.inspect_err(|error| alerts.tell(&format!("the replay broke off: {error:#}")))
 }
 
 /// The run of one seed.
-fn single(player: &Player<'_>, grading: &Grading, alerts: &Alerts) -> anyhow::Result<Exit> {
+fn single(
+    args: &ReplayArgs,
+    player: &Player<'_>,
+    grading: &Grading,
+    alerts: &Alerts,
+) -> anyhow::Result<Exit> {
     let Played { run, kept, .. } = player.play(&player.turns[0])?;
     let exit = exit_of(run.verdict);
     // Told whatever became of the file: nobody wants to repeat an hour for a full disk.
-    print_result(&if player.args.json {
-        json_of(&run)?
-    } else {
-        table(run.clone(), player.args.gates.told())
-    })?;
+    print_result(&if args.json { json_of(&run)? } else { table(run.clone(), args.gates.told()) })?;
     alerts.tell(&ended(&run));
     kept?;
-    let assessment = grading.assess(player.args.out.as_deref(), &run)?;
+    let assessment = grading.assess(args.out.as_deref(), &run)?;
     assessment.breaches.iter().for_each(|breach| alerts.tell(&breach.sentence()));
-    if !player.args.json {
+    if !args.json {
         print_result(&assessment.render())?;
     }
     Ok(exit)
 }
 
 impl ReplayArgs {
-    /// How long answers took is recorded in a capture; a model only supposes it, so its users wait for them.
-    fn clock(&self) -> Clock {
-        self.clock.unwrap_or(if self.source.is_model() { Clock::Think } else { Clock::Offsets })
-    }
-
-    /// What may end a run before its time.
-    fn orders(&self, site: &Site) -> Orders {
-        let rules = self.abort.clone().or_else(|| site.guard.rules.abort.clone()).unwrap_or_default();
-        Orders { rules, kill_file: site.guard.rules.kill_file.clone() }
-    }
-
-    fn drive_config(&self, site: &Site) -> anyhow::Result<DriveConfig> {
-        let timeout = self.timeout.0;
-        ensure!(!timeout.is_zero(), "--timeout 0s: no answer comes in no time; write 60s");
-        let waits = [
-            ("--timeout", self.timeout),
-            ("--drain", self.drain.unwrap_or(self.timeout)),
-            ("--settle", self.settle.settle),
-        ];
-        for (flag, span) in waits {
-            ensure!(span.0 <= WAIT_MAX, "{flag} {span}: nobody waits that long; give at most 24h");
-        }
-        let mut config = DriveConfig::new(site.target.clone(), timeout, stop::on_signals()?);
-        self.users.apply(&mut config, site)?;
-        site.apply(&mut config);
-        config.clock = self.clock();
-        config.late = self.late;
-        config.uplink = self.uplink.uplink;
-        config.drain = self.drain.map_or(config.drain, |drain| drain.0);
-        self.answers.apply(&mut config)?;
-        config.workers = self.workers.unwrap_or(config.workers);
-        Ok(config)
+    fn planning(&self) -> Planning {
+        Planning::Amplified(self.multiple, self.mode)
     }
 }
 
-fn table(run: RunReport, told: GatesTold) -> String {
+pub(super) fn table(run: RunReport, told: GatesTold) -> String {
     let errors: Vec<String> =
         run.errors.iter().map(|(class, errors)| format!("{class} {}", count(*errors))).collect();
     let errors = if errors.is_empty() { String::new() } else { format!("errors: {}\n", errors.join(", ")) };
@@ -268,7 +206,7 @@ fn table(run: RunReport, told: GatesTold) -> String {
 }
 
 /// The end of a run, for who is not looking.
-fn ended(run: &RunReport) -> String {
+pub(super) fn ended(run: &RunReport) -> String {
     format!(
         "{}: {} at {} to {}: p95 {}, {} of {} failed",
         verdict_name(run.verdict).to_uppercase(),
@@ -281,7 +219,7 @@ fn ended(run: &RunReport) -> String {
     )
 }
 
-fn exit_of(verdict: Verdict) -> Exit {
+pub(super) fn exit_of(verdict: Verdict) -> Exit {
     match verdict {
         Verdict::Pass => Exit::Held,
         Verdict::Fail => Exit::Missed,
@@ -291,10 +229,13 @@ fn exit_of(verdict: Verdict) -> Exit {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use clap::{CommandFactory, FromArgMatches, Parser};
     use kingtide_common::units::Seed;
 
     use super::*;
+    use crate::drive::Clock;
 
     #[derive(Debug, Parser)]
     struct Line {
@@ -312,17 +253,19 @@ mod tests {
     fn defaults_are_those_of_the_help() {
         let args = parsed("capture --target http://127.0.0.1:1").unwrap();
         assert_eq!(
-            (args.mode, args.clock(), args.seeds.all().unwrap()),
+            (args.mode, args.driving.clock(false), args.seeds.all().unwrap()),
             (Mode::Crowd, Clock::Offsets, vec![Seed(1)])
         );
-        assert_eq!((args.timeout.0, args.drain), (Duration::from_mins(1), None));
+        assert_eq!(args.driving.waits(), (Duration::from_mins(1), None));
         assert!((args.max_failures.get() - 0.01).abs() < f64::EPSILON);
     }
 
     #[test]
     fn users_of_a_model_think_unless_told_otherwise() {
-        let clock =
-            |words| parsed(&format!("--model m.toml --target http://127.0.0.1:1 {words}")).unwrap().clock();
+        let clock = |words| {
+            let args = parsed(&format!("--model m.toml --target http://127.0.0.1:1 {words}")).unwrap();
+            args.driving.clock(args.source.is_model())
+        };
         assert_eq!([clock(""), clock("--clock offsets --users 3")], [Clock::Think, Clock::Offsets]);
     }
 

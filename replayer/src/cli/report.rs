@@ -1,6 +1,6 @@
 //! `kingtide report`: runs side by side, as a table, a page and JSON.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
@@ -11,13 +11,14 @@ use super::{Exit, json_of, print_result};
 use crate::assessment::Assessment;
 use crate::measure::run::RunReport;
 use crate::monitor::timeline::Timeline;
-use crate::report::{self, Report, html, terminal, words};
+use crate::report::{self, Report, folder, html, terminal, words};
 use crate::sessions::Rules;
 
 const EXAMPLES: &str = "\
 Examples:
   kingtide report runs/1x runs/2x runs/5x
   kingtide report --capture captures/monday runs/1x runs/5x --html report.html --json report.json
+  kingtide report results/normal --csv sheets        stats.csv, failures.csv, stats_history.csv
   kingtide report runs/5x --grade                                    good, acceptable or poor, and what grew
   kingtide report --capture captures/monday --html capture.html      a page about the capture alone
 
@@ -40,6 +41,10 @@ pub struct ReportArgs {
     /// Write the JSON report here (schema: replayer/schemas/report.json).
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write stats.csv, failures.csv and stats_history.csv into this directory, for spreadsheets; of several runs each into
+    /// a directory of its own in it, named by its place (1, 2 …).
+    #[arg(long, value_name = "DIR", requires = "runs")]
+    csv: Option<PathBuf>,
     #[command(flatten)]
     gates: GatesArgs,
     #[command(flatten)]
@@ -65,6 +70,9 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<Exit> {
         .transpose()?;
     let runs = args.runs.iter().map(|path| report::read_run(path)).collect::<Result<_, _>>()?;
     let report = Report { capture, runs };
+    if let Some(directory) = &args.csv {
+        write_csv(directory, &report.runs)?;
+    }
     let assessments: Vec<Assessment> = std::iter::zip(&args.runs, &report.runs)
         .map(|(path, run)| grading.assess(Some(path), run))
         .collect::<Result<_, _>>()?;
@@ -81,6 +89,18 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<Exit> {
     }
     print_result(&(terminal::render(&report, args.gates.told()) + &told(&report.runs, &assessments)))?;
     Ok(Exit::Held)
+}
+
+fn write_csv(directory: &Path, runs: &[RunReport]) -> anyhow::Result<()> {
+    for (number, run) in (1..).zip(runs) {
+        let directory = match runs {
+            [_] => directory.to_owned(),
+            _ => directory.join(number.to_string()),
+        };
+        folder::write_csv(&directory, run)?;
+        eprintln!("wrote {}", directory.display());
+    }
+    Ok(())
 }
 
 /// What there is to say of each run, below its name.

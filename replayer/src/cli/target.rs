@@ -4,7 +4,7 @@
 //! lets one in.
 
 use std::io::{self, BufRead as _, IsTerminal as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -120,6 +120,11 @@ impl Site {
         };
         let guard = environment.guard.clone();
         Ok(Self { target, environment: Some(environment), guard, http: HttpArgs::default(), word })
+    }
+
+    /// The environment's file of thresholds.
+    pub(super) fn thresholds(&self) -> Option<&Path> {
+        self.environment.as_ref()?.thresholds.as_deref()
     }
 
     /// What the guard says before the first connection.

@@ -84,6 +84,7 @@ impl<'a> Lane<'a> {
             let ready = tokio::select! {
                 biased;
                 () = self.user.worker.ending.stopping() => return self.withhold_rest(),
+                () = self.user.leaving() => return self.leave_rest(),
                 ready = self.prepare(step, &mut link) => ready,
             };
             if let Some(repeated) = self.repeated(step) {
@@ -135,7 +136,18 @@ impl<'a> Lane<'a> {
         let is_spared = self.repeated(step).is_some();
         let prepared = if is_spared { Err(ErrorClass::NotSent) } else { self.build(step, intended) };
         timer.sleep_until(intended).await;
+        self.comes_to(step, intended);
         Ready { due: Due { intended, freed: needed.max(lane_freed) }, prepared, renewals }
+    }
+
+    /// A user who stays for a time has come to the step: before, nobody could know.
+    fn comes_to(&self, step: usize, intended: Instant) {
+        let User { worker, .. } = self.user;
+        if worker.plan.has_stays() {
+            let us = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+            let at_us = worker.tally.clock.ns(intended) / 1_000;
+            worker.tally.scheduled(at_us, us(self.user.upload_span(step)));
+        }
     }
 
     /// From the plan; under [`Clock::Think`] from the answer that the captured user had seen last, and then
@@ -188,6 +200,9 @@ impl<'a> Lane<'a> {
             self.take_down(&sample, &[]);
             rest = later;
         }
+        if self.user.worker.plan.has_stays() {
+            return self.leave_steps(rest);
+        }
         if stop > Stop::Run {
             return self.user.worker.tally.withheld(rest.len());
         }
@@ -226,7 +241,20 @@ impl<'a> Lane<'a> {
     }
 
     fn withhold_rest(&self) {
-        self.user.worker.tally.withheld(self.steps.len() - self.position.get());
+        let rest = &self.steps[self.position.get()..];
+        if self.user.worker.plan.has_stays() {
+            return self.user.worker.tally.cut_stay(rest.iter().map(|step| self.user.route(*step)));
+        }
+        self.user.worker.tally.withheld(rest.len());
+    }
+
+    /// The user's time is over.
+    fn leave_rest(&self) {
+        self.leave_steps(&self.steps[self.position.get()..]);
+    }
+
+    fn leave_steps(&self, steps: &[usize]) {
+        self.user.worker.tally.left(steps.iter().map(|step| self.user.route(*step)));
     }
 }
 

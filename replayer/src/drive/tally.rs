@@ -144,6 +144,29 @@ impl Tally {
         self.recorder.borrow_mut().sends.visited(connections);
     }
 
+    /// A user comes, whose first request is due then.
+    pub(super) fn arrived(&self, due: Instant) {
+        self.recorder.borrow_mut().series.arrived(self.clock.ns(due));
+        self.live.arrived();
+    }
+
+    pub(super) fn gone(&self, at: Instant) {
+        self.recorder.borrow_mut().series.gone(self.clock.ns(at));
+        self.live.gone();
+    }
+
+    /// Requests of these routes that a user had no time for.
+    pub(super) fn left(&self, routes: impl Iterator<Item = usize>) {
+        let mut recorder = self.recorder.borrow_mut();
+        routes.for_each(|route| recorder.left(route));
+    }
+
+    /// A stop ended the stay of a user who had these routes before them: of them the next is all that is sure.
+    pub(super) fn cut_stay(&self, mut routes: impl Iterator<Item = usize>) {
+        self.withheld(routes.next().into_iter().count());
+        self.left(routes);
+    }
+
     pub(super) fn withheld(&self, requests: usize) {
         self.recorder.borrow_mut().withheld(requests as u64);
     }

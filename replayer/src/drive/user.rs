@@ -80,6 +80,7 @@ impl<'a> User<'a> {
             [lane] => vec![self.play(lane).await],
             lanes => join_all(lanes.iter().map(|lane| self.play(lane))).await,
         };
+        self.stay().await;
         self.worker.tally.visited(used);
         self.worker.tally.distinct(|distinct| self.counts_itself(distinct));
     }
@@ -194,6 +195,26 @@ impl<'a> User<'a> {
     pub(super) fn planned(&self, step: usize) -> Instant {
         let offset_us = self.outline.steps[step].offset_us;
         self.worker.tally.clock.at_us(self.worker.plan.intended_us(self.clone, offset_us))
+    }
+
+    /// Who has come to the end of the steps before their time stays for it.
+    async fn stay(&self) {
+        if self.worker.plan.has_stays() {
+            tokio::select! {
+                () = self.worker.ending.stopping() => {}
+                () = self.leaving() => {}
+            }
+        }
+    }
+
+    /// Ends when the user's time is over; never, where they leave when they are done.
+    pub(super) async fn leaving(&self) {
+        match self.worker.plan.leaves_us(self.clone) {
+            Some(leaves_us) => {
+                self.worker.timer.sleep_until(self.worker.tally.clock.at_us(leaves_us)).await;
+            }
+            None => std::future::pending().await,
+        }
     }
 
     /// What the captured user thought between an answer and a step.

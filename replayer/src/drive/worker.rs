@@ -170,9 +170,16 @@ impl Worker<'_> {
 
     /// A clone whose start has come.
     fn user(&self, coming: Numbered) -> Result<impl Future<Output = ()>, StoreError> {
-        self.schedule(coming.clone);
+        if !self.plan.has_stays() {
+            self.schedule(coming.clone);
+        }
         let cast = self.casts.of(self.store, coming.clone.session, self.protocols)?;
-        Ok(async move { User::new(self, &cast, coming).run().await })
+        let due = User::start(self, coming.clone);
+        Ok(async move {
+            self.tally.arrived(due);
+            User::new(self, &cast, coming).run().await;
+            self.tally.gone(Instant::now());
+        })
     }
 
     /// Counts its requests where the plan has them, ahead of their instants.
@@ -186,7 +193,11 @@ impl Worker<'_> {
 
     /// A clone that a stop kept from starting.
     fn withhold(&self, clone: PlannedClone) {
+        let steps = self.plan.steps(clone, self.store.outlines());
+        if self.plan.has_stays() {
+            return self.tally.cut_stay(steps.iter().map(|step| self.routes.of_template(step.route)));
+        }
         self.schedule(clone);
-        self.tally.withheld(self.plan.steps(clone, self.store.outlines()).len());
+        self.tally.withheld(steps.len());
     }
 }

@@ -78,6 +78,16 @@ impl AbortRules {
         *self == Self::default()
     }
 
+    /// What either of them ends: of two limits the lower.
+    #[must_use]
+    pub fn and(self, other: &Self) -> Self {
+        let lower = |one: LatencyRule, other: LatencyRule| if other.limit < one.limit { other } else { one };
+        Self {
+            errors_max: self.errors_max.into_iter().chain(other.errors_max).reduce(f64::min),
+            latency: self.latency.into_iter().chain(other.latency).reduce(lower),
+        }
+    }
+
     fn add(&mut self, part: &str) -> Result<(), &'static str> {
         let (name, limit) = part.split_once('>').ok_or("it has no >")?;
         let (name, limit) = (name.trim(), limit.trim());
@@ -273,6 +283,16 @@ mod tests {
     }
 
     const BOTH: &str = "errors>10%,p95>20s";
+
+    #[test]
+    fn of_two_sets_of_rules_the_lower_limits_hold() {
+        let and = |one: &str, other: &str| {
+            one.parse::<AbortRules>().unwrap().and(&other.parse().unwrap()).to_string()
+        };
+        assert_eq!(and("errors>50%", BOTH), "errors>10%,p95>20s");
+        assert_eq!(and("errors>5%,p99>10s", BOTH), "errors>5%,p99>10s");
+        assert_eq!((and("off", "off"), and("off", BOTH)), ("off".to_owned(), BOTH.to_owned()));
+    }
 
     #[test]
     fn a_target_that_begins_to_fail_is_left_alone_within_two_seconds() {

@@ -28,7 +28,7 @@ pub fn validity(recorder: &Recorder, planned: u64) -> Gates {
     let gates = [
         ("lag_p99_ms", lateness::lag(recorder)),
         ("late_share", lateness::late(recorder)),
-        ("sent_share", sent(recorder, planned)),
+        ("sent_share", sent(recorder, planned.saturating_sub(recorder.left_by_all()))),
         ("stall_ms_max", stall(recorder)),
         ("unresolved_share", unresolved(recorder)),
         (

@@ -19,6 +19,8 @@ pub struct Live {
     good: AtomicU64,
     given_up: AtomicU64,
     late: AtomicU64,
+    arrived: AtomicU64,
+    gone: AtomicU64,
     /// Good answers slower than this are late ones; `None`: nobody asks.
     late_above_ns: Option<u64>,
     sent_bytes: AtomicU64,
@@ -42,6 +44,8 @@ pub struct Counts {
     /// Of the good ones the ones that took longer than the watch allows.
     pub late: u64,
     pub sent_bytes: u64,
+    /// Who are under way.
+    pub users: u64,
 }
 
 #[derive(Debug)]
@@ -96,6 +100,14 @@ impl Live {
         }
     }
 
+    pub fn arrived(&self) {
+        self.arrived.fetch_add(1, Relaxed);
+    }
+
+    pub fn gone(&self) {
+        self.gone.fetch_add(1, Relaxed);
+    }
+
     /// A planned request that was not needed.
     pub fn spared(&self) {
         self.ended.fetch_add(1, Relaxed);
@@ -104,6 +116,7 @@ impl Live {
     pub fn counts(&self) -> Counts {
         let settled = self.settled.load(Relaxed);
         let sent = self.sent.load(Relaxed);
+        let gone = self.gone.load(Relaxed);
         Counts {
             sent,
             in_flight: sent.saturating_sub(settled),
@@ -114,6 +127,7 @@ impl Live {
             given_up: self.given_up.load(Relaxed),
             late: self.late.load(Relaxed),
             sent_bytes: self.sent_bytes.load(Relaxed),
+            users: self.arrived.load(Relaxed).saturating_sub(gone),
         }
     }
 

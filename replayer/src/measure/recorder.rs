@@ -1,8 +1,9 @@
 //! Counts and distributions of one worker, or of a whole run after merging.
 //!
 //! Every planned request ends in exactly one call of [`Recorder::ended`] or [`Recorder::withheld`], or is a
-//! captured retry that was not needed; a request that was sent had exactly one call of [`Recorder::sent`] before. So planned = done + failures
-//! without an answer + withheld + retries not needed, which [`super::gates`] checks on every run.
+//! captured retry that was not needed, or is left by a user whose time was over; a request that was sent had exactly one call
+//! of [`Recorder::sent`] before. So planned = done + failures without an answer + withheld + retries not needed + left, which
+//! [`super::gates`] checks on every run.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +36,13 @@ pub struct RouteCounts {
     pub sent: u64,
     pub done: u64,
     pub failed: u64,
+    /// Those that their users had no time for: planned only for the case of quick answers.
+    pub left: u64,
     pub statuses: BTreeMap<u16, u64>,
+    /// Without a complete answer.
+    pub errors: BTreeMap<ErrorClass, u64>,
+    /// Answers worse than the captured ones.
+    pub worse: BTreeMap<u16, u64>,
     pub upload: Upload,
     pub traffic: Traffic,
     /// Answers from intended, and the ages of what hung.
@@ -117,6 +124,11 @@ impl Recorder {
         self.withheld += requests;
     }
 
+    /// A request of a user whose time was over.
+    pub fn left(&mut self, route: usize) {
+        self.routes[route].left += 1;
+    }
+
     /// A planned request ended; returns what the live counters need of it.
     pub fn ended(&mut self, sample: &Sample) -> End {
         let end = end_of(sample);
@@ -180,9 +192,14 @@ impl Recorder {
 
     /// Planned requests accounted for.
     pub fn planned(&self) -> u64 {
-        self.routes.iter().map(|route| route.ended).sum::<u64>()
+        self.routes.iter().map(|route| route.ended + route.left).sum::<u64>()
             + self.withheld
             + self.attempts.retry_not_needed
+    }
+
+    /// What users had no time for.
+    pub fn left_by_all(&self) -> u64 {
+        self.routes.iter().map(|route| route.left).sum()
     }
 
     /// Failures of one class, whatever their stage.
@@ -232,8 +249,14 @@ impl RouteCounts {
         self.sent += u64::from(end.was_sent);
         self.done += u64::from(end.is_done);
         self.failed += u64::from(end.is_failed);
-        if let Outcome::Answered { status, .. } = sample.outcome {
-            *self.statuses.entry(status).or_default() += 1;
+        match sample.outcome {
+            Outcome::Answered { status, worse } => {
+                *self.statuses.entry(status).or_default() += 1;
+                if worse {
+                    *self.worse.entry(status).or_default() += 1;
+                }
+            }
+            Outcome::Failed(failure) => *self.errors.entry(failure.class).or_default() += 1,
         }
         if sample.body_done_ns.is_some() {
             self.upload.add(sample.upload);
@@ -252,7 +275,10 @@ impl RouteCounts {
         self.sent += other.sent;
         self.done += other.done;
         self.failed += other.failed;
+        self.left += other.left;
         other.statuses.iter().for_each(|(status, more)| *self.statuses.entry(*status).or_default() += more);
+        other.errors.iter().for_each(|(class, more)| *self.errors.entry(*class).or_default() += more);
+        other.worse.iter().for_each(|(status, more)| *self.worse.entry(*status).or_default() += more);
         self.upload.add(other.upload);
         self.traffic.add(other.traffic);
         self.latency.merge(&other.latency);
@@ -350,6 +376,17 @@ pub(crate) mod tests {
         assert_eq!((total.ended, total.sent, total.done, total.failed), (4, 3, 0, 4));
         assert_eq!(total.latency.count(), 3);
         assert_eq!(total.upload, Upload::default());
+    }
+
+    #[test]
+    fn what_a_user_has_no_time_for_is_accounted_for_and_neither_sent_nor_failed() {
+        let mut recorder = Recorder::new(2);
+        recorder.ended(&answered(200, false));
+        recorder.left(1);
+        recorder.left(1);
+        let total = recorder.total();
+        assert_eq!((recorder.planned(), recorder.left_by_all()), (3, 2));
+        assert_eq!((total.ended, total.sent, total.failed, total.left), (1, 1, 0, 2));
     }
 
     #[test]

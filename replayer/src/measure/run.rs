@@ -23,6 +23,7 @@ use crate::drive::Uplink;
 use crate::guard::abort::Aborted;
 use crate::headroom::Headroom;
 use crate::preflight::Preflight;
+use crate::scenario::report::{ScenarioReport, Unit};
 
 /// What a run may claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +56,35 @@ impl Percentiles {
             p99: recorder.quantile_ms(0.99),
             p999: recorder.quantile_ms(0.999),
             max: recorder.max_ms(),
+        }
+    }
+}
+
+/// More of a distribution, for spreadsheets; milliseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Quantiles {
+    pub mean: Option<f64>,
+    pub min: Option<f64>,
+    pub p66: Option<f64>,
+    pub p75: Option<f64>,
+    pub p80: Option<f64>,
+    pub p90: Option<f64>,
+    pub p98: Option<f64>,
+    pub p9999: Option<f64>,
+}
+
+impl Quantiles {
+    pub fn of(recorder: &LatencyRecorder) -> Self {
+        let at = |quantile| recorder.quantile_ms(quantile);
+        Self {
+            mean: recorder.mean_ms(),
+            min: recorder.min_ms(),
+            p66: at(0.66),
+            p75: at(0.75),
+            p80: at(0.8),
+            p90: at(0.9),
+            p98: at(0.98),
+            p9999: at(0.9999),
         }
     }
 }
@@ -95,6 +125,9 @@ pub struct RouteReport {
     pub done: u64,
     pub failed: u64,
     pub statuses: BTreeMap<String, u64>,
+    /// Failed requests by what went wrong: a class of errors, or `status 503` for an answer worse than the captured one.
+    #[serde(default)]
+    pub failures: BTreeMap<String, u64>,
     /// Request bodies and the file parts within them that were handed to the socket whole. What a target that
     /// broke off had read of them nobody knows.
     pub body_bytes: u64,
@@ -106,6 +139,8 @@ pub struct RouteReport {
     #[serde(default)]
     pub received_bytes: u64,
     pub latency_ms: Percentiles,
+    #[serde(default)]
+    pub latency_quantiles_ms: Quantiles,
     pub service_ms: Percentiles,
     /// Client stages: connect, send, wait, receive.
     #[serde(default)]
@@ -123,10 +158,18 @@ pub struct Second {
     pub sent: u64,
     pub done: u64,
     pub failed: u64,
+    /// Whatever ended in it: complete answers, and what failed without one.
+    #[serde(default)]
+    pub ended: u64,
     /// Requests in flight at the end of the second.
     pub in_flight: u64,
+    /// Users under way at the end of the second: their first request is due, their last answer has not come.
+    #[serde(default)]
+    pub users: u64,
     pub latency_ms_p50: Option<f64>,
     pub latency_ms_p95: Option<f64>,
+    #[serde(default)]
+    pub latency_ms_p99: Option<f64>,
     pub sent_bytes: u64,
     #[serde(default)]
     pub received_bytes: u64,
@@ -142,7 +185,7 @@ pub struct CurvePoint {
 /// The report of one run.
 ///
 /// Every planned request is in exactly one of `done`, `errors`, `withheld` and `attempts.retry_not_needed`; `failed` is `errors` and those
-/// of `done` that were worse than captured.
+/// of `done` that were worse than captured. Of users who stay for a time (a scenario's) what they had time for counts as planned.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunReport {
     pub kingtide_version: String,
@@ -213,6 +256,8 @@ pub struct RunReport {
     pub received_bytes: u64,
     /// done − intended; unfinished requests count with the age they had reached.
     pub latency_ms: Percentiles,
+    #[serde(default)]
+    pub latency_quantiles_ms: Quantiles,
     /// Latencies over a day, which count as a day.
     pub latency_clamped: u64,
     /// done − sent.
@@ -250,6 +295,9 @@ pub struct RunReport {
     /// What `created.csv` lists; `null` when nothing was asked about it.
     #[serde(default)]
     pub created: Option<CreatedCounts>,
+    /// What the scenario that was run says of it.
+    #[serde(default)]
+    pub scenario: Option<ScenarioReport>,
     /// The user stopped it before everything was sent and answered.
     pub interrupted: bool,
     /// A rule or a kill file ended it before everything was sent; `null` when none did.
@@ -258,6 +306,13 @@ pub struct RunReport {
     pub verdict: Verdict,
     /// Why, in sentences a person can act on.
     pub reasons: Vec<String>,
+}
+
+impl RunReport {
+    /// Its users came and left by a scenario's shape: nothing was captured that it should be like.
+    pub fn has_stays(&self) -> bool {
+        self.scenario.as_ref().is_some_and(|scenario| scenario.unit == Unit::Users)
+    }
 }
 
 /// What runs did that are older than the field.

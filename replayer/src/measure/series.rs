@@ -28,6 +28,9 @@ struct Row {
     failed: u64,
     sent_bytes: u64,
     received_bytes: u64,
+    /// Users who came in it, and those who went.
+    arrived: u64,
+    gone: u64,
     latency: CoarseHistogram,
 }
 
@@ -84,6 +87,16 @@ impl Series {
         self.row(at_ns).planned += 1;
     }
 
+    /// A user's first request is due.
+    pub fn arrived(&mut self, at_ns: u64) {
+        self.row(at_ns).arrived += 1;
+    }
+
+    /// A user has had the last answer.
+    pub fn gone(&mut self, at_ns: u64) {
+        self.row(at_ns).gone += 1;
+    }
+
     pub fn sent(&mut self, at_ns: u64) {
         self.row(at_ns).sent += 1;
     }
@@ -118,10 +131,11 @@ impl Series {
 
     /// The rows of the report, without gaps.
     pub fn seconds(&self) -> Vec<Second> {
-        let mut in_flight = 0_u64;
+        let (mut in_flight, mut users) = (0_u64, 0_u64);
         let second = |(at_s, row): (usize, &Row)| {
             in_flight = (in_flight + row.sent).saturating_sub(row.settled);
-            row.second(at_s as u64, in_flight)
+            users = (users + row.arrived).saturating_sub(row.gone);
+            row.second(at_s as u64, in_flight, users)
         };
         self.rows.iter().enumerate().map(second).collect()
     }
@@ -157,19 +171,24 @@ impl Row {
         self.failed += other.failed;
         self.sent_bytes += other.sent_bytes;
         self.received_bytes += other.received_bytes;
+        self.arrived += other.arrived;
+        self.gone += other.gone;
         self.latency.merge(&other.latency);
     }
 
-    fn second(&self, at_s: u64, in_flight: u64) -> Second {
+    fn second(&self, at_s: u64, in_flight: u64, users: u64) -> Second {
         Second {
             at_s,
             planned: self.planned,
             sent: self.sent,
             done: self.done,
             failed: self.failed,
+            ended: self.ended,
             in_flight,
+            users,
             latency_ms_p50: self.latency.quantile_ms(0.5),
             latency_ms_p95: self.latency.quantile_ms(0.95),
+            latency_ms_p99: self.latency.quantile_ms(0.99),
             sent_bytes: self.sent_bytes,
             received_bytes: self.received_bytes,
         }
@@ -249,6 +268,17 @@ mod tests {
         let in_flight: Vec<u64> = series.seconds().iter().map(|second| second.in_flight).collect();
         assert_eq!(in_flight, [3, 2, 2, 1]);
         assert_eq!(series.seconds()[2].latency_ms_p95, None);
+    }
+
+    #[test]
+    fn users_are_those_who_came_and_have_not_gone() {
+        let mut series = Series::default();
+        for at_ns in [0, 1, NS_PER_S] {
+            series.arrived(at_ns);
+        }
+        series.gone(2 * NS_PER_S);
+        let users: Vec<u64> = series.seconds().iter().map(|second| second.users).collect();
+        assert_eq!(users, [2, 3, 2]);
     }
 
     #[test]

@@ -13,7 +13,9 @@ use super::distributions::{LagRecorders, StageRecorders};
 use super::gates::{Gates, likeness, of_kind, share, validity};
 use super::raw::SampleCounts;
 use super::recorder::{Recorder, RouteCounts};
-use super::run::{CurvePoint, FailureCount, GateKind, LagPartsReport, Percentiles, RouteReport, RunReport};
+use super::run::{
+    CurvePoint, FailureCount, GateKind, LagPartsReport, Percentiles, Quantiles, RouteReport, RunReport,
+};
 use super::series::SECONDS_MAX;
 use super::verdict::{Evidence, judge};
 use super::{ClientStage, ErrorClass, in_flight};
@@ -63,12 +65,16 @@ pub struct Context<'a> {
 pub fn report(context: &Context<'_>, measured: &Measured) -> RunReport {
     let recorder = &measured.recorder;
     let total = recorder.total();
-    let planned = planned_requests(context.plan, context.sessions);
+    let whole = planned_requests(context.plan, context.sessions);
+    // What users had no time for is no part of what was planned.
+    let planned = whole.saturating_sub(total.left);
     let judged = judged(context, measured);
-    let let_go = planned.saturating_sub(recorder.withheld - judged.withheld);
-    let mut valid = validity(&judged, let_go);
+    let called_off = recorder.withheld - judged.withheld;
+    let let_go = planned.saturating_sub(called_off);
+    let mut valid = validity(&judged, whole.saturating_sub(called_off));
     valid.insert(in_flight::GATE.to_owned(), measured.in_flight.gate());
-    let like = likeness(context.fidelity);
+    let has_stays = context.plan.has_stays();
+    let like = if has_stays { Gates::new() } else { likeness(context.fidelity) };
     let achieved = achieved(context, measured);
     let (paced, sent_like) = achieved_gates(context, &achieved, total.sent);
     let valid = valid.into_iter().chain(paced).collect();
@@ -86,11 +92,7 @@ pub fn report(context: &Context<'_>, measured: &Measured) -> RunReport {
     let distinct = recorder.distinct.report();
     let judgement = judge(&evidence, &valid, &like, context.max_failed_share);
     let missing_samples = context.samples.as_ref().and_then(SampleCounts::caution);
-    let of_plan = context.uplink.caution().into_iter().chain(context.fidelity.cautions(context.plan));
-    let cautions = cautions(measured, &total).into_iter().chain(of_plan);
-    let tight = context.preflight.warnings().map(|warning| format!("before the run: {warning}"));
-    let tight = tight.chain(context.headroom.and_then(Headroom::caution));
-    let cautions = cautions.chain(tight).chain(context.cautions.iter().cloned());
+    let cautions = all_cautions(context, measured, &total);
     let dependency_delayed_share = share(recorder.dependency_delayed, total.sent);
     // What was cut short is like nothing, and says so already.
     let is_whole = !evidence.interrupted && evidence.aborted.is_none();
@@ -135,6 +137,7 @@ pub fn report(context: &Context<'_>, measured: &Measured) -> RunReport {
         sent_bytes: total.traffic.sent_bytes,
         received_bytes: total.traffic.received_bytes,
         latency_ms: Percentiles::of(&total.latency),
+        latency_quantiles_ms: Quantiles::of(&total.latency),
         latency_clamped: total.latency.clamped(),
         service_ms: Percentiles::of(&total.service),
         lag_ms: Percentiles::of(&recorder.lag.pacer),
@@ -155,6 +158,7 @@ pub fn report(context: &Context<'_>, measured: &Measured) -> RunReport {
         latency_curve: curve(&total.latency),
         service_curve: curve(&total.service),
         samples: context.samples.clone(),
+        scenario: None,
         interrupted: evidence.interrupted,
         created: context.lists_created.then(|| recorder.created.counts()),
         aborted: context.aborted.cloned(),
@@ -177,6 +181,9 @@ fn achieved(context: &Context<'_>, measured: &Measured) -> Achieved {
 
 fn achieved_gates(context: &Context<'_>, achieved: &Achieved, sent: u64) -> (Gates, Gates) {
     let is_capture = is_the_capture_again(context);
+    if context.plan.has_stays() {
+        return (achieved::validity(achieved, sent), Gates::new());
+    }
     (achieved::validity(achieved, sent), achieved::likeness(achieved, sent, is_capture))
 }
 
@@ -205,6 +212,15 @@ fn judged<'a>(context: &Context<'_>, measured: &'a Measured) -> Cow<'a, Recorder
 fn is_cut_short(measured: &Measured) -> bool {
     let cut_off = measured.recorder.errors(ErrorClass::CutOff);
     measured.is_interrupted && measured.recorder.withheld + cut_off > 0
+}
+
+/// Those of the run, of its plan, of this machine and of the capture.
+fn all_cautions(context: &Context<'_>, measured: &Measured, total: &RouteCounts) -> Vec<String> {
+    let of_plan = context.uplink.caution().into_iter().chain(context.fidelity.cautions(context.plan));
+    let tight = context.preflight.warnings().map(|warning| format!("before the run: {warning}"));
+    let tight = tight.chain(context.headroom.and_then(Headroom::caution));
+    let of_run = cautions(measured, total).into_iter();
+    of_run.chain(of_plan).chain(tight).chain(context.cautions.iter().cloned()).collect()
 }
 
 /// What makes the numbers less than they seem, as sentences.
@@ -271,7 +287,14 @@ fn routes(context: &Context<'_>, measured: &Measured) -> Vec<RouteReport> {
     let planned = planned_by_route(context, measured);
     let labels = measured.routes.labels().iter();
     let reports = labels.zip(&measured.recorder.routes).zip(planned);
-    reports.map(|((label, counts), planned)| route_report(label, counts, planned)).collect()
+    reports
+        .map(|((label, counts), planned)| route_report(label, counts, planned.saturating_sub(counts.left)))
+        .collect()
+}
+
+fn failures_of_route(counts: &RouteCounts) -> BTreeMap<String, u64> {
+    let errors = counts.errors.iter().map(|(class, count)| (class.name().to_owned(), *count));
+    errors.chain(counts.worse.iter().map(|(status, count)| (format!("status {status}"), *count))).collect()
 }
 
 fn planned_by_route(context: &Context<'_>, measured: &Measured) -> Vec<u64> {
@@ -292,12 +315,14 @@ fn route_report(label: &str, counts: &RouteCounts, planned: u64) -> RouteReport 
         done: counts.done,
         failed: counts.failed,
         statuses: statuses(counts),
+        failures: failures_of_route(counts),
         body_bytes: counts.upload.body_bytes,
         files: counts.upload.files,
         file_bytes: counts.upload.file_bytes,
         sent_bytes: counts.traffic.sent_bytes,
         received_bytes: counts.traffic.received_bytes,
         latency_ms: Percentiles::of(&counts.latency),
+        latency_quantiles_ms: Quantiles::of(&counts.latency),
         service_ms: Percentiles::of(&counts.service),
         stages_ms: stages(&counts.stages),
     }

@@ -13,6 +13,7 @@ use kingtide_common::units::{ByteSize, Span};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::Changes;
 use super::law::{Between, Shares};
 use super::template::{Kind, Template};
 use crate::drive::Uplink;
@@ -136,6 +137,18 @@ impl File {
             }
         }
         Self { headers, step, ..self }
+    }
+
+    pub(super) fn change(&mut self, changes: &Changes) {
+        if let Some(again) = self.again.as_mut() {
+            again.get_mut().change(changes.think);
+        }
+        for step in self.step.get_mut() {
+            step.think.change(changes.think);
+            let sizes = step.part.iter_mut().filter_map(|part| part.sizes.as_mut());
+            sizes
+                .for_each(|sizes| changes.sizes.iter().for_each(|others| sizes.get_mut().clone_from(others)));
+        }
     }
 
     pub(super) fn check(&self) -> Result<(), Mistake> {

@@ -14,14 +14,17 @@ const ROUNDING: f64 = 1e-6;
 
 /// Each value between two, both included, as likely as any other. Written `1s..5s`, or `2s` for always the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Between<T> {
+pub struct Between<T> {
     pub(super) least: T,
     pub(super) most: T,
 }
 
 /// Values, each with its share of the draws.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Shares<T>(Vec<(T, f64)>);
+pub struct Shares<T>(Vec<(T, f64)>);
+
+/// Of files.
+pub type Sizes = Shares<ByteSize>;
 
 impl<T: Copy> Between<T> {
     pub(super) fn always(value: T) -> Self {
@@ -30,6 +33,13 @@ impl<T: Copy> Between<T> {
 }
 
 impl Between<Span> {
+    /// Where there is any at all.
+    pub(super) fn change(&mut self, to: Option<Self>) {
+        if !self.most.0.is_zero() {
+            *self = to.unwrap_or(*self);
+        }
+    }
+
     /// Microseconds.
     pub(super) fn draw_us(self, draws: &mut Draws) -> u64 {
         let width = self.most.0.saturating_sub(self.least.0);

@@ -15,7 +15,7 @@ use kingtide_common::units::{Multiple, Seed};
 
 use super::blocks::Blocks;
 use super::random::Draws;
-use super::{Mode, Plan, PlannedClone, Starts};
+use super::{Mode, Plan, PlannedClone, Starts, rounded_us};
 use crate::sessions::Outlines;
 
 const PURPOSE_TRIAL: u64 = 4;
@@ -23,19 +23,19 @@ const PURPOSE_DECK: u64 = 5;
 /// Share of the requests that a session has sent when the planned rate counts as settled.
 const SETTLED_SHARE: f64 = 0.98;
 
-/// How session starts are spread over a trial.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How session starts are spread over a trial: the rate at any instant, as a share of the multiple's.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Load {
-    pub length_us: u64,
-    /// Of it, while the rate rises; at most the length.
-    pub ramp_us: u64,
+    /// The corners of a curve of straight lines, in order of their instants, microseconds; the first is at 0.
+    corners: Arc<[(u64, f64)]>,
 }
 
 /// Plans a trial of `multiple` times the captured mean rate. `None` when the capture's starts span no time, and so
 /// say no rate.
 pub fn trial(sessions: &Outlines, multiple: Multiple, load: Load, seed: Seed) -> Option<Plan> {
     let starts = Arc::new(Starts::of(sessions));
-    let plan = Plan { multiple, mode: Mode::Steady, seed, shift_s: 0.0, load: Some(load), starts };
+    let load = Some(load);
+    let plan = Plan { multiple, mode: Mode::Steady, seed, shift_s: 0.0, load, leaves_us: None, starts };
     (plan.starts.span_us > 0).then_some(plan)
 }
 
@@ -61,7 +61,7 @@ pub fn settled_us(sessions: &Outlines) -> u64 {
 }
 
 /// The clones of a trial, in order of start. Holds those of one block.
-pub(super) fn clones(plan: &Plan, load: Load) -> impl Iterator<Item = PlannedClone> {
+pub(super) fn clones<'a>(plan: &'a Plan, load: &'a Load) -> impl Iterator<Item = PlannedClone> + 'a {
     let places = load.weight_us().saturating_add(1);
     let blocks = Blocks::new(plan.users(), plan.seed, PURPOSE_TRIAL);
     let starts = blocks.numbers().flat_map(move |block| {
@@ -103,21 +103,68 @@ fn shuffled(count: usize, draws: &mut Draws) -> Vec<usize> {
 }
 
 impl Load {
-    /// How long the full rate would take for as many starts: the ramp counts half.
-    pub(super) fn weight_us(self) -> u64 {
-        self.length_us - self.ramp_us.min(self.length_us) / 2
+    /// Rises evenly over the ramp (at most the length) and is then held.
+    pub fn held(length_us: u64, ramp_us: u64) -> Self {
+        let first = if ramp_us == 0 { 1.0 } else { 0.0 };
+        let ramp_us = ramp_us.min(length_us);
+        Self { corners: [(0, first), (ramp_us, 1.0), (length_us, 1.0)].into() }
     }
 
-    /// When the start at a place of the weight is due. The rate t/ramp gives t²/(2·ramp) starts by the time t.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // below the ramp
-    pub(super) fn start_us(self, place: u64) -> u64 {
-        let ramp_us = self.ramp_us.min(self.length_us);
-        let half = ramp_us / 2;
-        if place < half {
-            ((2.0 * ramp_us as f64 * place as f64).sqrt() as u64).min(ramp_us)
-        } else {
-            place.saturating_add(half)
+    /// Of any curve; at a leap two corners have one instant.
+    pub fn of(corners: impl IntoIterator<Item = (u64, f64)>) -> Self {
+        Self { corners: corners.into_iter().collect() }
+    }
+
+    pub(super) fn length_us(&self) -> u64 {
+        self.corners.last().map_or(0, |(at_us, _)| *at_us)
+    }
+
+    /// How long the full rate would take for as many starts.
+    pub(super) fn weight_us(&self) -> u64 {
+        rounded_us(self.segments().map(|segment| segment.weight_us()).sum())
+    }
+
+    /// When the start at a place of the weight is due.
+    pub(super) fn start_us(&self, place: u64) -> u64 {
+        let mut left = place as f64;
+        for segment in self.segments() {
+            let weight_us = segment.weight_us();
+            if left < weight_us {
+                return rounded_us(segment.from_us + segment.after_us(left)).min(self.length_us());
+            }
+            left -= weight_us;
         }
+        self.length_us()
+    }
+
+    fn segments(&self) -> impl Iterator<Item = Segment> + '_ {
+        self.corners.windows(2).map(|pair| {
+            let ((from_us, from), (to_us, to)) = (pair[0], pair[1]);
+            Segment { from_us: from_us as f64, length_us: (to_us - from_us) as f64, from, to }
+        })
+    }
+}
+
+/// A straight line of the curve.
+struct Segment {
+    from_us: f64,
+    length_us: f64,
+    from: f64,
+    to: f64,
+}
+
+impl Segment {
+    fn weight_us(&self) -> f64 {
+        self.length_us * f64::midpoint(self.from, self.to)
+    }
+
+    /// How long after its beginning it has had this weight: r·t + s·t²/2 of the rate r that changes by s, solved for t in the form
+    /// that loses no digits where s is small.
+    fn after_us(&self, weight_us: f64) -> f64 {
+        let slope = (self.to - self.from) / self.length_us;
+        let root = (self.from * self.from + 2.0 * slope * weight_us).max(0.0).sqrt();
+        let under = self.from + root;
+        if under > 0.0 { 2.0 * weight_us / under } else { 0.0 }
     }
 }
 
@@ -125,7 +172,7 @@ impl Plan {
     /// How many sessions a trial starts.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // positive; a float beyond usize saturates
     pub(super) fn starts_of_load(&self) -> usize {
-        let weight_us = self.load.map_or(self.starts.span_us, Load::weight_us);
+        let weight_us = self.load.as_ref().map_or(self.starts.span_us, Load::weight_us);
         let share = weight_us as f64 / self.starts.span_us.max(1) as f64;
         ((self.multiple.get() * self.starts.len() as f64 * share).round() as usize).max(1)
     }
@@ -162,7 +209,7 @@ mod tests {
 
     #[test]
     fn the_rate_rises_over_the_ramp_and_is_then_the_multiple_of_the_captured() {
-        let load = Load { length_us: 60_000_000, ramp_us: 20_000_000 };
+        let load = Load::held(60_000_000, 20_000_000);
         let plan = planned(100.0, load, 1);
         let mut starts = [0_u32; 6];
         for clone in plan.clones() {
@@ -181,8 +228,26 @@ mod tests {
     }
 
     #[test]
+    fn the_rate_follows_any_curve() {
+        // 40 s at a quarter, a leap to the whole for 20 s, down to nothing in 40 s.
+        let corners =
+            [(0, 0.25), (40_000_000, 0.25), (40_000_000, 1.0), (60_000_000, 1.0), (100_000_000, 0.0)];
+        let plan = planned(100.0, Load::of(corners), 1);
+        let mut starts = [0_u32; 5];
+        for clone in plan.clones() {
+            starts[usize::try_from(clone.start_us / 20_000_000).unwrap().min(4)] += 1;
+        }
+        // 101 starts a second at the whole rate.
+        for (twenties, expected) in starts.into_iter().zip([505.0, 505.0, 2020.0, 1515.0, 505.0]) {
+            let chance = 4.0 * f64::sqrt(expected);
+            assert!((f64::from(twenties) - expected).abs() < chance, "{twenties} starts for {expected}");
+        }
+        assert!(plan.clones().collect::<Vec<_>>().is_sorted());
+    }
+
+    #[test]
     fn every_deck_has_each_session_once() {
-        let plan = planned(3.0, Load { length_us: 100_000_000, ramp_us: 0 }, 1);
+        let plan = planned(3.0, Load::held(100_000_000, 0), 1);
         let clones: Vec<usize> = plan.clones().map(|clone| clone.session).collect();
         for deck in clones.chunks_exact(101) {
             let mut deck = deck.to_vec();
@@ -194,12 +259,12 @@ mod tests {
 
     #[test]
     fn clones_come_in_order_and_a_seed_gives_one_plan() {
-        let load = Load { length_us: 30_000_000, ramp_us: 30_000_000 };
-        let starts = |seed| planned(200.0, load, seed).clones().collect::<Vec<_>>();
+        let load = Load::held(30_000_000, 30_000_000);
+        let starts = |seed| planned(200.0, load.clone(), seed).clones().collect::<Vec<_>>();
         assert!(starts(1).is_sorted());
         assert_eq!(starts(1), starts(1));
         assert_ne!(starts(1), starts(2));
-        assert!(starts(1).iter().all(|clone| clone.start_us <= load.length_us));
+        assert!(starts(1).iter().all(|clone| clone.start_us <= load.length_us()));
     }
 
     #[test]
@@ -208,7 +273,7 @@ mod tests {
         assert_eq!(settled_us(&sessions()), 10_000_000);
         let one = &[session(0)].into_iter().collect();
         assert_eq!(unit_per_s(one), None);
-        let load = Load { length_us: 1, ramp_us: 0 };
+        let load = Load::held(1, 0);
         assert!(trial(one, Multiple::new(1.0).unwrap(), load, Seed(1)).is_none());
     }
 }

@@ -11,11 +11,11 @@ const STAGE_TITLES: [&str; 7] = ["stage", "p50 was", "p50", "p95 was", "p95", "K
 /// Routes whose unlike stages the text names; the JSON has all.
 const UNLIKE_NAMED: usize = 5;
 
-/// Both tables; nothing for runs that are older than these measurements.
+/// Both tables; nothing for runs that are older than these measurements, or that have nothing to be held against.
 pub(super) fn render(runs: &[RunReport]) -> String {
     let Some((name, run)) = words::heaviest(runs) else { return String::new() };
     let achieved = &run.achieved;
-    if achieved.stages.is_empty() {
+    if achieved.stages.is_empty() || run.has_stays() {
         return String::new();
     }
     let sent = format!("\nbeside the capture, at {name}\n{}", sent(run).render(0));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::gates::GatesTold;
 use super::*;
+use crate::guard::abort::{Aborted, Cause};
 use crate::inspect::tests::classroom_summary;
 use crate::measure::achieved::{Achieved, Durations, Level, Rhythm, RouteStages};
 use crate::measure::attempts::Attempts;
@@ -14,11 +15,12 @@ use crate::measure::http::HttpCounts;
 use crate::measure::in_flight::InFlight;
 use crate::measure::raw::SampleCounts;
 use crate::measure::run::{
-    BindingCounts, CurvePoint, FailureCount, Gate, GateKind, LagPartsReport, Percentiles, RouteReport,
-    Second, Verdict,
+    BindingCounts, CurvePoint, FailureCount, Gate, GateKind, LagPartsReport, Percentiles, Quantiles,
+    RouteReport, Second, Verdict,
 };
 use crate::measure::{ClientStage, ErrorClass};
 use crate::preflight::Preflight;
+use crate::scenario::report::{Corner, Ended, Judged, Rate, ScenarioReport, Standing, Unit};
 
 const UPLOAD: &str = "POST /api/students/upload-recording";
 
@@ -66,6 +68,7 @@ pub(crate) fn run(multiple: f64, slowness: f64) -> RunReport {
         sent_bytes: planned * 295_600,
         received_bytes: planned * 340,
         latency_ms,
+        latency_quantiles_ms: Quantiles::default(),
         service_ms: times(planned, 2_300.0 * slowness.sqrt()),
         lag_ms: times(planned, 0.2),
         lag_parts_ms: LagPartsReport {
@@ -92,6 +95,7 @@ pub(crate) fn run(multiple: f64, slowness: f64) -> RunReport {
         latency_curve: curve(2_400.0 * slowness),
         service_curve: curve(2_300.0 * slowness.sqrt()),
         samples: None,
+        scenario: None,
         interrupted: false,
         created: None,
         aborted: None,
@@ -255,9 +259,12 @@ fn second(at_s: u64, multiple: f64, slowness: f64) -> Second {
         sent: whole(multiple * wave),
         done: whole(multiple * wave),
         failed: 0,
+        ended: whole(multiple * wave),
         in_flight: whole(multiple * (2.0 + wave) * (1.0 + (slowness - 1.0) * at_s as f64 / 40.0)),
+        users: whole(multiple * 20.0),
         latency_ms_p50: measured,
         latency_ms_p95: measured.map(|p50| p50 * (1.5 + 0.2 * wave)),
+        latency_ms_p99: measured.map(|p50| p50 * 2.2),
         sent_bytes: whole(multiple * wave * 295_000.0),
         received_bytes: whole(multiple * wave * 340.0),
     }
@@ -341,7 +348,7 @@ fn the_headline_says_what_held_and_what_did_not() {
 fn the_sentences_of_each_kind_of_run() {
     let interrupted = RunReport { interrupted: true, withheld: 7, duration_s: 12.0, ..failing_run() };
     let silent = RunReport { latency_ms: Percentiles::default(), ..failing_run() };
-    let runs = [run(1.0, 1.0), run(2.0, 1.15), failing_run(), invalid_run(), interrupted, silent];
+    let runs = vec![run(1.0, 1.0), run(2.0, 1.15), failing_run(), invalid_run(), interrupted, silent];
     let sentences: Vec<String> =
         runs.iter().map(|one| words::describe(one, words::baseline(&runs))).collect();
     insta::assert_snapshot!(sentences.join("\n\n"));
@@ -381,6 +388,54 @@ fn gates_that_are_ok_are_counted_and_the_worst_come_first() {
     assert_eq!(gates::render(&[run(1.0, 1.0)], GatesTold::All).lines().count(), 5, "the titles and all four");
 }
 
+/// Ended at 62 of 100 users.
+fn scenario() -> ScenarioReport {
+    let judged = |criterion: &str, standing, value: Option<f64>| Judged {
+        criterion: criterion.to_owned(),
+        standing,
+        value,
+        low: value,
+        high: value,
+        limit: 0.05,
+        text: format!("{criterion}: seen"),
+    };
+    let by = Aborted {
+        cause: Cause::Latency,
+        rule: "p95>10s".to_owned(),
+        at_s: 112,
+        reason: "61.0 % of 80 requests took longer".to_owned(),
+    };
+    ScenarioReport {
+        name: "threshold".to_owned(),
+        about: "until it gives way".to_owned(),
+        standing: Standing::Fail,
+        criteria: vec![
+            judged("p95<10s", Standing::Fail, Some(0.2)),
+            judged("postgres.total<=20", Standing::Undecided, None),
+        ],
+        unit: Unit::Users,
+        peak: 100.0,
+        planned_s: 300.0,
+        shape: vec![Corner { at_s: 0.0, level: 0.0 }, Corner { at_s: 300.0, level: 100.0 }],
+        rate: Rate { to_s: 90.0, expected_per_s: Some(50.0), good_per_s: Some(12.25), ..Rate::default() },
+        ended: Some(Ended { by, level: 61.2 }),
+    }
+}
+
+#[test]
+fn a_scenario_says_its_verdict_each_criterion_and_at_how_many_users_it_was_ended() {
+    insta::assert_snapshot!(super::scenario::render(&scenario()), @r"
+    scenario threshold: FAIL
+      FAIL       p95<10s: seen
+      UNDECIDED  postgres.total<=20: seen
+      ended by p95>10s after 112 s, at 62 users: 61.0 % of 80 requests took longer
+      rate while the load was full (0 to 90 s): the file expects 50.0/s, good answers were 12.2/s
+    ");
+    let mut named = run(1.0, 1.0);
+    named.scenario = Some(scenario());
+    assert_eq!(words::run_names(&[named, run(5.0, 1.0)]), ["threshold", "5×"]);
+}
+
 fn parsed(schema: &str) -> serde_json::Value {
     serde_json::from_str(schema).unwrap()
 }
@@ -408,6 +463,7 @@ fn what_is_written_fits_the_schemas() {
     let mut silent = run(1.0, 1.0);
     silent.latency_ms = Percentiles::default();
     silent.samples = Some(SampleCounts { disk_error: Some("full".to_owned()), ..SampleCounts::default() });
+    silent.scenario = Some(scenario());
     let runs = vec![run(1.0, 1.0), failing_run(), invalid_run(), silent];
     assert_eq!(objections(&json_of(&Report { runs, ..report() })), Vec::<String>::new());
     assert_eq!(objections(&json_of(&Report { capture: None, runs: Vec::new() })), Vec::<String>::new());

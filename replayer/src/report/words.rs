@@ -13,13 +13,17 @@ const CLASSES_NAMED: usize = 3;
 /// From how far above the lightest run's p95 on the comparison is worth words.
 const NOTABLE_GROWTH: f64 = 1.25;
 
-/// What each run is called: its multiple, and as much more as it takes to tell the runs apart.
+/// What each run is called: its multiple or scenario, and as much more as it takes to tell the runs apart.
 pub fn run_names(runs: &[RunReport]) -> Vec<String> {
-    let short: Vec<String> = runs.iter().map(|run| multiple(run.multiple)).collect();
+    let short: Vec<String> = runs.iter().map(short_name).collect();
     let with_mode = runs.iter().map(|run| format!("{} {}", multiple(run.multiple), run.mode)).collect();
     let with_seed = runs.iter().map(|run| format!("{} seed {}", multiple(run.multiple), run.seed)).collect();
     let numbered = short.iter().enumerate().map(|(at, name)| format!("{name} #{}", at + 1)).collect();
     [short.clone(), with_mode, with_seed].into_iter().find(|names| all_differ(names)).unwrap_or(numbered)
+}
+
+fn short_name(run: &RunReport) -> String {
+    run.scenario.as_ref().map_or_else(|| multiple(run.multiple), |scenario| scenario.name.clone())
 }
 
 fn all_differ(names: &[String]) -> bool {

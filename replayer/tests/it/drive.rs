@@ -513,7 +513,7 @@ fn a_trials_plan_ends_with_it_and_what_waited_for_its_turn_until_then_is_its_own
     let steps = vec![get("/first"), at(300_000, get("/second")), at(60_000_000, get("/third"))];
     let later = Session { start_ns: 1_000_000_000, ..session(steps.clone()) };
     let store = kept(&[session(steps), later]);
-    let load = Load { length_us: 2_000_000, ramp_us: 0 };
+    let load = Load::held(2_000_000, 0);
     let plan = kingtide::plan::trial(store.outlines(), Multiple::new(5.0).unwrap(), load, Seed(1)).unwrap();
     let bars = vec![Bar { applies: Applies::All, latency_ns_max: Some(1_000_000_000) }];
     let config = DriveConfig { bars, ..config(&server.origin) };

@@ -24,6 +24,7 @@ mod python;
 mod reading;
 mod replay;
 mod ruled;
+mod scenario;
 mod seeds;
 mod server;
 mod tls;

@@ -76,7 +76,7 @@ impl<'a> Source<'a> {
         match self {
             Self::Sessions(store) => {
                 let sessions = store.outlines();
-                let load = Load { length_us: trial.length_s * 1_000_000, ramp_us: trial.ramp_s * 1_000_000 };
+                let load = Load::held(trial.length_s * 1_000_000, trial.ramp_s * 1_000_000);
                 let plan = plan::trial(sessions, multiple(trial.multiple), load, seed);
                 let plan = plan.expect("the unit is known, so there is a rate");
                 let planned = planned_by_second(&plan, sessions, trial.length_s);

@@ -1,7 +1,7 @@
 //! Whether the SLO was met: of the planned requests, how many were bad, and how sure that is.
 
 use super::{Share, Window};
-use crate::capacity::slo::{Ask, Slo};
+use crate::capacity::slo::{Ask, Criterion, Slo};
 use crate::capacity::trial::{Count, Observation};
 use crate::statistics::{autocorrelation, wilson};
 
@@ -12,11 +12,14 @@ const N_EFFECTIVE_MIN: f64 = 4.0;
 
 /// One per criterion that is a share, in the SLO's order.
 pub(super) fn shares(slo: &Slo, observed: &Observation, window: Window) -> Vec<Share> {
-    let asked = slo.criteria.iter().enumerate().filter_map(|(at, criterion)| {
-        let measured = Measured::new(&counts(observed, window, at));
-        Some(measured.against(criterion.to_string(), criterion.ask.share()?, leaning(criterion.ask)))
-    });
-    asked.collect()
+    let criteria = slo.criteria.iter().enumerate();
+    criteria.filter_map(|(at, criterion)| attained(criterion, &counts(observed, window, at))).collect()
+}
+
+/// Of one criterion, by what was asked and found bad in each second; `None` for throughput.
+pub(crate) fn attained(criterion: &Criterion, seconds: &[Count]) -> Option<Share> {
+    let limit = criterion.ask.share()?;
+    Some(Measured::new(seconds).against(criterion.to_string(), limit, leaning(criterion.ask)))
 }
 
 fn counts(observed: &Observation, window: Window, at: usize) -> Vec<Count> {
@@ -84,12 +87,12 @@ fn sum(seconds: &[Count]) -> Count {
 
 impl Share {
     /// The whole interval is within the limit.
-    pub(super) fn is_surely_met(&self) -> bool {
+    pub(crate) fn is_surely_met(&self) -> bool {
         self.high <= self.limit
     }
 
     /// The whole interval is beyond it.
-    pub(super) fn is_surely_missed(&self) -> bool {
+    pub(crate) fn is_surely_missed(&self) -> bool {
         self.low > self.limit
     }
 }

@@ -8,10 +8,9 @@ use kingtide_common::units::Multiple;
 use super::CapacityArgs;
 use super::load::Load;
 use crate::capacity::slo::Slo;
+use crate::cli::criteria::check_routes;
 use crate::cli::target::Site;
 use crate::guard;
-use crate::measure::route::Routes;
-use crate::sessions::Outlines;
 
 /// Where neither a flag nor an environment says one.
 const SLO: &str = "p95<10s,errors<5%";
@@ -29,7 +28,7 @@ impl Aim {
     /// Refuses what the guard does not let a search do.
     pub(super) fn of(args: &CapacityArgs, site: &Site, load: &Load) -> anyhow::Result<Self> {
         let slo = slo(args, site)?;
-        check_routes(&slo, load.outlines())?;
+        check_routes("--slo", slo.criteria.iter(), load.outlines())?;
         let multiple_max = multiple_max(args, site, load.users())?;
         let multiple_min = args.min.get();
         ensure!(
@@ -58,17 +57,4 @@ fn multiple_max(args: &CapacityArgs, site: &Site, users: Option<u64>) -> anyhow:
         site.guard.place("guard.multiple_max or users_max")
     );
     Ok(args.max.map_or(allowed, Multiple::get))
-}
-
-/// A criterion about a route that the capture does not have would always hold.
-fn check_routes(slo: &Slo, sessions: &Outlines) -> anyhow::Result<()> {
-    let routes = Routes::of(sessions);
-    for route in slo.criteria.iter().filter_map(|criterion| criterion.route.as_ref()) {
-        ensure!(
-            routes.labels().contains(route),
-            "--slo: the capture has no route `{route}`; it has {}",
-            routes.labels().join(", ")
-        );
-    }
-    Ok(())
 }

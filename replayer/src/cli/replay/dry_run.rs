@@ -4,25 +4,33 @@ use std::fmt::Write as _;
 
 use kingtide_common::units::{ByteSize, Seed};
 
-use super::ReplayArgs;
+use super::driving::DrivingArgs;
+use super::player::Planning;
 use crate::cli::source::Traffic;
 use crate::cli::target::Site;
 use crate::cli::{Exit, print_result};
 use crate::drive::{self, Marking};
+use crate::guard::overseer::Orders;
 use crate::guard::{Decision, Load};
-use crate::plan;
 use crate::report::format::{counted, rate};
 
 /// Says it of each seed; exits as bad input when the guard would refuse any.
-pub(super) fn run(args: &ReplayArgs, site: &Site, traffic: &Traffic, seeds: &[Seed]) -> anyhow::Result<Exit> {
+pub(in crate::cli) fn run(
+    driving: &DrivingArgs,
+    planning: &Planning,
+    orders: &Orders,
+    site: &Site,
+    traffic: &Traffic,
+    seeds: &[Seed],
+) -> anyhow::Result<Exit> {
     let door = site.at_the_door();
     let mut text = format!("dry run: nothing is sent to {}\n", site.target.origin());
     let mut is_allowed = door.iter().all(|decision| decision.is_allowed);
     for &seed in seeds {
         let recorded = traffic.sessions(seed)?;
         let sessions = recorded.outlines();
-        let plan = plan::amplify(sessions, args.multiple, args.mode, seed);
-        let load = Load::of(&plan, sessions, args.uplink.uplink);
+        let plan = planning.plan(sessions, seed)?;
+        let load = Load::of(&plan, sessions, driving.uplink.uplink);
         let decisions = site.on_plan(&load);
         is_allowed &= decisions.iter().all(|decision| decision.is_allowed);
         let requests = drive::planned_requests(&plan, sessions);
@@ -31,7 +39,7 @@ pub(super) fn run(args: &ReplayArgs, site: &Site, traffic: &Traffic, seeds: &[Se
     }
     text += "the target\n";
     text += &table(door.iter());
-    text += &orders(args, site);
+    text += &told(orders, site);
     print_result(&text)?;
     Ok(if is_allowed { Exit::Held } else { Exit::BadInput })
 }
@@ -56,9 +64,9 @@ fn table<'a>(decisions: impl Iterator<Item = &'a Decision>) -> String {
     })
 }
 
-fn orders(args: &ReplayArgs, site: &Site) -> String {
-    let orders = args.orders(site);
-    let kill_file = orders.kill_file.map_or_else(|| "none".to_owned(), |path| path.display().to_string());
+fn told(orders: &Orders, site: &Site) -> String {
+    let kill_file =
+        orders.kill_file.as_ref().map_or_else(|| "none".to_owned(), |path| path.display().to_string());
     let marking = site.guard.rules.synthetic.clone().unwrap_or(Marking::Off);
     format!("ended by {}; kill file: {kill_file}; marked by: {marking}\n", orders.rules)
 }

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kingtide_common::units::Seed;
+use anyhow::Context as _;
+use kingtide_common::units::{Multiple, Seed};
 
-use super::ReplayArgs;
+use super::driving::DrivingArgs;
 use super::machine::Machine;
 use super::progress::Display;
 use crate::cli::capture::Recorded;
@@ -18,21 +19,24 @@ use crate::cli::{http, monitors};
 use crate::cli::{json_of, prepare_directory};
 use crate::drive::{self, DriveConfig, Measured};
 use crate::guard::abort::Aborted;
-use crate::guard::overseer::Overseer;
-use crate::guard::{self, Load, smoke};
+use crate::guard::overseer::{Orders, Overseer};
+use crate::guard::{self, smoke};
 use crate::identities::{Demand, demand};
 use crate::measure::achieved::Captured;
 use crate::measure::raw::SampleWriter;
 use crate::measure::run::{RunReport, Verdict};
-use crate::measure::summary::{self, Context};
+use crate::measure::summary;
+use crate::model::Stay;
 use crate::monitor::Monitors;
 use crate::monitor::cold_start::cold_starts;
 use crate::monitor::settings::Settings;
 use crate::monitor::timeline::Timeline;
-use crate::plan::{self, Fidelity, Plan};
+use crate::plan::{self, Fidelity, Load, Mode, Plan};
 use crate::preflight;
 use crate::report::format::{counted, multiple};
 use crate::report::{self, RUN_FILE, ReportError};
+use crate::scenario::shape::Shape;
+use crate::sessions::Outlines;
 use crate::store::Store;
 
 /// What a run created lies beside its report.
@@ -41,20 +45,39 @@ const CREATED_FILE: &str = "created.csv";
 const CREATED_MAX: usize = 100_000;
 
 /// All that the plans have in common, and their turns.
-pub(super) struct Player<'a> {
-    pub(super) args: &'a ReplayArgs,
+pub(in crate::cli) struct Player<'a> {
+    course: Course<'a>,
     traffic: Traffic,
     monitors: Vec<Settings>,
     site: Site,
-    pub(super) config: DriveConfig,
-    pub(super) turns: Vec<Turn>,
+    pub(in crate::cli) config: DriveConfig,
+    pub(in crate::cli) turns: Vec<Turn>,
     /// Accounts that there are, if they can run out.
     accounts_held: Option<usize>,
 }
 
+/// What is done with the sessions of each turn.
+pub(in crate::cli) struct Course<'a> {
+    pub(in crate::cli) driving: &'a DrivingArgs,
+    pub(in crate::cli) planning: Planning,
+    /// What may end a run before its time.
+    pub(in crate::cli) orders: Orders,
+    /// Share of the planned requests that may fail.
+    pub(in crate::cli) max_failures: f64,
+}
+
+/// How sessions become a plan.
+pub(in crate::cli) enum Planning {
+    Amplified(Multiple, Mode),
+    /// Each session once, until its user leaves.
+    Staying(Vec<Stay>),
+    /// Sessions begin at times the capture's mean rate.
+    Shaped(Shape),
+}
+
 /// The plan of one seed.
-pub(super) struct Turn {
-    pub(super) plan: Plan,
+pub(in crate::cli) struct Turn {
+    pub(in crate::cli) plan: Plan,
     /// `seed 2 of 5: `, and nothing for the only one.
     pub(super) label: String,
     accounts: usize,
@@ -73,26 +96,47 @@ struct Before {
 }
 
 /// A plan that was played.
-pub(super) struct Played {
-    pub(super) run: RunReport,
-    pub(super) measured: Measured,
+pub(in crate::cli) struct Played {
+    pub(in crate::cli) run: RunReport,
+    pub(in crate::cli) measured: Measured,
+    pub(in crate::cli) watched: Timeline,
     /// Whether its run.json was written.
-    pub(super) kept: Result<(), ReportError>,
+    pub(in crate::cli) kept: Result<(), ReportError>,
+}
+
+impl Planning {
+    pub(super) fn plan(&self, sessions: &Outlines, seed: Seed) -> anyhow::Result<Plan> {
+        Ok(match self {
+            Self::Amplified(multiple, mode) => plan::amplify(sessions, *multiple, *mode, seed),
+            Self::Shaped(shape) => shaped(shape, sessions, seed)?,
+            Self::Staying(stays) => {
+                let leaves_us: Vec<u64> = stays.iter().map(|stay| microseconds(stay.leaves)).collect();
+                plan::staying(sessions, &leaves_us, seed)
+            }
+        })
+    }
+}
+
+fn shaped(shape: &Shape, sessions: &Outlines, seed: Seed) -> anyhow::Result<Plan> {
+    let peak = shape.peak();
+    let corners = shape.corners().into_iter().map(|corner| (microseconds(corner.at), corner.level / peak));
+    plan::trial(sessions, Multiple::new(peak)?, Load::of(corners), seed)
+        .context("its sessions all start at the same instant, so it says no rate to multiply; record longer")
 }
 
 impl<'a> Player<'a> {
     /// `out` names the directory of each turn.
-    pub(super) fn prepared(
-        args: &'a ReplayArgs,
+    pub(in crate::cli) fn prepared(
+        course: Course<'a>,
         traffic: Traffic,
         site: Site,
         config: DriveConfig,
         seeds: &[Seed],
         out: impl Fn(Seed) -> Option<PathBuf>,
     ) -> anyhow::Result<Self> {
-        let monitors = args.monitors.read(site.environment.as_ref())?;
+        let monitors = course.driving.monitors.read(site.environment.as_ref())?;
         let mut player =
-            Self { args, traffic, monitors, site, config, turns: Vec::new(), accounts_held: None };
+            Self { course, traffic, monitors, site, config, turns: Vec::new(), accounts_held: None };
         for &seed in seeds {
             let (plan, demand) = player.planned(seed).map_err(|error| match seeds {
                 [_] => error,
@@ -116,8 +160,8 @@ impl<'a> Player<'a> {
     fn planned(&self, seed: Seed) -> anyhow::Result<(Plan, Demand)> {
         let recorded = self.traffic.sessions(seed)?;
         let sessions = recorded.outlines();
-        let plan = plan::amplify(sessions, self.args.multiple, self.args.mode, seed);
-        guard::admit(&self.site.on_plan(&Load::of(&plan, sessions, self.config.uplink)))?;
+        let plan = self.course.planning.plan(sessions, seed)?;
+        guard::admit(&self.site.on_plan(&guard::Load::of(&plan, sessions, self.config.uplink)))?;
         let demand = demand(self.config.identities.as_ref(), &plan, sessions)?;
         if !self.turns.is_empty() {
             preflight::check(&plan, sessions, &self.config)?;
@@ -152,16 +196,25 @@ impl<'a> Player<'a> {
 
     /// Plays the plan and reports on it; an error is this machine's.
     pub(super) fn play(&self, turn: &Turn) -> anyhow::Result<Played> {
+        self.play_and(turn, |_, _, _| {})
+    }
+
+    /// The same; `add` completes the report before it is written.
+    pub(in crate::cli) fn play_and(
+        &self,
+        turn: &Turn,
+        add: impl FnOnce(&mut RunReport, &Measured, &Timeline),
+    ) -> anyhow::Result<Played> {
         let recorded = self.traffic.sessions(turn.plan.seed)?;
         let (store, sessions) = (&recorded.sessions.sessions, recorded.outlines());
         announce(turn, &recorded, &self.config);
-        let machine = self.args.machine.look(&turn.plan, store, &self.config)?;
+        let machine = self.course.driving.machine.look(&turn.plan, store, &self.config)?;
         turn.out.as_deref().map_or(Ok(()), |directory| prepare_directory(directory, RUN_FILE))?;
         let before = Before {
             machine,
             fidelity: plan::fidelity(&turn.plan, sessions),
             captured: Captured::of(store)?,
-            samples: self.args.samples.start(turn.out.as_deref(), sessions)?,
+            samples: self.course.driving.samples.start(turn.out.as_deref(), sessions)?,
         };
         let config = DriveConfig {
             samples: before.samples.as_ref().map(SampleWriter::sink),
@@ -170,7 +223,8 @@ impl<'a> Player<'a> {
             ..self.config.clone()
         };
         let Driven { measured, mut watched, aborted } = self.drive(turn, store, config)?;
-        let run = self.report(turn, &recorded, before, &measured, aborted.as_ref());
+        let mut run = self.report(turn, &recorded, before, &measured, aborted.as_ref());
+        add(&mut run, &measured, &watched);
         self.stamp(turn, run.verdict);
         watched.events.extend(cold_starts(&run.series));
         watched.events.sort_by(|one, other| one.at_s.total_cmp(&other.at_s));
@@ -181,19 +235,20 @@ impl<'a> Player<'a> {
         };
         let kept = turn.out.as_deref().map_or(Ok(()), write);
         let kept = kept.and(monitors::write(turn.out.as_deref(), &watched));
-        Ok(Played { run, measured, kept })
+        Ok(Played { run, measured, watched, kept })
     }
 
     /// Sends, with the monitors and the overseer beside it.
     fn drive(&self, turn: &Turn, store: &Store, config: DriveConfig) -> anyhow::Result<Driven> {
         let sessions = store.outlines();
-        let orders = self.args.orders(&self.site);
+        let orders = &self.course.orders;
         let live = Arc::new(orders.live());
         let planned_end = Duration::from_micros(drive::planned_end_us(&turn.plan, sessions, config.uplink));
         let planned = drive::planned_requests(&turn.plan, sessions);
+        let planned = (!turn.plan.has_stays()).then_some(planned);
         let monitors = Monitors::start(&self.monitors)?;
         let display = Display::start(&turn.label, Arc::clone(&live), planned, planned_end);
-        let overseer = Overseer::start(&orders, Arc::clone(&live), config.stop.clone())?;
+        let overseer = Overseer::start(orders, Arc::clone(&live), config.stop.clone())?;
         let config = DriveConfig { stop: overseer.stop.clone(), ..config };
         let measured = drive::run(&turn.plan, store, &config, &live);
         display.finish();
@@ -226,7 +281,7 @@ impl<'a> Player<'a> {
         measured: &Measured,
         aborted: Option<&Aborted>,
     ) -> RunReport {
-        let context = Context {
+        let context = summary::Context {
             capture: &recorded.name,
             is_recorded: !recorded.is_model,
             target: &self.config.target.origin(),
@@ -235,7 +290,7 @@ impl<'a> Player<'a> {
             plan: &turn.plan,
             sessions: recorded.outlines(),
             captured: &before.captured,
-            max_failed_share: self.args.max_failures.get(),
+            max_failed_share: self.course.max_failures,
             fidelity: &before.fidelity,
             preflight: &before.machine.preflight,
             headroom: before.machine.headroom.as_ref(),
@@ -266,8 +321,29 @@ fn write_created(directory: &Path, run: &RunReport, measured: &Measured) -> Resu
     report::write_whole(&path, &rows.unwrap_or_default())
 }
 
+fn microseconds(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn announce_stays(turn: &Turn, recorded: &Recorded, config: &DriveConfig) {
+    let end_us = drive::planned_end_us(&turn.plan, recorded.outlines(), config.uplink);
+    eprintln!(
+        "{}{}: {} come and leave within {:.0} s (clock {}, seed {}), to {}",
+        turn.label,
+        recorded.name,
+        counted(turn.plan.users() as u64, "user"),
+        Duration::from_micros(end_us).as_secs_f64(),
+        config.clock,
+        turn.plan.seed.0,
+        config.target.origin(),
+    );
+}
+
 fn announce(turn: &Turn, recorded: &Recorded, config: &DriveConfig) {
     let (plan, sessions) = (&turn.plan, recorded.outlines());
+    if plan.has_stays() {
+        return announce_stays(turn, recorded, config);
+    }
     let users = plan.users() as u64;
     let requests = drive::planned_requests(plan, sessions);
     let seconds = Duration::from_micros(drive::planned_end_us(plan, sessions, config.uplink)).as_secs_f64();

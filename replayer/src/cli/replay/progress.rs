@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::measure::live::{Counts, Live};
-use crate::report::format::{count, ms, rate};
+use crate::report::format::{count, counted, ms, rate};
 
 const TERMINAL_PERIOD: Duration = Duration::from_millis(500);
 const LOG_PERIOD: Duration = Duration::from_secs(5);
@@ -26,7 +26,8 @@ struct View {
     /// Before each line.
     label: String,
     live: Arc<Live>,
-    planned: u64,
+    /// `None`: how many there will be the answers tell.
+    planned: Option<u64>,
     planned_end: Duration,
     seen: Counts,
     seen_at: Instant,
@@ -34,7 +35,7 @@ struct View {
 
 impl Display {
     /// `planned` requests, the last of them due `planned_end` after the zero; `label` begins each line.
-    pub(super) fn start(label: &str, live: Arc<Live>, planned: u64, planned_end: Duration) -> Self {
+    pub(super) fn start(label: &str, live: Arc<Live>, planned: Option<u64>, planned_end: Duration) -> Self {
         let (finish, finished) = mpsc::channel();
         let now = Instant::now();
         let label = label.to_owned();
@@ -63,13 +64,23 @@ impl View {
 
     fn draw_bar(mut self, finished: &mpsc::Receiver<()>) {
         let style = ProgressStyle::with_template("{bar:24} {percent:>3} %  {msg}");
-        let bar = ProgressBar::new(self.planned).with_style(style.expect("the template is constant"));
+        let length = self.planned.unwrap_or(self.planned_end.as_secs());
+        let bar = ProgressBar::new(length).with_style(style.expect("the template is constant"));
         while finished.recv_timeout(TERMINAL_PERIOD) == Err(RecvTimeoutError::Timeout) {
             let line = self.line();
-            bar.set_position(self.seen.sent);
+            let passed =
+                self.live.zero().map_or(Duration::ZERO, |zero| self.seen_at.saturating_duration_since(zero));
+            bar.set_position(if self.planned.is_some() { self.seen.sent } else { passed.as_secs() });
             bar.set_message(line);
         }
         bar.finish_and_clear();
+    }
+
+    fn done(&self, counts: &Counts) -> String {
+        match self.planned {
+            Some(planned) => format!("{} of {} sent", count(counts.sent), count(planned)),
+            None => format!("{}, {} sent", counted(counts.users, "user"), count(counts.sent)),
+        }
     }
 
     /// What happened since the last line.
@@ -77,10 +88,9 @@ impl View {
         let (now, counts) = (Instant::now(), self.live.counts());
         let since = now.duration_since(self.seen_at).as_secs_f64();
         let line = format!(
-            "{}{} of {} sent · {} · {} in flight · p95 {} · {} failed · lag p99 {} · {}",
+            "{}{} · {} · {} in flight · p95 {} · {} failed · lag p99 {} · {}",
             self.label,
-            count(counts.sent),
-            count(self.planned),
+            self.done(&counts),
             rate(counts.sent.saturating_sub(self.seen.sent), since),
             count(counts.in_flight),
             ms(self.live.take_latency_ms_p95()),
@@ -124,7 +134,7 @@ mod tests {
         live.begins(now);
         let label = "seed 2 of 5: ".to_owned();
         let seen = Counts::default();
-        let mut view = View { label, live, planned: 1_500, planned_end, seen, seen_at: now };
+        let mut view = View { label, live, planned: Some(1_500), planned_end, seen, seen_at: now };
         let text = view.line();
         for part in [
             "seed 2 of 5: 1 of 1\u{202f}500 sent",
@@ -137,6 +147,9 @@ mod tests {
             assert!(text.contains(part), "{part} in {text}");
         }
         assert!(view.line().contains("p95 –"));
+        view.live.arrived();
+        view.planned = None;
+        assert!(view.line().starts_with("seed 2 of 5: 1 user, 1 sent"), "of users who stay");
     }
 
     #[test]

@@ -33,8 +33,8 @@ struct Series {
     trouble: Option<anyhow::Error>,
 }
 
-pub(super) fn run(player: &Player<'_>, alerts: &Alerts) -> anyhow::Result<Exit> {
-    let (settle, out) = (player.args.settle.settle, player.args.out.as_deref());
+pub(super) fn run(args: &ReplayArgs, player: &Player<'_>, alerts: &Alerts) -> anyhow::Result<Exit> {
+    let (settle, out) = (args.settle.settle, args.out.as_deref());
     let cautions = player.cautions();
     for caution in &cautions {
         eprintln!("warning: {caution}");
@@ -52,7 +52,7 @@ pub(super) fn run(player: &Player<'_>, alerts: &Alerts) -> anyhow::Result<Exit> 
     if let Some(report) = &told {
         alerts.tell(&format!("{}: {} seeds", verdict_name(report.verdict).to_uppercase(), report.runs.len()));
     }
-    let told = told.map(|report| tell(&report, player.args)).transpose();
+    let told = told.map(|report| tell(&report, args)).transpose();
     // Told all the same: the runs that were are worth as much.
     trouble.map_or(Ok(()), Err)?;
     Ok(told?.unwrap_or(Exit::Invalid))
@@ -94,7 +94,7 @@ fn play(player: &Player<'_>, settle: Span) -> anyhow::Result<Series> {
 
 impl Series {
     fn add(&mut self, turn: &Turn, played: Played) {
-        let Played { run, measured, kept } = played;
+        let Played { run, measured, kept, .. } = played;
         eprintln!(
             "{}{}, p95 {}, {} failed",
             turn.label,

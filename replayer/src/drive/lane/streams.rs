@@ -33,6 +33,10 @@ pub(in crate::drive) async fn side_by_side(user: &User<'_>, steps: &[usize], rec
                 let rest: Vec<usize> = coming.drain(..).copied().collect();
                 Lane::new(user, &rest, Way::Shared(&trunk)).leave();
             }
+            () = user.leaving(), if !coming.is_empty() => {
+                let rest: Vec<usize> = coming.drain(..).copied().collect();
+                Lane::new(user, &rest, Way::Shared(&trunk)).leave_rest();
+            }
             position = due(user, next), if !coming.is_empty() => {
                 let step = position.and_then(|position| coming.remove(position));
                 under_way.extend(step.map(|step| alone(user, step, &trunk)));

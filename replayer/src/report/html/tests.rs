@@ -103,7 +103,7 @@ fn document_in_chromium(page: &str) -> String {
 #[test]
 fn a_real_browser_draws_every_chart() {
     let document = document_in_chromium(&page(&report()).unwrap());
-    assert_eq!(document.matches("<canvas").count(), 5, "one per chart");
+    assert_eq!(document.matches("<canvas").count(), 6, "one per chart");
     assert_eq!(document.matches("aria-pressed=\"true\"").count(), 3, "one switch per run");
 }
 
@@ -129,5 +129,5 @@ fn a_chart_without_anything_to_draw_says_so() {
     run.service_curve.clear();
     let document = document_in_chromium(&page(&Report { capture: None, runs: vec![run] }).unwrap());
     let notes = ["No answers to draw", "Nothing measured", "None in any run"];
-    assert_eq!(notes.map(|note| document.matches(&format!(">{note}<")).count()), [1, 3, 1]);
+    assert_eq!(notes.map(|note| document.matches(&format!(">{note}<")).count()), [1, 4, 1]);
 }
