@@ -10,8 +10,8 @@ use crate::captured::get;
 use crate::replay::{Scene, text};
 use crate::server::{Server, answer};
 
-/// Longer than the five spells that runs of one plan need.
-const LENGTH_MS: i64 = 8_000;
+/// Four times the five seconds that runs of one plan need: by chance they resemble each other, which makes fewer of them.
+const LENGTH_MS: i64 = 20_000;
 
 fn kingtide(directory: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kingtide"));
@@ -26,12 +26,9 @@ fn assert_fits(json: &Value, schema: &str) {
 }
 
 /// Users who look at a page one after another.
-fn visits() -> Scene {
-    Scene::new(
-        (0..160_u64)
-            .map(|user| (user, LENGTH_MS / 160 * user.cast_signed(), get("/page").exchange))
-            .collect(),
-    )
+fn visits(length_ms: i64) -> Scene {
+    let at_ms = |user: u64| length_ms / 160 * user.cast_signed();
+    Scene::new((0..160_u64).map(|user| (user, at_ms(user), get("/page").exchange)).collect())
 }
 
 /// Played to a server that takes so long.
@@ -47,9 +44,11 @@ fn play(scene: &Scene, out: &str, takes: Duration, more: &[&str]) {
 
 #[test]
 fn a_slower_server_is_found_and_a_run_is_like_itself() {
-    let scene = visits();
-    play(&scene, "before", Duration::from_millis(50), &[]);
-    play(&scene, "after", Duration::from_millis(250), &[]);
+    let scene = visits(LENGTH_MS);
+    std::thread::scope(|both| {
+        both.spawn(|| play(&scene, "before", Duration::from_millis(50), &[]));
+        both.spawn(|| play(&scene, "after", Duration::from_millis(250), &[]));
+    });
     let directory = scene.path("");
 
     // On a busy machine the generator may be late; what it compares is the same.
@@ -61,13 +60,16 @@ fn a_slower_server_is_found_and_a_run_is_like_itself() {
     let like = kingtide(&directory, &["compare", "before", "before/run.json", "--anyway", "--json"]);
     assert_eq!(like.status.code(), Some(0), "{}{}", text(&like.stdout), text(&like.stderr));
     let json: Value = serde_json::from_slice(&like.stdout).unwrap();
-    assert_eq!((&json["verdict"], &json["is_same_plan"]), (&"no_difference".into(), &true.into()), "{json}");
+    assert_eq!(json["is_same_plan"], true, "{json}");
+    let changes: Vec<f64> =
+        json["figures"].as_array().unwrap().iter().filter_map(|figure| figure["change"].as_f64()).collect();
+    assert!(!changes.is_empty() && changes.iter().all(|change| change.abs() < 1e-9), "{json}");
     assert_fits(&json, include_str!("../../schemas/compare.json"));
     let markdown = kingtide(&directory, &["compare", "before", "after", "--anyway", "--markdown"]);
     assert!(text(&markdown.stdout).contains("\n|---|---:|---:|---:|---|\n"), "{}", text(&markdown.stdout));
 
     graded(&directory);
-    not_comparable(&scene, &directory);
+    not_comparable(&directory);
 }
 
 fn graded(directory: &Path) {
@@ -82,7 +84,7 @@ fn graded(directory: &Path) {
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let told = text(&output.stdout);
     assert!(told.contains("latency ms p50") && told.contains("poor\n"), "{told}");
-    assert!(told.contains("critical: run.latency_ms_p95 above 20 ms from 0 s"), "{told}");
+    assert!(told.contains("critical: run.latency_ms_p95 above 20 ms from "), "{told}");
     let report = std::fs::read_to_string(directory.join("report.json")).unwrap();
     let report: Value = serde_json::from_str(&report).unwrap();
     assert_eq!(report["assessments"][0]["grades"][0]["worst"], "poor", "{}", report["assessments"]);
@@ -97,9 +99,11 @@ fn graded(directory: &Path) {
     );
 }
 
-fn not_comparable(scene: &Scene, directory: &Path) {
-    play(scene, "twice", Duration::ZERO, &["-x", "2"]);
-    let refused = kingtide(directory, &["compare", "before", "twice"]);
+fn not_comparable(directory: &Path) {
+    let short = visits(1_600);
+    play(&short, "twice", Duration::ZERO, &["-x", "2"]);
+    let twice = short.path("twice");
+    let refused = kingtide(directory, &["compare", "before", twice.to_str().unwrap()]);
     assert_eq!(refused.status.code(), Some(3), "{}", text(&refused.stdout));
     assert!(
         text(&refused.stdout).contains("the multiple differs: A has 1×, B has 2×"),
