@@ -30,6 +30,7 @@ compiles_cxx() { have c++ && printf '#include <vector>\nint main() { return 0; }
 has_make() { have make; }
 has_curl() { have curl; }
 has_postgres() { have postgres || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null; }
+has_pgbouncer() { have pgbouncer || [ -x /usr/sbin/pgbouncer ]; }
 has_openssl() { have openssl; }
 has_nginx() { have nginx || [ -x /usr/sbin/nginx ]; }
 has_http2_clients() { have nghttp && have h2load; }
@@ -48,6 +49,7 @@ test_packages() {
   build_packages
   need 'C++ compiler: libFuzzer, which the fuzz targets are linked with' compiles_cxx g++
   need 'server binaries; tests start servers of their own on free ports' has_postgres postgresql
+  need 'the monitors must work behind it; tests start pools of their own' has_pgbouncer pgbouncer
   need 'makes the certificates of the TLS tests' has_openssl openssl
   need 'the differential tests run it beside the proxy' has_nginx nginx-light
   need 'HTTP/2 clients of the tests' has_http2_clients nghttp2-client

@@ -1,7 +1,7 @@
 // Draws the curves of the page from #chart-data. No other file and no network is needed.
 (() => {
   "use strict";
-  const runs = JSON.parse(document.getElementById("chart-data").textContent);
+  const { runs, watched } = JSON.parse(document.getElementById("chart-data").textContent);
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const hidden = new Set();
   let plots = [];
@@ -19,6 +19,21 @@
     return `${trimmed(ms / 60000, 1)} min`;
   };
   const formatCount = (count) => (count == null ? "–" : count.toLocaleString("en").replaceAll(",", "\u202f"));
+
+  const formatSize = (bytes) => {
+    if (bytes == null) return "–";
+    const power = Math.min(Math.max(Math.floor(Math.log10(Math.max(bytes, 1)) / 3), 0), 4);
+    return `${trimmed(bytes / 1000 ** power, bytes < 1e4 ** power ? 1 : 0)} ${["B", "KB", "MB", "GB", "TB"][power]}`;
+  };
+  const formatNumber = (value) => (value == null ? "–" : Number.isInteger(value) ? formatCount(value) : trimmed(value, 2));
+  const UNITS = {
+    Count: formatNumber,
+    Share: (share) => (share == null ? "–" : `${trimmed(share * 100, 1)} %`),
+    Seconds: (s) => formatMs(s == null ? null : s * 1000),
+    Bytes: formatSize,
+    BytesPerS: (bytes) => `${formatSize(bytes)}/s`,
+    PerS: (value) => `${formatNumber(value)}/s`,
+  };
 
   // Percentiles run over 1/(1 − share): each tick to the right is ten times rarer.
   const TICKS = [[1, "0 %"], [2, "50 %"], [4, "75 %"], [10, "90 %"], [20, "95 %"], [100, "99 %"],
@@ -99,6 +114,24 @@
 
   const WHOLE = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 1e6, 1e7];
 
+  // All charts of one clock show the same time: that of the runs and of what was seen beside them.
+  const seconds = runs.flatMap((run) => (run.seconds.length ? [run.seconds[0], run.seconds.at(-1)] : []));
+  const looks = watched.flatMap((one) => one.charts).filter((chart) => chart.at_s.length);
+  const clock = [
+    Math.min(0, ...seconds, ...looks.map((chart) => chart.at_s[0])),
+    Math.max(1, ...seconds, ...looks.map((chart) => chart.at_s.at(-1))),
+  ];
+  const formatClock = (s) => (s == null ? "–" : `${trimmed(s, 1)} s`);
+  const clockOptions = (format, more) => ({
+    height: 210,
+    cursor: { sync: { key: "seconds", setSeries: false } },
+    scales: { x: { time: false, range: () => clock }, y: { range: (_, low, high) => [Math.min(0, low), high > 0 ? high * 1.08 : 1] } },
+    axes: [
+      axis({ size: 28, values: (_, splits) => splits.map(formatClock) }),
+      axis({ size: 62, values: (_, splits) => splits.map(format), ...more }),
+    ],
+  });
+
   const drawSeconds = (box, key) => {
     const format = key.includes("_ms_") ? formatMs : formatCount;
     const shown = runs.map((run, at) => ({ run, at })).filter(({ run }) => run.seconds.length);
@@ -106,15 +139,40 @@
       return empty(box, key === "failed" ? "None in any run" : "Nothing measured");
     }
     draw(box, {
-      height: 210,
-      cursor: { sync: { key: "seconds" } },
-      scales: { x: { time: false }, y: { range: (_, low, high) => [0, high > 0 ? high * 1.08 : 1] } },
-      axes: [
-        axis({ size: 28, values: (_, splits) => splits.map((s) => `${s} s`) }),
-        axis({ size: 58, values: (_, splits) => splits.map(format), ...(format === formatCount ? { incrs: WHOLE } : {}) }),
-      ],
-      series: [{ label: "at", value: (_, s) => (s == null ? "–" : `${s} s`) }, ...shown.map(({ run, at }) => series(at, run.name, format))],
+      ...clockOptions(format, format === formatCount ? { incrs: WHOLE } : {}),
+      series: [{ label: "at", value: (_, s) => formatClock(s) }, ...shown.map(({ run, at }) => series(at, run.name, format))],
     }, uPlot.join(shown.map(({ run }) => [run.seconds, run[key]])));
+  };
+
+  // What happened stands as dashed upright lines behind the curves.
+  const drawEvents = (events) => (plot) => {
+    const { ctx, bbox } = plot;
+    ctx.save();
+    ctx.strokeStyle = color("--muted");
+    ctx.globalAlpha = 0.5;
+    ctx.setLineDash([3 * devicePixelRatio, 4 * devicePixelRatio]);
+    events.forEach((at) => {
+      const x = Math.round(plot.valToPos(at, "x", true));
+      ctx.beginPath();
+      ctx.moveTo(x, bbox.top);
+      ctx.lineTo(x, bbox.top + bbox.height);
+      ctx.stroke();
+    });
+    ctx.restore();
+  };
+
+  const drawWatched = (box) => {
+    const chart = watched[box.dataset.watched].charts[box.dataset.part];
+    const format = UNITS[chart.unit];
+    const lines = chart.lines.map((line, at) => ({
+      label: line.name, stroke: runColor(at), width: 2, dash: at > 5 ? [6, 4] : undefined,
+      points: { show: chart.at_s.length < 2 }, value: (_, value) => format(value),
+    }));
+    draw(box, {
+      ...clockOptions(format, chart.unit === "Count" ? { incrs: WHOLE } : {}),
+      hooks: { setCursor: [readout(box)], drawClear: [drawEvents(chart.marks_s)] },
+      series: [{ label: "at", value: (_, s) => formatClock(s) }, ...lines],
+    }, [chart.at_s, ...chart.lines.map((line) => line.values)]);
   };
 
   const empty = (box, text) => {
@@ -130,6 +188,10 @@
     document.querySelectorAll("[data-chart]").forEach((box) => {
       box.replaceChildren();
       box.dataset.chart === "percentiles" ? drawPercentiles(box) : drawSeconds(box, box.dataset.chart);
+    });
+    document.querySelectorAll("[data-watched]").forEach((box) => {
+      box.replaceChildren();
+      drawWatched(box);
     });
   };
 

@@ -12,6 +12,7 @@ pub mod growth;
 mod next;
 pub mod profile;
 mod remedy;
+mod seen;
 mod slots;
 pub mod split;
 
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use next::{NextLimit, next_limit};
 pub use profile::Profile;
+pub use seen::confirm;
 
 use self::growth::{Growth, grown};
 use self::slots::Slots;
@@ -43,6 +45,8 @@ pub struct Suspect {
     pub elasticity: Option<f64>,
     /// How many of something are busy at the most answers a second, by Little's law; `None` where that tells nothing.
     pub slots: Option<f64>,
+    /// How many are busy if what is used up is held on after its stage; `None` where that makes no difference.
+    pub held_beyond: Option<f64>,
     /// What was seen, in a sentence.
     pub evidence: String,
     pub confidence: Confidence,
@@ -93,6 +97,7 @@ fn suspect(growth: &Growth, part: &growth::Part, slots: Option<&Slots>) -> Suspe
         tail_growth_share: part.tail_share,
         elasticity: part.elasticity,
         slots: slots.map(|slots| slots.busy),
+        held_beyond: slots.and_then(Slots::held_beyond),
         evidence: grew + &busy.unwrap_or_default(),
         confidence: Confidence::Suspected,
         remedy: remedy::of(growth, part, slots),

@@ -29,6 +29,8 @@ pub mod import;
 pub mod inspect;
 mod interrupt;
 mod model;
+pub mod monitor;
+mod monitors;
 pub mod plan;
 pub mod replay;
 pub mod report;
@@ -62,6 +64,7 @@ Examples:
   kingtide replay captures/monday --target http://127.0.0.1:8080 -x 5 --out runs/5x
   kingtide replay --model configs/models/students.toml --users 20 --target http://127.0.0.1:8080
   kingtide scenario run smoke --target http://127.0.0.1:8080 --identities accounts.csv
+  kingtide monitor --postgres env:DATABASE_URL --host --for 1m
   kingtide report --capture captures/monday runs/1x runs/5x --html report.html
   kingtide compare runs/before runs/after             what became worse, with intervals
   kingtide edit captures/monday --from +10m --to +20m --out captures/rush
@@ -93,6 +96,7 @@ enum Command {
     Replay(Box<replay::ReplayArgs>),
     Capacity(Box<capacity::CapacityArgs>),
     Scenario(scenario::ScenarioArgs),
+    Monitor(monitor::MonitorArgs),
     Report(report::ReportArgs),
     Compare(compare::CompareArgs),
     Edit(edit::EditArgs),
@@ -119,6 +123,7 @@ impl Command {
             Self::Replay(args) => replay::run(args),
             Self::Capacity(args) => capacity::run(args),
             Self::Scenario(args) => scenario::run(args),
+            Self::Monitor(args) => monitor::run(args),
             Self::Report(args) => report::run(args),
             Self::Compare(args) => compare::run(args),
             Self::Edit(args) => edit::run(args),

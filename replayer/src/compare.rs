@@ -18,7 +18,7 @@
 //! - A difference counts from a smallest relevant one on; it is worse or better when the whole interval is beyond that; none
 //!   when none is seen and one of four times that size would have been; else nobody can tell.
 //! - With dozens of figures some are "worse" by chance. The exit is decided by few that are named before: the failed share
-//!   and the p95 of all and of each route, corrected by Holm (1979). The others are shown.
+//!   and the p95 of latency and of the wait, of all and of each route, corrected by Holm (1979). The others are shown.
 
 mod capacities;
 mod comparable;

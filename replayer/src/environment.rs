@@ -8,10 +8,9 @@ mod dot_env;
 mod file;
 mod secret;
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
-use kingtide_common::config::{ConfigError, Value};
+use kingtide_common::config::ConfigError;
 
 use self::dot_env::DotEnv;
 pub use self::dot_env::DotEnvError;
@@ -20,6 +19,7 @@ use crate::configs::{self, NotFound};
 use crate::guard::Guard;
 pub use crate::guard::Kind;
 use crate::identities::TemplateText;
+use crate::monitor::settings::Settings;
 
 /// The directory of environments among configurations.
 const CONFIGS: &str = "environments";
@@ -37,7 +37,7 @@ pub struct Environment {
     pub accounts: AccountSource,
     pub slo: Option<Slo>,
     pub thresholds: Option<PathBuf>,
-    pub monitors: Monitors,
+    pub monitors: Vec<Settings>,
     pub guard: Guard,
     variables: DotEnv,
 }
@@ -50,10 +50,6 @@ pub struct AccountSource {
     /// First number of the templates' counter.
     pub counter_from: u64,
 }
-
-/// The `[[monitor]]` tables, with their secrets: they are not printed.
-#[derive(Clone, Default, PartialEq)]
-pub struct Monitors(pub Vec<Value>);
 
 /// Why there is no such environment.
 #[derive(Debug, thiserror::Error)]
@@ -105,12 +101,6 @@ impl AccountSource {
     /// The names of the columns that have templates.
     pub fn columns(&self) -> Vec<&str> {
         self.templates.iter().filter_map(TemplateText::column).collect()
-    }
-}
-
-impl fmt::Debug for Monitors {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} monitors", self.0.len())
     }
 }
 

@@ -79,9 +79,9 @@ pub fn read_run(path: &Path) -> Result<RunReport, ReportError> {
     parsed(file, &text)
 }
 
-/// What monitors saw beside a run, given its file; nothing where none looked.
+/// What monitors saw beside a run, given its directory or its file; nothing where none looked.
 pub fn read_timeline(run: &Path) -> Result<Timeline, ReportError> {
-    let path = run.with_file_name(MONITORS_FILE);
+    let path = if run.is_dir() { run.join(MONITORS_FILE) } else { run.with_file_name(MONITORS_FILE) };
     match fs::read_to_string(&path) {
         Ok(text) => parsed(path, &text),
         Err(source) if source.kind() == std::io::ErrorKind::NotFound => Ok(Timeline::default()),

@@ -39,6 +39,11 @@ pub struct Grown {
 pub fn of(run: &RunReport, seen: &Timeline, thresholds: &Thresholds) -> Vec<Grown> {
     let end_s =
         run.series.iter().rposition(|second| second.planned > 0).map_or(0.0, |last| last as f64 + 1.0);
+    during(seen, end_s, thresholds)
+}
+
+/// Of what was seen in the seconds from 0 to `end_s`.
+pub fn during(seen: &Timeline, end_s: f64, thresholds: &Thresholds) -> Vec<Grown> {
     if end_s < RUN_S_MIN {
         return Vec::new();
     }

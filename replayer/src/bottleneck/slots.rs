@@ -134,6 +134,12 @@ impl Slots {
         &self.stages[self.queued..]
     }
 
+    /// How many are busy if each is held on after the queue's stages.
+    pub(super) fn held_beyond(&self) -> Option<f64> {
+        let to_the_end = self.to_the_end.as_ref().map(|(busy, _)| *busy);
+        if self.is_held_beyond() { Some(self.busy) } else { to_the_end }
+    }
+
     pub(super) fn sentence(&self) -> String {
         let with_others = if self.is_shared { ", with the other routes that wait so," } else { "" };
         let held = format!(

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::cold_start::ColdStart;
 use super::finding::{Capacity, Finding, Safe, TrialRecord};
 use super::scalability::Scalability;
+use crate::assessment::Grown;
 use crate::bottleneck::{NextLimit, Suspect};
 use crate::measure::http::HttpCounts;
 use crate::report::format::{number, size};
@@ -25,6 +26,8 @@ pub struct Answer {
     pub finding: Finding,
     /// What may have given way first, the likeliest first.
     pub bottleneck: Vec<Suspect>,
+    /// What grew all through the search, as monitors saw it: what leaks.
+    pub grown: Vec<Grown>,
     /// What gives way after the likeliest of them; `None` without one.
     pub next_limit: Option<NextLimit>,
     /// Seen in the warm-up; `None` without one.

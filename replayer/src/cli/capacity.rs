@@ -7,7 +7,7 @@ mod load;
 mod progress;
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
@@ -17,6 +17,7 @@ use self::aim::Aim;
 use self::ground::Ground;
 use self::load::{Load, LoadArgs};
 use super::alert::AlertArgs;
+use super::monitors::{self, MonitorsArgs};
 use super::replay::stop;
 use super::replay::users::UsersArgs;
 use super::target::{Site, TargetArgs};
@@ -28,6 +29,7 @@ use crate::capacity::search::{Config, Search, TooShort};
 use crate::capacity::several::Several;
 use crate::capacity::slo::Slo;
 use crate::drive::{Clock, DriveConfig};
+use crate::monitor::timeline::Timeline;
 use crate::report::capacity as text;
 use crate::report::{self, CAPACITY_FILE};
 
@@ -124,6 +126,8 @@ pub struct CapacityArgs {
     /// Write the result into this directory, as capacity.json.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    monitors: MonitorsArgs,
     /// JSON on stdout instead of text (schema: replayer/schemas/capacity.json).
     #[arg(long)]
     json: bool,
@@ -135,27 +139,28 @@ pub fn run(args: &CapacityArgs) -> anyhow::Result<Exit> {
     let load = args.load.open(args.seed)?;
     let site = args.target.look()?;
     let aim = Aim::of(args, &site, &load)?;
+    let monitors = args.monitors.read(site.environment.as_ref())?;
     let site = site.entered()?;
     let config = args.drive_config(&site, load.is_model())?;
-    let ground = Ground::new(args, &load, aim, config)?;
+    let ground = Ground::new(args, &load, aim, config, monitors)?;
     args.out.as_deref().map_or(Ok(()), |directory| prepare_directory(directory, CAPACITY_FILE))?;
     eprintln!("{}", ground.sentence());
     let seeds = args.all_seeds()?;
     let alerts = args.alert.start()?;
     alerts.tell(&format!("a capacity search begins: {}", ground.sentence()));
     match seeds.as_slice() {
-        [seed] => {
-            let answer = ground.search(*seed)?;
-            alerts.tell(&text::headline(&answer.finding));
-            single(args, &answer)
-        }
+        [seed] => single(args, &ground, *seed, &alerts),
         seeds => several(args, &ground, seeds, &alerts),
     }
 }
 
-fn single(args: &CapacityArgs, answer: &Answer) -> anyhow::Result<Exit> {
-    tell(args, json_of(answer)?, || text::render(answer))?;
-    Ok(exit::exit_of(answer, args.fail_under))
+fn single(args: &CapacityArgs, ground: &Ground<'_>, seed: u64, alerts: &Alerts) -> anyhow::Result<Exit> {
+    let (answer, watched) = ground.search(seed)?;
+    alerts.tell(&text::headline(&answer.finding));
+    let kept = monitors::write(args.out.as_deref(), &watched);
+    tell(args, json_of(&answer)?, || text::render(&answer))?;
+    kept?;
+    Ok(exit::exit_of(&answer, args.fail_under))
 }
 
 /// One after another; each is kept as it ends.
@@ -163,13 +168,12 @@ fn several(args: &CapacityArgs, ground: &Ground<'_>, seeds: &[u64], alerts: &Ale
     let mut answers = Vec::new();
     for (at, seed) in seeds.iter().enumerate() {
         eprintln!("search {} of {}, seed {seed}", at + 1, seeds.len());
-        let answer = ground.search(*seed)?;
+        let (answer, watched) = ground.search(*seed)?;
         eprintln!("{}", text::headline(&answer.finding));
         alerts.tell(&text::headline(&answer.finding));
         let is_stopped = answer.interrupted;
         if let Some(directory) = args.out.as_ref().map(|out| out.join(format!("seed-{seed}"))) {
-            prepare_directory(&directory, CAPACITY_FILE)?;
-            report::write_whole(&directory.join(CAPACITY_FILE), &json_of(&answer)?)?;
+            keep(&directory, &answer, &watched)?;
         }
         answers.push(answer);
         if is_stopped {
@@ -179,6 +183,12 @@ fn several(args: &CapacityArgs, ground: &Ground<'_>, seeds: &[u64], alerts: &Ale
     let several = Several::of(seeds[..answers.len()].to_vec(), answers);
     tell(args, json_of(&several)?, || text::render_several(&several))?;
     Ok(exit::exit_of_several(&several, args.fail_under))
+}
+
+fn keep(directory: &Path, answer: &Answer, watched: &Timeline) -> anyhow::Result<()> {
+    prepare_directory(directory, CAPACITY_FILE)?;
+    report::write_whole(&directory.join(CAPACITY_FILE), &json_of(answer)?)?;
+    Ok(monitors::write(Some(directory), watched)?)
 }
 
 /// Told whatever became of the file: nobody wants to repeat an hour for a full disk.

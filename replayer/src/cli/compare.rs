@@ -20,8 +20,8 @@ Examples:
 A and B are directories that kingtide replay or kingtide capacity wrote, or the JSON file in them. The intervals of a run's
 percentiles come from its samples.csv.gz, second by second: neighbours share their fate, and are not counted twice. Runs of
 the same plan (same capture, multiple, mode and seed) are held against each other second by second, which tells far smaller
-differences. Figures marked * decide: the failed share and the p95, of all requests and of each route with 100 requests,
-together right in 95 % of all comparisons (Holm); the others are shown.
+differences. Figures marked * decide: the failed share and the p95 of latency and of the wait for an answer, of all requests
+and of each route with 100 requests, together right in 95 % of all comparisons (Holm); the others are shown.
 
   worse, better    the whole interval is beyond the smallest relevant difference
   no difference    none is seen, and one of four times that size would have been

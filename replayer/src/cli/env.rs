@@ -95,7 +95,7 @@ fn shown(environment: &Environment) -> String {
         ("identities", accounts),
         ("slo", slo.as_ref().map(ToString::to_string)),
         ("thresholds", file(thresholds)),
-        ("monitors", Some(monitors.0.len().to_string())),
+        ("monitors", Some(monitors.len().to_string())),
     ];
     let lines = of_environment.into_iter().chain(of_guard(&guard.rules));
     lines.fold(format!("{name}\n"), |mut text, (key, value)| {

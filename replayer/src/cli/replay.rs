@@ -50,6 +50,7 @@ Examples:
   kingtide replay captures/monday --target http://10.0.0.7 -x 10 --json | jq .verdict
   kingtide replay captures/monday --target http://10.0.0.7 -x 5 --seeds 5 --out runs/5x   with intervals
   kingtide replay captures/monday --target http://10.0.0.7 -x 5 --uplink 3g     every upload at 750 kbit/s
+  kingtide replay captures/monday --target http://10.0.0.7 -x 5 --monitor configs/monitors.toml --out runs/5x
   kingtide replay captures/monday --target http://10.0.0.7 -x 10 --samples requests.csv.gz --samples-max 1g
   kingtide replay captures/monday --target http://10.0.0.7 -x 5 --out runs/5x --grade     good, acceptable or poor
   kingtide replay --model configs/models/students.toml --users 50 --spawn-per-s 5 --duration 10m \
@@ -68,6 +69,9 @@ A damaged capture is replayed as far as it reads; the report says what is missin
 Before the first request the machine is looked at: descriptors and local ports for the plan's connections, cores and
 load, clock and timer, the way to the target. What is tight is said and kept in run.json (preflight); a plan that
 cannot work from here is refused. --headroom also tries how many times the plan's busiest seconds it can send on time.
+
+With --monitor the target's database, machine and processes are watched beside the run: DIR/monitors.json, and charts on
+the page of kingtide report. Whatever a monitor cannot see is a gap there; the run goes on.
 
 --abort, or the guard of --env, ends a run that hurts its target: looked at every second. The run has failed then (1); one
 that a kill file ends is invalid (3).

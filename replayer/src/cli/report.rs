@@ -10,6 +10,7 @@ use super::thresholds::ThresholdsArgs;
 use super::{Exit, json_of, print_result};
 use crate::assessment::Assessment;
 use crate::measure::run::RunReport;
+use crate::monitor::timeline::Timeline;
 use crate::report::{self, Report, folder, html, terminal, words};
 use crate::sessions::Rules;
 
@@ -21,8 +22,8 @@ Examples:
   kingtide report runs/5x --grade                                    good, acceptable or poor, and what grew
   kingtide report --capture captures/monday --html capture.html      a page about the capture alone
 
-A run is the directory that `kingtide replay --out` wrote, or the run.json in it. The page is one file
-that needs no network. The exit status is 0 whatever the runs' verdicts: it tells that the report was made.";
+A run is the directory that `kingtide replay --out` wrote, or the run.json in it. What monitors saw beside it
+(monitors.json) is drawn on the page, on the same clock. The page is one file that needs no network. The exit status is 0 whatever the runs' verdicts: it tells that the report was made.";
 
 /// Put runs side by side: a table here, one offline HTML page, and JSON.
 #[derive(Debug, Args)]
@@ -81,7 +82,9 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<Exit> {
         eprintln!("wrote {}", path.display());
     }
     if let Some(path) = &args.html {
-        report::write_whole(path, &html::page(&report)?)?;
+        let timelines = args.runs.iter().map(|path| report::read_timeline(path));
+        let timelines: Vec<Timeline> = timelines.collect::<Result<_, _>>()?;
+        report::write_whole(path, &html::page_with_monitors(&report, &timelines)?)?;
         eprintln!("wrote {}", path.display());
     }
     print_result(&(terminal::render(&report, args.gates.told()) + &told(&report.runs, &assessments)))?;

@@ -87,15 +87,15 @@ fn differs(figure: &Figure, relevant: Relevant, confidence: f64) -> Option<Verdi
 
 /// See [`Verdict::NoDifference`]; that 0 is not held is doubted with this confidence.
 fn is_none(figure: &Figure, relevant: Relevant, confidence: f64) -> bool {
-    let Some((Interval { low, high }, wide)) = figure.worsening(CONFIDENCE).zip(figure.worsening(confidence))
-    else {
-        return false;
-    };
+    let Some(Interval { low, high }) = figure.worsening(CONFIDENCE) else { return false };
+    // One that goes beyond what was seen holds everything.
+    let wide = figure.worsening(confidence);
+    let holds_none = wide.is_none_or(|wide| wide.low <= 0.0 && wide.high >= 0.0);
     let is_within = |times| {
         let limit = relevant_times(times, figure, relevant);
         low >= -limit && high <= limit
     };
-    is_within(1.0) || (wide.low <= 0.0 && wide.high >= 0.0 && is_within(SEEN))
+    is_within(1.0) || (holds_none && is_within(SEEN))
 }
 
 /// So many times the smallest relevant difference, in the figure's scale.

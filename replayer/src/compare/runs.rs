@@ -12,6 +12,8 @@ use crate::statistics::ratio::Count;
 use crate::statistics::spread::CONFIDENCE;
 use crate::statistics::{Interval, Ratio};
 
+/// What users meet, and what of it is the target's own: a slow upload hides how long the answer takes.
+const DECIDING: [&str; 3] = ["failed_share", "latency_ms_p95", "wait_ms_p95"];
 /// Routes with fewer requests on either side are shown and decide nothing.
 const DECIDING_REQUESTS_MIN: u64 = 100;
 
@@ -70,7 +72,7 @@ fn pair_up(
         let at = b.iter().position(|theirs| theirs.name == ours.name)?;
         let theirs = b.swap_remove(at);
         Some(Figure {
-            decides: decides && matches!(ours.name.as_str(), "failed_share" | "latency_ms_p95"),
+            decides: decides && DECIDING.contains(&ours.name.as_str()),
             route: route.map(str::to_owned),
             unit: ours.unit,
             worse: ours.worse,

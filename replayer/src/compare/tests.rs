@@ -49,11 +49,11 @@ fn like_runs_of_one_plan_are_no_different() {
     assert!(count(Verdict::NoDifference) >= PAIRS / 10 * 8, "{}", told(&count));
 }
 
-/// From 60 % to 95 % busy: what is in flight comes and goes in spells of half a minute then.
+/// Half busy to 90 %, where what is in flight comes and goes in spells of half a minute.
 #[test]
 fn like_runs_of_two_plans_are_not_called_worse() {
     let scene = |at: u64| Scene {
-        sessions_per_s: [2.4, 3.2, 3.8][usize::try_from(at % 3).unwrap()],
+        sessions_per_s: [2.4, 3.8, 4.5][usize::try_from(at % 3).unwrap()],
         length_s: 120,
         ..Scene::USUAL
     };

@@ -110,11 +110,15 @@ fn value(unit: Unit, side: &Side) -> String {
 pub(super) fn change(figure: &FigureReport) -> String {
     let (unit, is_points) = if figure.unit == Unit::Share { (" points", true) } else { (" %", false) };
     let written = |value: f64| {
-        let sign = if value > 0.0 { "+" } else { "" };
-        let percent = value * 100.0;
         // A tenth is enough; of shares a hundredth.
         let places = if is_points { 100.0 } else { 10.0 };
-        format!("{sign}{}{unit}", number(Some((percent * places).round() / places)))
+        let percent = (value * 100.0 * places).round() / places;
+        let sign = match percent {
+            _ if percent > 0.0 => "+",
+            _ if percent < 0.0 => "−",
+            _ => "",
+        };
+        format!("{sign}{}{unit}", number(Some(percent.abs())))
     };
     let interval = match (figure.change_low, figure.change_high) {
         (None, None) => String::new(),

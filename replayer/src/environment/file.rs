@@ -10,11 +10,12 @@ use serde::{Deserialize, Deserializer, de};
 use url::Url;
 
 use super::dot_env::DotEnv;
-use super::{AccountSource, Environment, Monitors, secret};
+use super::{AccountSource, Environment, secret};
 use crate::capacity::slo::Slo;
 use crate::configs;
 use crate::guard::{Guard, Kind, Rules};
 use crate::identities::TemplateText;
+use crate::monitor::settings::{self, Settings};
 
 /// Texts in which braces are placeholders, so that those of a filled-in value are doubled.
 const TEMPLATES: &str = "identities.columns.";
@@ -31,7 +32,7 @@ struct File {
     slo: Option<Slo>,
     thresholds: Option<PathBuf>,
     #[serde(default)]
-    monitor: Vec<Value>,
+    monitor: Vec<Settings>,
     #[serde(default)]
     guard: Rules,
 }
@@ -117,6 +118,7 @@ impl File {
         let beside = |file: PathBuf| path.parent().unwrap_or(Path::new("")).join(file);
         let host = url.host_str().unwrap_or_default();
         let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        settings::check_names(&self.monitor).map_err(|why| ("monitor", why))?;
         let rules = self.guard.completed(self.kind, &authority).map_err(|lack| {
             let why = format!(
                 "a production environment says what may be sent to it at most: write {} under [guard]",
@@ -134,7 +136,7 @@ impl File {
             accounts: self.identities.map_or_else(AccountSource::default, |accounts| accounts.source(beside)),
             slo: self.slo,
             thresholds: self.thresholds.map(beside),
-            monitors: Monitors(self.monitor),
+            monitors: self.monitor,
             guard: Guard { kind: Some(self.kind), rules, file: Some(path.to_owned()) },
             variables: DotEnv::default(),
         })

@@ -44,7 +44,7 @@ fn a_file_says_where_and_what() {
     assert_eq!(environment.slo.as_ref().unwrap().to_string(), "p95<10s,errors<5%");
     let Rules { targets, kill_file, .. } = &environment.guard.rules;
     assert!(targets[0].fits("staging.example.com", "staging.example.com:8443") && ends(kill_file, "stop"));
-    assert_eq!(environment.monitors.0[0]["url"].as_str(), Some("postgres://u:hunter{2}@db/x"));
+    assert_eq!(environment.monitors[0].name, "postgres");
     assert!(!format!("{environment:?}").contains("hunter"), "{environment:?}");
 }
 
@@ -58,14 +58,15 @@ fn braces_of_a_password_are_no_placeholder() {
 
 #[test]
 fn the_file_beside_fills_what_the_process_does_not() {
-    let directory = directory(&format!("{MINIMAL}[[monitor]]\na = \"${{SET}}-${{OTHER}}\"\n"));
-    std::fs::write(directory.path().join(".env"), "SET=of the file\nOTHER=other\n").unwrap();
+    let directory =
+        directory(&format!("{MINIMAL}[[monitor]]\nkind = \"host\"\nname = \"${{SET}}-${{OTHER}}\"\n"));
+    std::fs::write(directory.path().join(".env"), "SET=of_the_file\nOTHER=other\n").unwrap();
     let read = |is_set: bool| {
-        let process = |name: &str| (is_set && name == "SET").then(|| "of the process".to_owned());
+        let process = |name: &str| (is_set && name == "SET").then(|| "of_the_process".to_owned());
         let environment = Environment::read_with(&directory.path().join("a.toml"), process).unwrap();
-        environment.monitors.0[0]["a"].as_str().unwrap().to_owned()
+        environment.monitors[0].name.clone()
     };
-    assert_eq!([read(true), read(false)], ["of the process-other", "of the file-other"]);
+    assert_eq!([read(true), read(false)], ["of_the_process-other", "of_the_file-other"]);
 }
 
 #[test]

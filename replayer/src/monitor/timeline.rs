@@ -43,6 +43,22 @@ pub enum EventKind {
     SlowQuery,
     IdleInTransaction,
     ColdStart,
+    /// What the monitor says of itself: what it may not see, what it has left out.
+    Note,
+}
+
+impl EventKind {
+    /// For people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Gap => "gap",
+            Self::LockWait => "lock wait",
+            Self::SlowQuery => "slow query",
+            Self::IdleInTransaction => "held transaction",
+            Self::ColdStart => "cold start",
+            Self::Note => "note",
+        }
+    }
 }
 
 impl Timeline {

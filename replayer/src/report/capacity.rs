@@ -37,6 +37,9 @@ pub fn render(answer: &Answer) -> String {
         let _ = writeln!(text, "  {}", sentence(suspect));
     }
     let next = answer.next_limit.as_ref().map(|next| format!("next limit: {}", next.sentence));
+    for grown in &answer.grown {
+        let _ = writeln!(text, "  leak? {}", grown.sentence());
+    }
     let cold = answer.cold_start.as_ref().map(ColdStart::sentence);
     for line in
         next.into_iter().chain(cold).chain(answer.scalability.map(|scalability| scalability.sentence()))

@@ -10,15 +10,18 @@ use super::format::seconds;
 use super::{Report, ReportError, words};
 use crate::inspect::Summary;
 use crate::measure::run::{RunReport, Verdict};
+use crate::monitor::timeline::Timeline;
 
 mod achieved;
 mod bars;
 mod charts;
 mod grid;
+mod monitors;
 mod rows;
 
 use bars::{Histogram, StageBars};
 use grid::Grid;
+use monitors::Watched;
 
 const STYLE: &str = include_str!("../../assets/report.css");
 const SCRIPT: &str = include_str!("../../assets/report.js");
@@ -34,6 +37,7 @@ struct Page<'a> {
     facts: Vec<(&'static str, String)>,
     warnings: Vec<String>,
     runs: Vec<RunView>,
+    watched: Vec<Watched>,
     volumes: Grid,
     times: Grid,
     stages: Grid,
@@ -67,7 +71,13 @@ struct CaptureView<'a> {
 
 /// The page as text.
 pub fn page(report: &Report) -> Result<String, ReportError> {
+    page_with_monitors(report, &[])
+}
+
+/// The page with what monitors saw beside each run, in the order of the runs.
+pub fn page_with_monitors(report: &Report, timelines: &[Timeline]) -> Result<String, ReportError> {
     let runs = &report.runs;
+    let watched = monitors::views(runs, timelines);
     let page = Page {
         headline: words::headline(runs),
         tone: tone_of_all(runs),
@@ -85,7 +95,8 @@ pub fn page(report: &Report) -> Result<String, ReportError> {
         captured_stages: achieved::stages(runs),
         fidelity: rows::fidelity(runs),
         capture: report.capture.as_ref().map(capture_view),
-        chart_data: charts::json(runs)?,
+        chart_data: charts::json(runs, &watched)?,
+        watched,
         version: env!("CARGO_PKG_VERSION"),
     };
     Ok(page.render()?)

@@ -10,6 +10,7 @@ use super::CapacityArgs;
 use super::aim::Aim;
 use super::load::Load;
 use super::progress::Progress;
+use crate::assessment::grown;
 use crate::bottleneck::{self, Profile};
 use crate::capacity::answer::{Answer, Unit};
 use crate::capacity::cold_start::ColdStart;
@@ -23,12 +24,17 @@ use crate::cli::http;
 use crate::cli::replay::stop;
 use crate::drive::DriveConfig;
 use crate::measure::http::HttpCounts;
+use crate::monitor::Monitors;
+use crate::monitor::settings::Settings;
+use crate::monitor::timeline::Timeline;
+use crate::thresholds::Thresholds;
 
 pub(super) struct Ground<'a> {
     args: &'a CapacityArgs,
     load: &'a Load,
     aim: Aim,
     config: DriveConfig,
+    monitors: Vec<Settings>,
     unit: Unit,
     foretold: Option<String>,
 }
@@ -47,11 +53,12 @@ impl<'a> Ground<'a> {
         load: &'a Load,
         aim: Aim,
         config: DriveConfig,
+        monitors: Vec<Settings>,
     ) -> anyhow::Result<Self> {
         let foretold = http::foretell(load.outlines(), &config);
         let field = Field::new(load.source(), config.clone(), &aim.slo);
         let unit = load.unit(field.with_context(|| load.name().to_owned())?.unit_per_s);
-        Ok(Self { args, load, aim, config, unit, foretold })
+        Ok(Self { args, load, aim, config, monitors, unit, foretold })
     }
 
     pub(super) fn sentence(&self) -> String {
@@ -61,24 +68,31 @@ impl<'a> Ground<'a> {
         lines.into_iter().chain(self.foretold.clone()).collect::<Vec<_>>().join("\n")
     }
 
-    pub(super) fn search(&self, seed: u64) -> anyhow::Result<Answer> {
+    /// What was found, and what the monitors saw meanwhile.
+    pub(super) fn search(&self, seed: u64) -> anyhow::Result<(Answer, Timeline)> {
         let Self { args, load, aim, unit, .. } = self;
         let mut field = Field::new(load.source(), self.config.clone(), &aim.slo)?;
         let is_careful = !self.config.target.is_private();
         let searching = args.search(seed, &field, load, aim, is_careful)?;
         let (started, began) = (OffsetDateTime::now_utc(), Instant::now());
+        let watching = Monitors::start(&self.monitors)?;
         let Searched { finding, profiles, http, cold_start } = search(searching, &mut field)?;
-        Ok(Answer {
+        let watched = watching.stop(began);
+        let lasted_s = began.elapsed().as_secs_f64();
+        let mut suspects = bottleneck::diagnose(&profiles);
+        bottleneck::confirm(&mut suspects, &watched);
+        let answer = Answer {
             kingtide_version: env!("CARGO_PKG_VERSION").to_owned(),
             capture: load.name().to_owned(),
             target: self.config.target.origin(),
             started: started.format(&Rfc3339).unwrap_or_default(),
-            duration_s: began.elapsed().as_secs_f64(),
+            duration_s: lasted_s,
             cold_start,
             scalability: scalability(&finding.trials),
             finding: unit.complete(finding),
             unit: *unit,
-            bottleneck: bottleneck::diagnose(&profiles),
+            bottleneck: suspects,
+            grown: grown::during(&watched, lasted_s, &Thresholds::default()),
             next_limit: bottleneck::next_limit(&profiles),
             cautions: load
                 .cautions()
@@ -89,7 +103,8 @@ impl<'a> Ground<'a> {
                 .collect(),
             http,
             interrupted: field.is_stopped(),
-        })
+        };
+        Ok((answer, watched))
     }
 }
 

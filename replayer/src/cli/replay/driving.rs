@@ -14,6 +14,7 @@ use super::stop;
 use super::uplink::UplinkArgs;
 use super::users::UsersArgs;
 use crate::cli::alert::AlertArgs;
+use crate::cli::monitors::MonitorsArgs;
 use crate::cli::target::{Site, TargetArgs};
 use crate::drive::{Clock, DriveConfig, Late};
 use crate::guard::abort::AbortRules;
@@ -52,6 +53,8 @@ pub(in crate::cli) struct DrivingArgs {
     workers: Option<NonZeroUsize>,
     #[command(flatten)]
     pub(super) samples: SamplesArgs,
+    #[command(flatten)]
+    pub(super) monitors: MonitorsArgs,
     #[command(flatten)]
     pub(in crate::cli) alert: AlertArgs,
     /// End the run when it hurts: errors>SHARE of the requests that ended, pNN>TIME of the latency, over the last

@@ -13,9 +13,9 @@ use super::driving::DrivingArgs;
 use super::machine::Machine;
 use super::progress::Display;
 use crate::cli::capture::Recorded;
-use crate::cli::http;
 use crate::cli::source::Traffic;
 use crate::cli::target::Site;
+use crate::cli::{http, monitors};
 use crate::cli::{json_of, prepare_directory};
 use crate::drive::{self, DriveConfig, Measured};
 use crate::guard::abort::Aborted;
@@ -27,6 +27,10 @@ use crate::measure::raw::SampleWriter;
 use crate::measure::run::{RunReport, Verdict};
 use crate::measure::summary;
 use crate::model::Stay;
+use crate::monitor::Monitors;
+use crate::monitor::cold_start::cold_starts;
+use crate::monitor::settings::Settings;
+use crate::monitor::timeline::Timeline;
 use crate::plan::{self, Fidelity, Load, Mode, Plan};
 use crate::preflight;
 use crate::report::format::{counted, multiple};
@@ -44,6 +48,7 @@ const CREATED_MAX: usize = 100_000;
 pub(in crate::cli) struct Player<'a> {
     course: Course<'a>,
     traffic: Traffic,
+    monitors: Vec<Settings>,
     site: Site,
     pub(in crate::cli) config: DriveConfig,
     pub(in crate::cli) turns: Vec<Turn>,
@@ -128,7 +133,9 @@ impl<'a> Player<'a> {
         seeds: &[Seed],
         out: impl Fn(Seed) -> Option<PathBuf>,
     ) -> anyhow::Result<Self> {
-        let mut player = Self { course, traffic, site, config, turns: Vec::new(), accounts_held: None };
+        let monitors = course.driving.monitors.read(site.environment.as_ref())?;
+        let mut player =
+            Self { course, traffic, monitors, site, config, turns: Vec::new(), accounts_held: None };
         for &seed in seeds {
             let (plan, demand) = player.planned(seed).map_err(|error| match seeds {
                 [_] => error,
@@ -188,14 +195,14 @@ impl<'a> Player<'a> {
 
     /// Plays the plan and reports on it; an error is this machine's.
     pub(super) fn play(&self, turn: &Turn) -> anyhow::Result<Played> {
-        self.play_and(turn, |_, _| {})
+        self.play_and(turn, |_, _, _| {})
     }
 
     /// The same; `add` completes the report before it is written.
     pub(in crate::cli) fn play_and(
         &self,
         turn: &Turn,
-        add: impl FnOnce(&mut RunReport, &Measured),
+        add: impl FnOnce(&mut RunReport, &Measured, &Timeline),
     ) -> anyhow::Result<Played> {
         let recorded = self.traffic.sessions(turn.plan.seed)?;
         let (store, sessions) = (&recorded.sessions.sessions, recorded.outlines());
@@ -214,16 +221,39 @@ impl<'a> Player<'a> {
             created_max: if self.lists_created(turn) { CREATED_MAX } else { 0 },
             ..self.config.clone()
         };
-        let (measured, aborted) = drive(turn, store, config, &self.course.orders)?;
+        let Driven { measured, mut watched, aborted } = self.drive(turn, store, config)?;
         let mut run = self.report(turn, &recorded, before, &measured, aborted.as_ref());
-        add(&mut run, &measured);
+        add(&mut run, &measured, &watched);
         self.stamp(turn, run.verdict);
+        watched.events.extend(cold_starts(&run.series));
+        watched.events.sort_by(|one, other| one.at_s.total_cmp(&other.at_s));
         let json = json_of(&run)?;
         let write = |directory: &Path| {
             report::write_whole(&directory.join(RUN_FILE), &json)?;
             write_created(directory, &run, &measured)
         };
-        Ok(Played { kept: turn.out.as_deref().map_or(Ok(()), write), run, measured })
+        let kept = turn.out.as_deref().map_or(Ok(()), write);
+        let kept = kept.and(monitors::write(turn.out.as_deref(), &watched));
+        Ok(Played { run, measured, kept })
+    }
+
+    /// Sends, with the monitors and the overseer beside it.
+    fn drive(&self, turn: &Turn, store: &Store, config: DriveConfig) -> anyhow::Result<Driven> {
+        let sessions = store.outlines();
+        let orders = &self.course.orders;
+        let live = Arc::new(orders.live());
+        let planned_end = Duration::from_micros(drive::planned_end_us(&turn.plan, sessions, config.uplink));
+        let planned = drive::planned_requests(&turn.plan, sessions);
+        let planned = (!turn.plan.has_stays()).then_some(planned);
+        let monitors = Monitors::start(&self.monitors)?;
+        let display = Display::start(&turn.label, Arc::clone(&live), planned, planned_end);
+        let overseer = Overseer::start(orders, Arc::clone(&live), config.stop.clone())?;
+        let config = DriveConfig { stop: overseer.stop.clone(), ..config };
+        let measured = drive::run(&turn.plan, store, &config, &live);
+        display.finish();
+        let aborted = overseer.finish();
+        let zero = live.zero().unwrap_or(monitors.began());
+        Ok(Driven { measured: measured?, watched: monitors.stop(zero), aborted })
     }
 
     /// Who shares a target clears away what was created in it.
@@ -272,6 +302,14 @@ impl<'a> Player<'a> {
     }
 }
 
+/// What came of a turn.
+struct Driven {
+    measured: Measured,
+    watched: Timeline,
+    /// Why it was ended before its time.
+    aborted: Option<Aborted>,
+}
+
 /// Where a run lists what it created, if it does.
 fn write_created(directory: &Path, run: &RunReport, measured: &Measured) -> Result<(), ReportError> {
     if run.created.is_none() {
@@ -280,27 +318,6 @@ fn write_created(directory: &Path, run: &RunReport, measured: &Measured) -> Resu
     let path = directory.join(CREATED_FILE);
     let rows = measured.recorder.created.to_csv(measured.routes.labels());
     report::write_whole(&path, &rows.unwrap_or_default())
-}
-
-/// Why it was ended before its time comes with it.
-fn drive(
-    turn: &Turn,
-    store: &Store,
-    config: DriveConfig,
-    orders: &Orders,
-) -> anyhow::Result<(Measured, Option<Aborted>)> {
-    let sessions = store.outlines();
-    let live = Arc::new(orders.live());
-    let planned_end = Duration::from_micros(drive::planned_end_us(&turn.plan, sessions, config.uplink));
-    let planned = drive::planned_requests(&turn.plan, sessions);
-    let planned = (!turn.plan.has_stays()).then_some(planned);
-    let display = Display::start(&turn.label, Arc::clone(&live), planned, planned_end);
-    let overseer = Overseer::start(orders, Arc::clone(&live), config.stop.clone())?;
-    let config = DriveConfig { stop: overseer.stop.clone(), ..config };
-    let measured = drive::run(&turn.plan, store, &config, &live);
-    display.finish();
-    let aborted = overseer.finish();
-    Ok((measured?, aborted))
 }
 
 fn microseconds(span: Duration) -> u64 {

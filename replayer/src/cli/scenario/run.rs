@@ -139,7 +139,8 @@ impl RunArgs {
         grading: &Grading,
         alerts: &Alerts,
     ) -> anyhow::Result<Exit> {
-        let played = player.play_and(&player.turns[0], |run, measured| judge.complete(run, measured))?;
+        let played = player
+            .play_and(&player.turns[0], |run, measured, watched| judge.complete(run, measured, watched))?;
         let Played { run, kept, .. } = played;
         let exit = exit_of(run.verdict);
         let written = folder::write(out, &run);

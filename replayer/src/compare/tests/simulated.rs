@@ -37,7 +37,7 @@ pub(super) struct Scene {
 }
 
 impl Scene {
-    /// A service that is busy to 60 %.
+    /// A service that is half busy.
     pub(super) const USUAL: Self =
         Self { length_s: 300, sessions_per_s: 2.4, slots: 6, slowness: 1.0, failed_share: 0.0 };
 
@@ -96,11 +96,14 @@ impl Scene {
         let mut series: Vec<Second> = (0..u64::from(self.length_s)).map(second).collect();
         let mut count_in = |at_ns: u64, count: fn(&mut Second)| {
             let second = usize::try_from(at_ns / 1_000_000_000).ok().and_then(|at| series.get_mut(at));
-            second.map(count);
+            if let Some(second) = second {
+                count(second);
+            }
         };
         for sample in samples {
             count_in(sample.intended_ns, |second| {
-                (second.planned, second.sent) = (second.planned + 1, second.sent + 1);
+                second.planned += 1;
+                second.sent += 1;
             });
             count_in(sample.ended_ns, |second| second.done += 1);
         }

@@ -2,8 +2,15 @@
 
 use serde::Serialize;
 
+use super::monitors::Watched;
 use super::words;
 use crate::measure::run::{CurvePoint, RunReport, Second};
+
+#[derive(Serialize)]
+struct Charts<'a> {
+    runs: Vec<ChartRun>,
+    watched: &'a [Watched],
+}
 
 #[derive(Serialize)]
 struct ChartRun {
@@ -21,9 +28,10 @@ struct ChartRun {
 }
 
 /// JSON that cannot end the script element it stands in: every `<` is written as `\u003c`.
-pub(super) fn json(runs: &[RunReport]) -> Result<String, serde_json::Error> {
+pub(super) fn json(runs: &[RunReport], watched: &[Watched]) -> Result<String, serde_json::Error> {
     let names = words::run_names(runs).into_iter();
-    let charts: Vec<ChartRun> = names.zip(runs).map(|(name, run)| chart_run(name, run)).collect();
+    let runs = names.zip(runs).map(|(name, run)| chart_run(name, run)).collect();
+    let charts = Charts { runs, watched };
     Ok(serde_json::to_string(&charts)?.replace('<', "\\u003c"))
 }
 

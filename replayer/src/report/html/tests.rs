@@ -2,6 +2,7 @@
 
 use super::super::tests::{failing_run, invalid_run, report, run};
 use super::*;
+use crate::monitor::timeline::{Event, EventKind, Point};
 
 /// Everything of the page that a browser would fetch.
 fn fetched(page: &str) -> Vec<&str> {
@@ -41,11 +42,11 @@ fn text_of_a_run_cannot_break_out_of_the_page() {
 fn chart_data_cannot_end_its_element() {
     let mut run = run(1.0, 1.0);
     run.series.truncate(2);
-    let json = charts::json(&[run]).unwrap();
+    let json = charts::json(&[run], &[]).unwrap();
     assert!(!json.contains('<'));
     let data: serde_json::Value = serde_json::from_str(&json).unwrap();
-    assert_eq!(data[0]["seconds"], serde_json::json!([0, 1]));
-    assert_eq!(data[0]["latency_ms_p95"][0], serde_json::Value::Null);
+    assert_eq!(data["runs"][0]["seconds"], serde_json::json!([0, 1]));
+    assert_eq!(data["runs"][0]["latency_ms_p95"][0], serde_json::Value::Null);
 }
 
 #[test]
@@ -104,6 +105,20 @@ fn a_real_browser_draws_every_chart() {
     let document = document_in_chromium(&page(&report()).unwrap());
     assert_eq!(document.matches("<canvas").count(), 6, "one per chart");
     assert_eq!(document.matches("aria-pressed=\"true\"").count(), 3, "one switch per run");
+}
+
+#[test]
+fn a_real_browser_draws_what_monitors_saw_and_what_happened() {
+    let point = |at_s, value| Point { at_s, value };
+    let points = vec![point(-1.0, Some(3.0)), point(4.0, None), point(9.0, Some(2.0))];
+    let text = "<script>alert(1)</script> UPDATE t SET a = ?".to_owned();
+    let event = Event { at_s: 4.0, monitor: "postgres".to_owned(), kind: EventKind::LockWait, text };
+    let series = ["postgres.active", "host.cpu_share"].map(|metric| (metric.to_owned(), points.clone()));
+    let timeline = Timeline { series: series.into(), events: vec![event] };
+    let watched = [Timeline::default(), timeline];
+    let document = document_in_chromium(&page_with_monitors(&report(), &watched).unwrap());
+    assert_eq!(document.matches("<canvas").count(), 7, "one per chart, of one run");
+    assert!(!document.contains("<script>alert") && document.contains("<td>lock wait</td>"));
 }
 
 #[test]

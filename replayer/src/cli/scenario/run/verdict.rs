@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::drive::Measured;
 use crate::guard::abort::Aborted;
 use crate::measure::run::{RunReport, Second, Verdict};
+use crate::monitor::timeline::Timeline;
 use crate::scenario::judge::{Evidence, judge, standing};
 use crate::scenario::report::{Corner, Ended, Rate, ScenarioReport, Standing, Unit};
 use crate::scenario::shape::Shape;
@@ -18,7 +19,7 @@ pub(super) struct Judge<'a> {
 
 impl Judge<'_> {
     /// Judges the run, and makes its verdict that of the scenario where it is valid.
-    pub(super) fn complete(&self, run: &mut RunReport, measured: &Measured) {
+    pub(super) fn complete(&self, run: &mut RunReport, measured: &Measured, watched: &Timeline) {
         let aborted = run.aborted.clone();
         let aborted = aborted.as_ref();
         let Scenario { name, about, load, criteria, .. } = self.scenario;
@@ -30,7 +31,7 @@ impl Judge<'_> {
             good_at_peak: &good,
             failed: run.failed,
             hung: measured.recorder.hung(),
-            timeline: None,
+            timeline: Some(watched),
         };
         let criteria = judge(criteria, &evidence);
         let ended = aborted.map(|by| {
