@@ -56,7 +56,8 @@ pub fn grown(profiles: &[Profile]) -> Option<Growth> {
         .iter()
         .filter(|profile| !profile.is_failing)
         .min_by(|a, b| a.multiple.total_cmp(&b.multiple))?;
-    let heavy = profiles.iter().max_by(|a, b| by_weight(a, b))?;
+    // Where every load passed no limit was met.
+    let heavy = profiles.iter().max_by(|a, b| by_weight(a, b)).filter(|heavy| heavy.is_failing)?;
     let routes = heavy.routes.iter().filter_map(|(label, heavy_route)| {
         let light_route = light.routes.get(label)?;
         let turn_ms = grown_ms(light_route, heavy_route, TURN).max(0.0);

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::growth::{Growth, Part, grown};
+use super::SHARE_MIN;
+use super::growth::{Growth, Part, grown, is_alike};
 use super::profile::Profile;
 use super::split::CLIENT;
 use crate::report::format::{ms, number};
@@ -28,7 +29,12 @@ pub fn next_limit(profiles: &[Profile]) -> Option<NextLimit> {
     let growth = grown(profiles)?;
     let first = growth.parts.first()?;
     let known_to_per_s = profiles.iter().map(|profile| profile.completed_per_s).max_by(f64::total_cmp)?;
-    let queues = growth.parts[1..].iter().filter(|part| is_of_target(part) && ratio(part) >= QUEUES_FROM);
+    // Without a suspect there is no next one, and a target that tells no stages hides them.
+    if first.share < SHARE_MIN || !growth.parts.iter().any(is_of_target) {
+        return None;
+    }
+    let is_other = |part: &&Part| is_of_target(part) && !is_alike(first, part.heavy_ms - part.light_ms);
+    let queues = growth.parts[1..].iter().filter(is_other).filter(|part| ratio(part) >= QUEUES_FROM);
     let grew = |part: &&Part| part.heavy_ms - part.light_ms >= QUEUES_MS_MIN;
     let next = queues.filter(grew).max_by(|a, b| ratio(a).total_cmp(&ratio(b)));
     let sentence = sentence(&growth, first, next, known_to_per_s);

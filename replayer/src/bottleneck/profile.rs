@@ -121,10 +121,11 @@ impl Split {
     }
 }
 
-/// How many requests of each route were answered in these seconds.
+/// How many requests of each route were answered in these seconds, as well as when they were captured.
 fn answers(samples: &[&KeptSample], seconds: &Range<u64>) -> BTreeMap<usize, usize> {
     let mut answers = BTreeMap::new();
-    let is_answered = |kept: &&&KeptSample| matches!(kept.sample.outcome, Outcome::Answered { .. });
+    let is_answered =
+        |kept: &&&KeptSample| matches!(kept.sample.outcome, Outcome::Answered { worse: false, .. });
     for kept in samples.iter().filter(is_answered) {
         if seconds.contains(&(kept.sample.ended_ns / NS_PER_S)) {
             *answers.entry(kept.sample.route).or_default() += 1;

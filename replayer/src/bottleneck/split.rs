@@ -19,6 +19,8 @@ pub const CLIENT: [&str; 7] = [TURN, GENERATOR, CONNECT, SEND, WAIT, RECEIVE, RE
 /// until it answered. The upstream's own stages lie within the latter.
 pub const EDGE: &str = "edge";
 pub const UPSTREAM: &str = "upstream";
+/// Metrics by which a target tells all of its time, whatever else it tells: the rest lies within.
+const ENCLOSING: [&str; 5] = [UPSTREAM, "total", "app", "request", "response"];
 
 const MS_PER_NS: f64 = 1e-6;
 const MS_PER_US: f64 = 1e-3;
@@ -33,12 +35,14 @@ pub struct Split {
     pub stages: Vec<(String, f64)>,
 }
 
-/// The split of an answered request, or of one that was given up: that waits to its end. `None` for what broke off,
-/// was refused a connection or never went out: its time says nothing of where a good one's goes.
+/// The split of an answered request, or of one that was given up: that waits to its end. `None` for what was answered worse
+/// than captured, broke off, was refused a connection or never went out: its time says nothing of where a good one's goes.
 pub fn split(kept: &KeptSample) -> Option<Split> {
     let sample = &kept.sample;
     let is_hung = match sample.outcome {
-        Outcome::Answered { .. } => false,
+        Outcome::Answered { worse: false, .. } => false,
+        // A refusal is quick whatever is full.
+        Outcome::Answered { .. } => return None,
         Outcome::Failed(failure) if failure.class.is_hang() => true,
         Outcome::Failed(_) => return None,
     };
@@ -85,14 +89,23 @@ fn server_ms(kept: &KeptSample, wait_ms: f64) -> Vec<(String, f64)> {
     said.into_iter().map(|(name, ms)| (name, ms * scale)).collect()
 }
 
-/// Of the upstream's time what its own stages do not account for, the edge's first: in the order of the request.
+/// Of what encloses others only what they do not account for, the edge's first: in the order of the request.
 fn nested(mut said: Vec<(String, f64)>) -> Vec<(String, f64)> {
+    let encloses = |name: &str| ENCLOSING.contains(&name);
     let inner_ms: f64 =
-        said.iter().filter(|(name, _)| name != EDGE && name != UPSTREAM).map(|(_, ms)| ms).sum();
-    for (_, ms) in said.iter_mut().filter(|(name, _)| name == UPSTREAM) {
+        said.iter().filter(|(name, _)| name != EDGE && !encloses(name)).map(|(_, ms)| ms).sum();
+    // Of several the smallest is the innermost; the others are told twice.
+    let outer = said.iter().filter(|(name, _)| encloses(name)).map(|(_, ms)| *ms).reduce(f64::min);
+    let kept = said.iter().position(|(name, ms)| encloses(name) && Some(*ms) == outer);
+    let mut at = 0;
+    said.retain(|(name, _)| {
+        at += 1;
+        !encloses(name) || Some(at - 1) == kept
+    });
+    for (_, ms) in said.iter_mut().filter(|(name, _)| encloses(name)) {
         *ms = (*ms - inner_ms).max(0.0);
     }
-    said.sort_by_key(|(name, _)| (name != EDGE, name == UPSTREAM));
+    said.sort_by_key(|(name, _)| (name != EDGE, encloses(name)));
     said
 }
 
@@ -161,6 +174,12 @@ mod tests {
     }
 
     #[test]
+    fn a_total_is_what_its_parts_leave() {
+        let told = stages(&kept(&[("db", 90), ("total", 95)]));
+        assert_eq!(told[4..7], named(&[("db", 90.0), ("total", 5.0), ("wait", 5.0)]));
+    }
+
+    #[test]
     fn a_target_that_says_more_than_was_waited_is_cut() {
         let told = stages(&kept(&[("auth", 100), ("store", 300)]));
         assert!(
@@ -179,6 +198,9 @@ mod tests {
         };
         assert!(stages(&failed(ErrorClass::Timeout)).contains(&("wait".to_owned(), 105.0)));
         assert_eq!(split(&failed(ErrorClass::Reset)), None);
+        let mut refused = kept(&[]);
+        refused.sample.outcome = Outcome::Answered { status: 503, worse: true };
+        assert_eq!(split(&refused), None);
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub enum Outcome {
     FailsAtSmallest,
     /// Time or requests ran out before the bounds were close enough.
     BudgetExhausted,
+    /// The user ended it.
+    Interrupted,
     /// Trials at the same load contradict one another.
     Unstable,
     /// The target stopped answering.

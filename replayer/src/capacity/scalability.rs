@@ -5,14 +5,14 @@
 //! another) and coherency κ (what grows with the square, as locks that all wait for). As N / X = a + b(N − 1) + cN(N − 1)
 //! it is linear, with σ = b / a and κ = c / a; fitted by least squares of relative errors, none of them negative. κ decides
 //! whether throughput falls beyond a peak, and a few loads hardly tell it: its interval is that of a bootstrap of the
-//! residuals (Efron 1979), and a peak is named only where it lies above 0.
+//! residuals (Efron 1979). A knee, as slots that are all taken make it, looks like a little κ too: a peak is named only where the trials
+//! themselves gave fewer answers at more load.
 
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
 use super::finding::TrialRecord;
-use super::trial::Purpose;
 use super::verdict::Verdict;
 use crate::report::format::number;
 
@@ -34,7 +34,7 @@ pub struct Scalability {
     pub coherency: f64,
     pub coherency_low: f64,
     pub coherency_high: f64,
-    /// √((1 − σ) / κ): more in flight, fewer answers; `None` where κ may be 0.
+    /// √((1 − σ) / κ): more in flight, fewer answers; `None` where no trial showed that.
     pub peak_in_flight: Option<f64>,
 }
 
@@ -48,15 +48,13 @@ struct Point {
 /// a, b and c.
 type Fit = [f64; 3];
 
-/// `None` where the trials leave it open.
-pub fn scalability(records: &[TrialRecord]) -> Option<Scalability> {
+/// `None` where the trials leave it open; `is_retrograde`: they gave fewer answers at more load.
+pub fn scalability(records: &[TrialRecord], is_retrograde: bool) -> Option<Scalability> {
     let tells = |record: &&TrialRecord| {
         let judged = &record.judged;
-        let is_steady = record.trial.purpose.classifies() || record.trial.purpose == Purpose::Overload;
-        is_steady
-            && judged.verdict != Verdict::Invalid
-            && judged.in_flight > 0.0
-            && judged.completed_per_s > 0.0
+        // Below one in flight the law speaks of nothing.
+        let has_point = judged.in_flight >= 1.0 && judged.completed_per_s > 0.0;
+        record.trial.purpose.classifies() && judged.verdict != Verdict::Invalid && has_point
     };
     let told: Vec<&TrialRecord> = records.iter().filter(tells).collect();
     if told.iter().filter(|record| record.judged.has_failed()).count() < FAILED_MIN {
@@ -66,25 +64,26 @@ pub fn scalability(records: &[TrialRecord]) -> Option<Scalability> {
         in_flight: record.judged.in_flight,
         per_s: record.judged.completed_per_s,
     };
-    of_points(&told.iter().map(point).collect::<Vec<_>>())
+    of_points(&told.iter().map(point).collect::<Vec<_>>(), is_retrograde)
 }
 
-fn of_points(points: &[Point]) -> Option<Scalability> {
+fn of_points(points: &[Point], is_retrograde: bool) -> Option<Scalability> {
     if points.len() < POINTS_MIN {
         return None;
     }
     let [a, b, c] = fit(points)?;
     let (coherency_low, coherency_high) = coherency_interval(points)?;
     let (contention, coherency) = (b / a, c / a);
-    let has_peak = coherency_low > 0.0 && coherency > 0.0 && contention < 1.0;
+    let most = points.iter().map(|point| point.in_flight).max_by(f64::total_cmp)?;
+    let peak = (coherency > 0.0 && contention < 1.0).then(|| ((1.0 - contention) / coherency).sqrt());
     Some(Scalability {
         trials: points.len(),
         alone_per_s: 1.0 / a,
         contention,
         coherency,
-        coherency_low,
-        coherency_high,
-        peak_in_flight: has_peak.then(|| ((1.0 - contention) / coherency).sqrt()),
+        coherency_low: coherency_low.clamp(0.0, coherency),
+        coherency_high: coherency_high.max(coherency),
+        peak_in_flight: peak.filter(|peak| is_retrograde && coherency_low > 0.0 && *peak < most),
     })
 }
 
@@ -179,8 +178,8 @@ impl Scalability {
             Some(peak) => {
                 format!("beyond {} in flight fewer answers come, not more", number(Some(peak.round())))
             }
-            None if self.coherency_high <= 0.0 => "it levels off and does not fall".to_owned(),
-            None => "it levels off; that it falls beyond a peak cannot be told from these loads".to_owned(),
+            None if self.contention <= 0.0 && self.coherency <= 0.0 => "it grows with them".to_owned(),
+            None => "it levels off; no load was seen at which it falls".to_owned(),
         };
         format!(
             "answers over requests in flight (USL, {} trials): {} a second of one alone, contention {:.1} %, coherency {:.1e} \
@@ -211,7 +210,7 @@ mod tests {
 
     #[test]
     fn the_laws_own_points_give_its_parameters_back() {
-        let found = of_points(&points(0.03, 0.0006, &[0.0])).unwrap();
+        let found = of_points(&points(0.03, 0.0006, &[0.0]), true).unwrap();
         assert!((found.alone_per_s - 100.0).abs() < 1e-6, "{found:?}");
         assert!(
             (found.contention - 0.03).abs() < 1e-9 && (found.coherency - 0.0006).abs() < 1e-9,
@@ -224,9 +223,9 @@ mod tests {
     #[test]
     fn a_peak_is_named_only_where_it_is_sure() {
         let noise = [0.03, -0.02, 0.01, -0.03, 0.02];
-        let level = of_points(&points(0.05, 0.0, &noise)).unwrap();
+        let level = of_points(&points(0.05, 0.0, &noise), true).unwrap();
         assert!(level.coherency_low <= 0.0 && level.peak_in_flight.is_none(), "{level:?}");
-        let falling = of_points(&points(0.05, 0.002, &noise)).unwrap();
+        let falling = of_points(&points(0.05, 0.002, &noise), true).unwrap();
         let (low, high) = (falling.coherency_low, falling.coherency_high);
         assert!(
             low > 0.0 && (low..=high).contains(&0.002) && falling.peak_in_flight.is_some(),
@@ -235,19 +234,30 @@ mod tests {
     }
 
     #[test]
+    fn slots_that_are_all_taken_have_no_peak() {
+        // 20 slots of 3 s.
+        let knee = [6.0, 10.0, 14.0, 18.0, 20.0, 24.0, 30.0, 40.0];
+        let points = knee.map(|n: f64| Point { in_flight: n, per_s: (n / 3.0).min(20.0 / 3.0) });
+        let found = of_points(&points, false).unwrap();
+        assert_eq!(found.peak_in_flight, None, "{found:?}");
+        assert!(found.sentence().contains("it levels off"), "{}", found.sentence());
+        assert!((found.coherency_low..=found.coherency_high).contains(&found.coherency), "{found:?}");
+    }
+
+    #[test]
     fn no_parameter_is_negative() {
         // Better than linear, as a cache that warms up: the law has no such term.
         let better: Vec<Point> =
             (1..=8).map(|n| Point { in_flight: f64::from(n), per_s: f64::from(n * n) }).collect();
-        let found = of_points(&better).unwrap();
+        let found = of_points(&better, true).unwrap();
         assert!(found.contention >= 0.0 && found.coherency >= 0.0, "{found:?}");
         assert_eq!(found.peak_in_flight, None);
     }
 
     #[test]
     fn few_loads_tell_nothing() {
-        assert_eq!(of_points(&points(0.03, 0.0006, &[0.0])[..5]), None);
+        assert_eq!(of_points(&points(0.03, 0.0006, &[0.0])[..5], true), None);
         let same = vec![Point { in_flight: 3.0, per_s: 10.0 }; 8];
-        assert_eq!(of_points(&same), None, "one load many times");
+        assert_eq!(of_points(&same, true), None, "one load many times");
     }
 }

@@ -140,7 +140,7 @@ impl Search {
     pub fn finding(&self) -> Finding {
         let outcome = match self.decide() {
             Decision::End(outcome) => outcome,
-            Decision::Try(..) => Outcome::BudgetExhausted,
+            Decision::Try(..) => Outcome::Interrupted,
         };
         self.conclude(outcome)
     }
@@ -207,6 +207,7 @@ impl Search {
         let at = |record: &&TrialRecord| {
             history::same(record.trial.multiple, last.trial.multiple)
                 && record.judged.verdict == Verdict::Invalid
+                && record.trial.purpose != Purpose::WarmUp
         };
         let times = self.records.iter().rev().take_while(at).count();
         match times {
@@ -221,7 +222,12 @@ impl Search {
         let Config { multiple_min, multiple_max, growth, .. } = self.config;
         match (history.passed(), history.upper()) {
             (Some(_), Some(_)) => None,
-            (None, None) if history.ungenerable().is_some() => Some(Decision::End(Outcome::Invalid)),
+            (None, None) if history.ungenerable().is_some_and(|limit| limit <= multiple_min) => {
+                Some(Decision::End(Outcome::Invalid))
+            }
+            (None, None) if let Some(limit) = history.ungenerable() => {
+                Some(Decision::Try((limit / growth).max(multiple_min), Purpose::Bracket))
+            }
             (None, None) => Some(Decision::Try(self.first_multiple(), Purpose::Bracket)),
             (None, Some(upper)) if upper.multiple <= multiple_min && upper.trials == 0 => {
                 Some(Decision::Try(upper.multiple, Purpose::Verify))
@@ -344,7 +350,8 @@ impl Search {
     }
 
     fn recovered_after_s(&self, trial: &Trial, observed: &Observation, judged: &Judged) -> Option<u64> {
-        if trial.purpose != Purpose::Recovery {
+        let is_bad = judged.has_failed() || judged.verdict == Verdict::Invalid;
+        if trial.purpose != Purpose::Recovery || is_bad {
             return None;
         }
         let is_recovery = |record: &&TrialRecord| record.trial.purpose == Purpose::Recovery;

@@ -7,6 +7,7 @@ use super::estimate::Estimate;
 use super::figure::{Figure, Worse};
 use super::judge::{self, Verdict};
 use super::{Findings, Relevant};
+use crate::bottleneck::split::CLIENT;
 use crate::bottleneck::{Confidence, Suspect};
 use crate::capacity::finding::{Bound, Capacity, Outcome};
 use crate::report::words::spoken;
@@ -103,7 +104,9 @@ fn estimate(capacity: &Capacity) -> Estimate {
 fn confirmed(a: &Found, b: &Found) -> Option<Suspect> {
     let suspect = a.bottleneck.first()?;
     let is_still = |other: &Suspect| (&other.stage, &other.route) == (&suspect.stage, &suspect.route);
-    let has_gone = !b.bottleneck.first().is_some_and(is_still);
+    // Where B tells no stages, or met no limit, the suspected one is not seen to be better.
+    let told = b.bottleneck.first().filter(|other| !CLIENT.contains(&other.stage.as_str()))?;
+    let has_gone = !is_still(told);
     has_gone.then(|| Suspect { confidence: Confidence::Confirmed, ..suspect.clone() })
 }
 

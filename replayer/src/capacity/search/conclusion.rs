@@ -69,10 +69,10 @@ fn capacity(config: &Config, history: History<'_>, outcome: Outcome, full_s: u64
             Some(of(Estimate { multiple: lower, low: lower, high: upper }, Bound::AtLeast))
         }
         (_, Some(lower), Some(upper)) => {
-            let between = Estimate { multiple: (lower * upper).sqrt(), low: lower, high: upper };
-            let found = estimate::estimate(history.full_length(), config.slo.spare_per_s(), config.width)
-                .unwrap_or(between);
-            Some(of(found, Bound::Estimate))
+            let found = estimate::estimate(history.full_length(), config.slo.spare_per_s(), config.width);
+            // Between them nothing is known.
+            let between = Estimate { multiple: lower, low: lower, high: upper };
+            Some(found.map_or_else(|| of(between, Bound::AtLeast), |found| of(found, Bound::Estimate)))
         }
         (_, None, None) => None,
     }
@@ -128,6 +128,15 @@ fn after_overload(history: History<'_>) -> Option<f64> {
     passed.filter(|_| is_less).map(|record| record.trial.multiple)
 }
 
+fn exhausted(config: &Config) -> String {
+    let requests = config.budget_requests.map(|requests| format!(" or of {requests} requests"));
+    let wanted = match config.steps {
+        Some(_) => "all steps were tried".to_owned(),
+        None => format!("the bounds were within {:.0} %", config.width * 100.0),
+    };
+    format!("the budget of {} s{} ended before {wanted}", config.budget_s, requests.unwrap_or_default())
+}
+
 fn reasons(config: &Config, history: History<'_>, outcome: Outcome) -> Vec<String> {
     let main = match outcome {
         Outcome::Found => None,
@@ -138,9 +147,8 @@ fn reasons(config: &Config, history: History<'_>, outcome: Outcome) -> Vec<Strin
                 .into(),
         ),
         Outcome::FailsAtSmallest => Some("the smallest load asked for failed already: a smaller minimum would find the capacity".into()),
-        Outcome::BudgetExhausted => {
-            Some(format!("the budget of {} s ended before the bounds were within {:.0} %", config.budget_s, config.width * 100.0))
-        }
+        Outcome::BudgetExhausted => Some(exhausted(config)),
+        Outcome::Interrupted => Some("it was stopped before it knew more".to_owned()),
         Outcome::Unstable => Some(
             "the same loads passed and failed: the target is not the same from one trial to the next, and one number \
              for it would be a wrong one"

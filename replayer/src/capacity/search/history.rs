@@ -101,7 +101,8 @@ impl<'a> History<'a> {
     /// The smallest load that could not be generated twice, above everything that could.
     pub(in crate::capacity) fn ungenerable(self) -> Option<f64> {
         let valid = self.classifying().map(|record| record.trial.multiple).fold(0.0, f64::max);
-        let invalid = self.0.iter().filter(|record| record.judged.verdict == Verdict::Invalid);
+        let counts = |record: &&TrialRecord| record.trial.purpose != Purpose::WarmUp;
+        let invalid = self.0.iter().filter(counts).filter(|record| record.judged.verdict == Verdict::Invalid);
         let above: Vec<f64> =
             invalid.map(|record| record.trial.multiple).filter(|load| *load > valid).collect();
         let twice = |load: &&f64| above.iter().filter(|other| same(**load, **other)).count() >= 2;

@@ -39,7 +39,15 @@ pub(super) fn back_at_s(baseline: &Baseline, observed: &Observation) -> Option<u
         .chunks_exact(WINDOW_S)
         .map(|window| is_in_order(baseline, window))
         .collect();
-    let first = in_order.windows(WINDOWS).position(|windows| windows.iter().all(|in_order| *in_order))?;
+    let has_answer = |at: usize| {
+        let seconds = &observed.seconds[at * WINDOW_S..(at + WINDOWS) * WINDOW_S];
+        seconds.iter().any(|tick| tick.latency_ms_p95.is_some())
+    };
+    let back = in_order.windows(WINDOWS).enumerate().find(|(at, windows)| {
+        // Silence alone is no sign of life.
+        windows.iter().all(|in_order| *in_order) && has_answer(*at)
+    });
+    let (first, _) = back?;
     Some((first * WINDOW_S) as u64)
 }
 
@@ -90,6 +98,8 @@ mod tests {
     #[test]
     fn silence_is_in_order_only_when_nothing_waits() {
         assert_eq!(back_at_s(&BASELINE, &observed(|_| None, |_| 5)), None);
-        assert_eq!(back_at_s(&BASELINE, &observed(|_| None, |_| 0)), Some(0));
+        assert_eq!(back_at_s(&BASELINE, &observed(|_| None, |_| 0)), None, "nobody was answered");
+        let rare = |at| (at == 12).then_some(310.0);
+        assert_eq!(back_at_s(&BASELINE, &observed(rare, |_| 0)), Some(0), "few requests, one answer");
     }
 }

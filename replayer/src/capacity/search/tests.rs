@@ -327,7 +327,7 @@ fn an_interrupted_search_says_what_it_knows() {
         let observed = target.observe(&trial, &mut search.watch(&trial));
         search.on_trial(&trial, &observed);
     }
-    assert_eq!(search.finding().verdict, Outcome::BudgetExhausted);
+    assert_eq!(search.finding().verdict, Outcome::Interrupted);
     assert_eq!(search.next(), search.next());
 }
 

@@ -9,10 +9,14 @@ use crate::cli::Exit;
 
 /// Of several searches: what one of them missed was missed, and together they must not be below.
 pub(super) fn exit_of_several(several: &Several, fail_under: Option<Multiple>) -> Exit {
-    let exits: Vec<Exit> = several.searches.iter().map(|answer| exit_of(answer, None)).collect();
+    let exits_by = |least| several.searches.iter().map(|answer| exit_of(answer, least)).collect::<Vec<_>>();
+    let exits = exits_by(None);
+    let all_held = || exits_by(fail_under).iter().all(|exit| *exit == Exit::Held);
     let least = fail_under.map_or(0.0, Multiple::get);
     match &several.capacity {
         _ if exits.contains(&Exit::Missed) => Exit::Missed,
+        // Bounds alone, and each does.
+        None if all_held() => Exit::Held,
         None => Exit::Invalid,
         Some(together) if together.multiple < least => Exit::Missed,
         Some(_) if exits.contains(&Exit::Invalid) => Exit::Invalid,

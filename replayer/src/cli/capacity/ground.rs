@@ -88,7 +88,7 @@ impl<'a> Ground<'a> {
             started: started.format(&Rfc3339).unwrap_or_default(),
             duration_s: lasted_s,
             cold_start,
-            scalability: scalability(&finding.trials),
+            scalability: scalability(&finding.trials, finding.retrograde.is_some()),
             finding: unit.complete(finding),
             unit: *unit,
             bottleneck: suspects,
