@@ -117,7 +117,7 @@ fn a_real_browser_draws_what_monitors_saw_and_what_happened() {
     let timeline = Timeline { series: series.into(), events: vec![event] };
     let watched = [Timeline::default(), timeline];
     let document = document_in_chromium(&page_with_monitors(&report(), &watched).unwrap());
-    assert_eq!(document.matches("<canvas").count(), 7, "one per chart, of one run");
+    assert_eq!(document.matches("<canvas").count(), 8, "one per chart, of one run");
     assert!(!document.contains("<script>alert") && document.contains("<td>lock wait</td>"));
 }
 
