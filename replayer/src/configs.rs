@@ -1,5 +1,8 @@
 //! Where a user's configuration files are: by name in `configs/<kind>/` of the working directory, then in
-//! `$KINGTIDE_CONFIG/<kind>/`, or by path.
+//! `$KINGTIDE_CONFIG/<kind>/`, or by path. And what their `${VARIABLE}`s stand for ([`secret`], [`dot_env`]).
+
+pub mod dot_env;
+pub mod secret;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -2,19 +2,16 @@
 //! share (every key: `configs/environments/staging.toml`).
 //!
 //! Secrets are never in the file: `${VARIABLE}` is filled from the process's environment or from a `.env` beside the file
-//! (`secret`, `dot_env`), and nothing that was filled in is printed.
+//! ([`configs`]), and nothing that was filled in is printed.
 
-mod dot_env;
 mod file;
-mod secret;
 
 use std::path::{Path, PathBuf};
 
 use kingtide_common::config::ConfigError;
 
-use self::dot_env::DotEnv;
-pub use self::dot_env::DotEnvError;
 use crate::capacity::slo::Slo;
+use crate::configs::dot_env::{DotEnv, DotEnvError};
 use crate::configs::{self, NotFound};
 use crate::guard::Guard;
 pub use crate::guard::Kind;

@@ -28,7 +28,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
 use self::settings::Settings;
-use self::timeline::{Event, Timeline};
+use self::timeline::{Event, Point, Timeline};
 use self::watch::{SharedLog, Watch};
 
 /// Monitors that look until they are stopped.
@@ -39,6 +39,19 @@ pub struct Monitors {
     /// Dropped to stop them.
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What monitors saw last, for whoever looks at it beside them.
+#[derive(Debug, Clone, Default)]
+pub struct LastLooks(Vec<SharedLog>);
+
+/// What came of a single look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Glance {
+    /// Metrics that had a value. What tells a growth needs a second look.
+    pub values: usize,
+    /// What could not be seen, and why.
+    pub notes: Vec<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +75,10 @@ impl Monitors {
         let look = move || look_until(runtime, watches, began, stopped);
         let thread = thread::Builder::new().name("monitors".to_owned()).spawn(look)?;
         Ok(Self { began, logs, stop: Some(stop), thread: Some(thread) })
+    }
+
+    pub fn last_looks(&self) -> LastLooks {
+        LastLooks(self.logs.clone())
     }
 
     /// Of each metric the last value that was seen, if the last look at it saw one.
@@ -110,6 +127,29 @@ impl Monitors {
             let _ = thread.join();
         }
     }
+}
+
+impl LastLooks {
+    /// Of each metric, with 0 when the monitors began.
+    pub fn get(&self) -> BTreeMap<String, Point> {
+        let mut last = BTreeMap::new();
+        for log in &self.0 {
+            last.extend(log.lock().last().map(|(metric, point)| (metric.to_owned(), point)));
+        }
+        last
+    }
+}
+
+/// Looks once, within the time of a look; the error says why there was nothing to see.
+pub fn glance(settings: &Settings) -> Result<Glance, String> {
+    let mut watch = Watch::new(settings)?;
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+    let looked = runtime.block_on(watch.look());
+    // A name that is being resolved is not waited for.
+    runtime.shutdown_background();
+    let look = looked.map_err(|blind| blind.to_string())?;
+    let values = look.values.iter().filter(|(_, value)| value.is_some()).count();
+    Ok(Glance { values, notes: look.notes })
 }
 
 impl Drop for Monitors {

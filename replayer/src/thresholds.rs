@@ -1,9 +1,10 @@
 //! Thresholds: what a run is graded by, and what is worth an alarm while it lasts (every key: `configs/thresholds.toml`).
 //!
 //! A [`grade`] is about the whole run, each figure with its interval: it is never given on noise. A [`breach`] is about a
-//! time: a metric was above a level from then to then. Pure but for the reading of the file.
+//! time: a metric was above a level from then to then; [`critical`] is about now, and ends a run. Pure but for the reading of the file.
 
 pub mod breach;
+pub mod critical;
 pub mod grade;
 
 use std::path::Path;

@@ -18,7 +18,7 @@ const EXAMPLES: &str = "\
 Examples:
   kingtide env list                                                    those in configs/environments
   kingtide env show staging                                            what it says, with its defaults, without secrets
-  kingtide env check staging                                           its file, guard, accounts, and whether it answers
+  kingtide env check staging                                           its file, guard, accounts, monitors, and whether it answers
   kingtide env check staging --model configs/models/students.toml      a login of the first account too
   kingtide env check production captures/monday --yes-this-is app.example.com
 
@@ -45,7 +45,7 @@ enum EnvCommand {
         /// Its name, or the path of its file.
         name: String,
     },
-    /// Try every part of one: its file, guard, target, accounts, a login, this machine.
+    /// Try every part of one: its file, guard, monitors, target, accounts, a login, this machine.
     Check(CheckArgs),
 }
 

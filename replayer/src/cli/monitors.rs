@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::anyhow;
 use clap::Args;
 
+use crate::configs::dot_env::DotEnv;
 use crate::environment::Environment;
 use crate::monitor::settings::{self, Settings};
 use crate::monitor::timeline::Timeline;
@@ -34,10 +35,11 @@ impl MonitorsArgs {
     }
 }
 
-/// A file of monitors, its variables from the environment.
+/// A file of monitors, its variables those of the process or of the file `.env` beside it.
 pub(super) fn read(file: &Path) -> anyhow::Result<Vec<Settings>> {
-    let variable = |name: &str| std::env::var(name).ok();
-    settings::read(file, variable).map_err(|error| anyhow!("--monitor: {}", error.in_one_line()))
+    let variables = DotEnv::in_directory(file.parent().unwrap_or(Path::new("")))?;
+    settings::read(file, |name| variables.of(name))
+        .map_err(|error| anyhow!("--monitor: {}", error.in_one_line()))
 }
 
 /// What was seen beside a run, into its directory; nothing where nobody watched.

@@ -135,23 +135,17 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<Exit> {
         seeds.len() == 1 || !grading.is_wanted(),
         "--grade and --thresholds are of one run: with --seeds grade each, kingtide report DIR/seed-* --grade"
     );
+    let orders = args.driving.orders(&site, args.thresholds.levels(site.thresholds())?);
     let traffic = args.source.open()?;
     if args.driving.dry_run {
-        return dry_run::run(
-            &args.driving,
-            &args.planning(),
-            &args.driving.orders(&site),
-            &site,
-            &traffic,
-            &seeds,
-        );
+        return dry_run::run(&args.driving, &args.planning(), &orders, &site, &traffic, &seeds);
     }
     let site = site.entered()?;
     let config = args.driving.config(&site, args.source.is_model())?;
     let course = Course {
         driving: &args.driving,
         planning: args.planning(),
-        orders: args.driving.orders(&site),
+        orders,
         max_failures: args.max_failures.get(),
     };
     let out = args.out.as_deref();

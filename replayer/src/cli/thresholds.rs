@@ -37,11 +37,20 @@ impl ThresholdsArgs {
 
     /// Where no flag names a file, that of an environment.
     pub(super) fn read_or(&self, of_environment: Option<&Path>) -> anyhow::Result<Grading> {
-        let file = self.thresholds.as_deref().or(of_environment.filter(|_| !self.grade));
-        let of_file = file.map(Thresholds::read).transpose();
-        let of_file = of_file.map_err(|error| anyhow!("--thresholds: {}", error.in_one_line()))?;
+        let of_file = self.of_file(of_environment)?;
         let is_wanted = self.grade || of_file.is_some();
         Ok(Grading { thresholds: of_file.unwrap_or_default(), is_wanted })
+    }
+
+    /// What is critical while a run lasts, whether it is graded or not.
+    pub(super) fn levels(&self, of_environment: Option<&Path>) -> anyhow::Result<Thresholds> {
+        Ok(self.of_file(of_environment)?.unwrap_or_default())
+    }
+
+    fn of_file(&self, of_environment: Option<&Path>) -> anyhow::Result<Option<Thresholds>> {
+        let file = self.thresholds.as_deref().or(of_environment.filter(|_| !self.grade));
+        let of_file = file.map(Thresholds::read).transpose();
+        of_file.map_err(|error| anyhow!("--thresholds: {}", error.in_one_line()))
     }
 }
 

@@ -9,10 +9,10 @@ use kingtide_common::config::{ConfigError, Spanned, Value, parse, parse_filled, 
 use serde::{Deserialize, Deserializer, de};
 use url::Url;
 
-use super::dot_env::DotEnv;
-use super::{AccountSource, Environment, secret};
+use super::{AccountSource, Environment};
 use crate::capacity::slo::Slo;
-use crate::configs;
+use crate::configs::dot_env::DotEnv;
+use crate::configs::{self, secret};
 use crate::guard::{Guard, Kind, Rules};
 use crate::identities::TemplateText;
 use crate::monitor::settings::{self, Settings};

@@ -120,6 +120,8 @@ fn the_shipped_environments_are_read() {
         let variable = |name: &str| name.ends_with("PASSWORD").then(|| "a password".to_owned());
         let environment = Environment::read_with(&path, variable).unwrap();
         assert_eq!((environment.kind, environment.name.as_str()), (kind, name));
+        let monitors: Vec<&str> = environment.monitors.iter().map(|monitor| monitor.name.as_str()).collect();
+        assert_eq!(monitors, if kind == Kind::Production { vec![] } else { vec!["host"] }, "{name}");
     }
     // What has a variable without a default is in the example beside.
     let example = std::fs::read_to_string(configs.join(".env.example")).unwrap();

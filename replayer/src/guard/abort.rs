@@ -1,9 +1,10 @@
-//! When a run is ended for the target's sake: `errors>10%,p95>20s`, looked at every second.
+//! When a run is ended for the target's sake: `errors>10%,p95>20s,monitors=critical`, looked at every second.
 //!
 //! Over the last seconds (five, more where fewer than twenty requests ended in them) the share of bad requests must surely be
 //! above the limit: the lower end of Wilson's interval is, and there are at least five. So a rule needs no number of
 //! requests, and two failures of a dozen end nothing. "p95 above 20 s" is "more than 5 % took longer than 20 s": what is in
-//! flight for longer counts too, or a target that hangs would not be noticed before its timeouts.
+//! flight for longer counts too, or a target that hangs would not be noticed before its timeouts. What monitors see is held
+//! against the critical levels of thresholds ([`CriticalWatch`](crate::thresholds::critical::CriticalWatch)).
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,6 +21,8 @@ const WINDOW_S_MAX: usize = 60;
 const ENDED_MIN: u64 = 20;
 const BAD_MIN: u64 = 5;
 const OFF: &str = "off";
+pub(super) const MONITORS: &str = "monitors=critical";
+const TWICE: &str = "there is one such rule already";
 
 /// See the module.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -28,6 +31,8 @@ pub struct AbortRules {
     /// Share of the ended requests that may fail.
     pub errors_max: Option<f64>,
     pub latency: Option<LatencyRule>,
+    /// Whether a metric of a monitor that stays critical ends it.
+    pub monitors_critical: bool,
 }
 
 /// At most `share` of the requests may take longer than `limit`.
@@ -39,7 +44,9 @@ pub struct LatencyRule {
 
 /// A part that is no rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{part}` ends no run ({why}): write errors>10%, p95>20s, both with a comma between, or off")]
+#[error(
+    "`{part}` ends no run ({why}): write errors>10%, p95>20s, monitors=critical, with commas between, or off"
+)]
 pub struct AbortError {
     part: String,
     why: &'static str,
@@ -49,7 +56,7 @@ pub struct AbortError {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Aborted {
     pub cause: Cause,
-    /// `errors>10%`, or the path of the kill file.
+    /// `errors>10%`, `monitors=critical`, or the path of the kill file.
     pub rule: String,
     /// Seconds from the plan's zero, when nothing more was let go.
     pub at_s: u64,
@@ -62,6 +69,7 @@ pub struct Aborted {
 pub enum Cause {
     Errors,
     Latency,
+    Monitors,
     KillFile,
 }
 
@@ -85,10 +93,15 @@ impl AbortRules {
         Self {
             errors_max: self.errors_max.into_iter().chain(other.errors_max).reduce(f64::min),
             latency: self.latency.into_iter().chain(other.latency).reduce(lower),
+            monitors_critical: self.monitors_critical || other.monitors_critical,
         }
     }
 
     fn add(&mut self, part: &str) -> Result<(), &'static str> {
+        if part == MONITORS {
+            let is_first = !std::mem::replace(&mut self.monitors_critical, true);
+            return if is_first { Ok(()) } else { Err(TWICE) };
+        }
         let (name, limit) = part.split_once('>').ok_or("it has no >")?;
         let (name, limit) = (name.trim(), limit.trim());
         let is_first = match name.strip_prefix('p') {
@@ -99,7 +112,7 @@ impl AbortRules {
             None if name == "errors" => self.errors_max.replace(errors(limit)?).is_none(),
             None => return Err("it is neither about errors nor a percentile"),
         };
-        if is_first { Ok(()) } else { Err("there is one such rule already") }
+        if is_first { Ok(()) } else { Err(TWICE) }
     }
 }
 
@@ -132,7 +145,7 @@ impl Watch {
         let Recent { seconds, failed, ended, .. } = self.recent();
         let share = surely_above(failed, ended, max)?;
         let reason = format!("{:.1} % of {ended} requests failed in the last {seconds} s", share * 100.0);
-        let rule = AbortRules { latency: None, ..self.rules.clone() };
+        let rule = AbortRules { errors_max: Some(max), ..AbortRules::default() };
         Some(self.aborted(Cause::Errors, &rule, reason))
     }
 
@@ -146,7 +159,7 @@ impl Watch {
             share * 100.0,
             ended + waiting
         );
-        let rule = AbortRules { errors_max: None, ..self.rules.clone() };
+        let rule = AbortRules { latency: self.rules.latency, ..AbortRules::default() };
         Some(self.aborted(Cause::Latency, &rule, reason))
     }
 
@@ -244,7 +257,8 @@ impl fmt::Display for AbortRules {
         let errors = self.errors_max.map(|max| format!("errors>{}%", rounded(max * 100.0)));
         let latency =
             self.latency.map(|rule| format!("p{}>{}", rounded((1.0 - rule.share) * 100.0), Span(rule.limit)));
-        let rules: Vec<String> = errors.into_iter().chain(latency).collect();
+        let monitors = self.monitors_critical.then(|| MONITORS.to_owned());
+        let rules: Vec<String> = errors.into_iter().chain(latency).chain(monitors).collect();
         f.write_str(if rules.is_empty() { OFF.to_owned() } else { rules.join(",") }.as_str())
     }
 }
@@ -291,6 +305,7 @@ mod tests {
         };
         assert_eq!(and("errors>50%", BOTH), "errors>10%,p95>20s");
         assert_eq!(and("errors>5%,p99>10s", BOTH), "errors>5%,p99>10s");
+        assert_eq!(and("monitors=critical", BOTH), "errors>10%,p95>20s,monitors=critical");
         assert_eq!((and("off", "off"), and("off", BOTH)), ("off".to_owned(), BOTH.to_owned()));
     }
 
@@ -329,7 +344,14 @@ mod tests {
 
     #[test]
     fn rules_are_read_and_written() {
-        for text in ["errors>10%", "p95>20s", "errors>0.5%,p99.9>500ms", "off"] {
+        for text in [
+            "errors>10%",
+            "p95>20s",
+            "errors>0.5%,p99.9>500ms",
+            "errors>1%,monitors=critical",
+            "monitors=critical",
+            "off",
+        ] {
             assert_eq!(text.parse::<AbortRules>().unwrap().to_string(), text);
         }
         for (text, why) in [
@@ -344,6 +366,8 @@ mod tests {
             ("rate>1s", "neither"),
             ("errors>1%,errors>2%", "already"),
             ("errors>1%,", "no >"),
+            ("monitors=warning", "no >"),
+            ("monitors=critical,monitors=critical", "already"),
         ] {
             let refused = text.parse::<AbortRules>().unwrap_err().to_string();
             assert!(refused.contains(why) && refused.contains("errors>10%"), "{text}: {refused}");

@@ -1,6 +1,6 @@
 //! Beside a run: passes on the user's wish to stop, and ends the run by a rule or a kill file.
 //!
-//! A thread of its own, which looks at the run's counters and for the file; the drive knows of it no more than of a user. What
+//! A thread of its own, which looks at the run's counters, at what monitors saw, and for the file; the drive knows of it no more than of a user. What
 //! is in flight is waited for as after Ctrl-C; after a kill file only for [`KILL_DRAIN`].
 
 use std::io;
@@ -12,9 +12,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch as channel;
 
-use super::abort::{AbortRules, Aborted, Cause, Watch};
+use super::abort::{AbortRules, Aborted, Cause, MONITORS, Watch};
 use crate::drive::Stop;
 use crate::measure::live::Live;
+use crate::monitor::LastLooks;
+use crate::thresholds::Thresholds;
+use crate::thresholds::critical::CriticalWatch;
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(50);
@@ -22,9 +25,11 @@ const LOOK: Duration = Duration::from_millis(50);
 const KILL_DRAIN: Duration = Duration::from_secs(5);
 
 /// What may end a run.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 pub struct Orders {
     pub rules: AbortRules,
+    /// What is critical to a monitor.
+    pub thresholds: Thresholds,
     /// Ends every run that it is there for.
     pub kill_file: Option<PathBuf>,
 }
@@ -44,6 +49,9 @@ struct Shift {
     stop: channel::Sender<Stop>,
     kill_file: Option<PathBuf>,
     watch: Watch,
+    looks: LastLooks,
+    /// Where a rule is about monitors.
+    critical: Option<CriticalWatch>,
     seconds: u64,
     aborted: Option<Aborted>,
     quiet_at: Option<Instant>,
@@ -57,16 +65,24 @@ impl Orders {
 }
 
 impl Overseer {
-    /// `user` is the user's stop.
-    pub fn start(orders: &Orders, live: Arc<Live>, user: channel::Receiver<Stop>) -> io::Result<Self> {
+    /// `user` is the user's stop, `looks` what the run's monitors see.
+    pub fn start(
+        orders: &Orders,
+        live: Arc<Live>,
+        looks: LastLooks,
+        user: channel::Receiver<Stop>,
+    ) -> io::Result<Self> {
+        let Orders { rules, thresholds, kill_file } = orders.clone();
         let (stop, stopped) = channel::channel(*user.borrow());
         let (finish, finished) = mpsc::channel();
         let shift = Shift {
             live,
             user,
             stop,
-            kill_file: orders.kill_file.clone(),
-            watch: Watch::new(orders.rules.clone()),
+            kill_file,
+            critical: rules.monitors_critical.then(|| CriticalWatch::new(thresholds)),
+            watch: Watch::new(rules),
+            looks,
             seconds: 0,
             aborted: None,
             quiet_at: None,
@@ -109,11 +125,18 @@ impl Shift {
         }
         while self.seconds < passed_s {
             self.seconds += 1;
-            if let Some(aborted) = self.watch.on_second(self.live.counts()) {
+            let by_requests = self.watch.on_second(self.live.counts());
+            if let Some(aborted) = by_requests.or_else(|| self.by_monitors()) {
                 return Some(aborted);
             }
         }
         None
+    }
+
+    fn by_monitors(&mut self) -> Option<Aborted> {
+        let critical = self.critical.as_mut()?.on_looks(self.looks.get())?;
+        let reason = critical.sentence();
+        Some(Aborted { cause: Cause::Monitors, rule: MONITORS.to_owned(), at_s: self.seconds, reason })
     }
 
     fn end(&mut self) {
@@ -156,7 +179,8 @@ mod tests {
     #[test]
     fn the_user_s_wish_is_passed_on_and_is_no_abort() {
         let (user, wishes) = channel::channel(Stop::Run);
-        let mut overseer = Overseer::start(&Orders::default(), Arc::default(), wishes).unwrap();
+        let mut overseer =
+            Overseer::start(&Orders::default(), Arc::default(), LastLooks::default(), wishes).unwrap();
         user.send_replace(Stop::Drain);
         until(&mut overseer.stop, Stop::Drain);
         user.send_replace(Stop::Now);
@@ -170,7 +194,7 @@ mod tests {
         let kill_file = directory.path().join("stop");
         let orders = Orders { kill_file: Some(kill_file.clone()), ..Orders::default() };
         let (_user, wishes) = channel::channel(Stop::Run);
-        let mut overseer = Overseer::start(&orders, Arc::default(), wishes).unwrap();
+        let mut overseer = Overseer::start(&orders, Arc::default(), LastLooks::default(), wishes).unwrap();
         std::fs::write(&kill_file, "").unwrap();
         until(&mut overseer.stop, Stop::Drain);
         let aborted = overseer.finish().unwrap();
@@ -180,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_rule_ends_it_at_the_end_of_a_second() {
-        let orders = Orders { rules: "errors>10%".parse().unwrap(), kill_file: None };
+        let orders = Orders { rules: "errors>10%".parse().unwrap(), ..Orders::default() };
         let live = Arc::new(orders.live());
         for _ in 0..20 {
             live.sent(0);
@@ -195,7 +219,7 @@ mod tests {
         }
         let (_user, wishes) = channel::channel(Stop::Run);
         live.begins(Instant::now().checked_sub(Duration::from_secs(2)).unwrap());
-        let mut overseer = Overseer::start(&orders, live, wishes).unwrap();
+        let mut overseer = Overseer::start(&orders, live, LastLooks::default(), wishes).unwrap();
         until(&mut overseer.stop, Stop::Drain);
         let aborted = overseer.finish().unwrap();
         assert_eq!((aborted.cause, aborted.rule.as_str(), aborted.at_s), (Cause::Errors, "errors>10%", 1));

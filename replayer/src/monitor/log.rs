@@ -88,7 +88,12 @@ impl Log {
 
     /// Of each metric the last value; none where the monitor is blind for it.
     pub(super) fn latest(&self) -> impl Iterator<Item = (&str, f64)> {
-        self.series.iter().filter_map(|(metric, points)| Some((metric.as_str(), points.last()?.value?)))
+        self.last().filter_map(|(metric, point)| Some((metric, point.value?)))
+    }
+
+    /// Of each metric the last look, whatever came of it.
+    pub(super) fn last(&self) -> impl Iterator<Item = (&str, Point)> {
+        self.series.iter().filter_map(|(metric, points)| Some((metric.as_str(), *points.last()?)))
     }
 
     pub(super) fn events(&self) -> &[Event] {

@@ -1,9 +1,8 @@
 //! What a `[[monitor]]` table says (an example of each kind: `configs/monitors.toml`).
 //!
-//! Secrets come from variables and are in no message: [`Address`] does not show them.
+//! Secrets come from variables ([`secret`]) and are in no message: [`Address`] does not show them.
 
 use std::fmt;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use url::Url;
 
 use super::json::Pointer;
 use super::prometheus::Selector;
+use crate::configs::secret;
 
 pub const INTERVAL: Duration = Duration::from_secs(5);
 /// A query that runs longer is slow.
@@ -120,45 +120,10 @@ pub fn read(path: &Path, variable: impl Fn(&str) -> Option<String>) -> Result<Ve
     let name = path.display().to_string();
     let text = std::fs::read_to_string(path);
     let text = text.map_err(|source| ConfigError::Unreadable { path: name.clone(), source })?;
-    let text = filled(&text, variable).map_err(|(at, why)| config::wrong_at(&name, &text, at, why))?;
-    let File { monitor } = config::parse(&name, &text)?;
+    let mut fill = |key: &str, text: &str| secret::filled(key, text, &variable);
+    let File { monitor } = config::parse_filled(&name, &text, &mut fill)?;
     check_names(&monitor).map_err(|why| config::wrong(&name, &text, "monitor.name", &why))?;
     Ok(monitor)
-}
-
-/// The text with the values of its variables, or where one is not set. What a comment says is not looked at.
-fn filled(text: &str, variable: impl Fn(&str) -> Option<String>) -> Result<String, (Range<usize>, String)> {
-    let (mut filled, mut start) = (String::new(), 0);
-    for line in text.split_inclusive('\n') {
-        if line.trim_start().starts_with('#') {
-            filled.push_str(line);
-        } else {
-            fill_line(line, &variable, &mut filled)
-                .map_err(|(at, why)| (start + at.start..start + at.end, why))?;
-        }
-        start += line.len();
-    }
-    Ok(filled)
-}
-
-fn fill_line(
-    line: &str,
-    variable: impl Fn(&str) -> Option<String>,
-    filled: &mut String,
-) -> Result<(), (Range<usize>, String)> {
-    let mut rest = line;
-    while let Some((before, after)) = rest.split_once("${") {
-        let start = line.len() - after.len();
-        let (name, after) = after.split_once('}').unwrap_or((after.trim_end(), ""));
-        let unset =
-            || (start..start + name.len(), format!("the variable {name} is not set: export {name}=…"));
-        let value = variable(name).ok_or_else(unset)?;
-        filled.push_str(before);
-        filled.push_str(&value.replace('\\', "\\\\").replace('"', "\\\""));
-        rest = after;
-    }
-    filled.push_str(rest);
-    Ok(())
 }
 
 /// Two monitors of one name would write the same metrics.

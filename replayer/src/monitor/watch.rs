@@ -57,6 +57,12 @@ impl Watch {
         self.log.clone()
     }
 
+    /// One look, within its time.
+    pub(super) async fn look(&mut self) -> Result<Look, Blind> {
+        let looked = timeout(self.look_max, self.source.look()).await;
+        looked.unwrap_or_else(|_| Err(Blind(format!("no answer within {}", Span(self.look_max)))))
+    }
+
     /// Until it is dropped.
     pub(super) async fn run(mut self, began: Instant) {
         let mut ticks = interval(self.interval);
@@ -65,9 +71,7 @@ impl Watch {
         loop {
             ticks.tick().await;
             let at_s = began.elapsed().as_secs_f64();
-            let looked = timeout(self.look_max, self.source.look()).await;
-            let late = |_| Err(Blind(format!("no answer within {}", Span(self.look_max))));
-            match looked.unwrap_or_else(late) {
+            match self.look().await {
                 Ok(look) => self.log.lock().saw(at_s, look),
                 Err(blind) => self.log.lock().blind(at_s, &blind),
             }

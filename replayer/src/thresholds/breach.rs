@@ -1,5 +1,6 @@
 //! When a metric was beyond a level, by the looks on a timeline.
 
+use kingtide_common::config::Spanned;
 use serde::Serialize;
 
 use super::{Thresholds, WatchRule};
@@ -56,8 +57,12 @@ impl Thresholds {
 
     /// The critical level of a metric: where a leak would end.
     pub fn critical(&self, metric: &str) -> Option<f64> {
-        let rule = self.watches.iter().find(|rule| rule.get_ref().is_about(metric))?;
-        Some(rule.get_ref().critical)
+        Some(self.rule_of(metric)?.critical)
+    }
+
+    /// The first that is about it.
+    pub(super) fn rule_of(&self, metric: &str) -> Option<&WatchRule> {
+        self.watches.iter().map(Spanned::get_ref).find(|rule| rule.is_about(metric))
     }
 }
 
@@ -87,7 +92,7 @@ impl WatchRule {
     }
 
     /// Over the window before the last look; `None` where that look saw nothing.
-    fn mean(&self, points: &[Point]) -> Option<f64> {
+    pub(super) fn mean(&self, points: &[Point]) -> Option<f64> {
         let last = points.last()?;
         let now = last.value?;
         let Some(window) = self.window else { return Some(now) };

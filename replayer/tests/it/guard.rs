@@ -367,3 +367,69 @@ fn a_search_stays_within_the_guard() {
     );
     assert_eq!(server.connections(), 0);
 }
+
+/// A health endpoint with a `pool.used` that rises and stays.
+fn pool() -> Server {
+    Server::http(|_| async { answer(200, "{\"pool\": {\"used\": 20}}") })
+}
+
+fn monitor_of(pool: &Server) -> String {
+    format!(
+        "[[monitor]]\nkind = \"json\"\nname = \"app\"\ninterval = \"200ms\"\nurl = \"{}/health\"\n\
+         metrics = [{{ metric = \"used\", pointer = \"/pool/used\" }}]\n",
+        pool.origin
+    )
+}
+
+#[test]
+fn a_monitor_that_stays_critical_ends_the_run() {
+    let (server, pool) = (held(), pool());
+    let scene = long_scene();
+    let watch = "[[watch]]\nmetric = \"app.used\"\nwindow = \"1s\"\nwarning = 15\ncritical = 18\n";
+    let files = ["monitors.toml", "thresholds.toml"].map(|name| scene.path(name));
+    let (out, out_text) = out_of(&scene);
+    let [monitors, thresholds] = files.each_ref().map(|file| file.to_str().unwrap());
+    let flags = ["--monitor", monitors, "--thresholds", thresholds, "--out", &out_text];
+    let run = |abort: &str| scene.run(&server.origin, &[&flags[..], &["--abort", abort]].concat());
+    std::fs::write(monitors, monitor_of(&pool)).unwrap();
+    std::fs::write(thresholds, watch).unwrap();
+    let output = run("errors>10%,monitors=critical");
+    let run = read_run(&out).unwrap();
+    let aborted = run.aborted.clone().unwrap();
+    assert_eq!((aborted.cause, aborted.rule.as_str()), (Cause::Monitors, "monitors=critical"));
+    assert!(aborted.reason.starts_with("app.used is 20, above the critical 18 for "), "{aborted:?}");
+    assert!(aborted.at_s < 10 && last_send_s(&run) <= aborted.at_s + 1, "{aborted:?}");
+    assert!(run.failed == 0 && run.verdict != Verdict::Pass, "{:?}", run.reasons);
+    assert_exit_says(run.verdict, &output);
+    assert_fits_schema(&out.join("run.json"));
+}
+
+#[test]
+fn a_rule_about_monitors_needs_one() {
+    let server = held();
+    let output = long_scene().run(&server.origin, &["--abort", "monitors=critical"]);
+    refused(&output, "give --monitor FILE, or write a [[monitor]]");
+    assert!(server.received().is_empty());
+}
+
+#[test]
+fn each_monitor_is_tried_by_the_check_of_an_environment() {
+    let (server, pool) = (held(), pool());
+    let gone = format!(
+        "[[monitor]]\nkind = \"prometheus\"\nname = \"gone\"\nurl = \"{}\"\n",
+        "http://127.0.0.1:1/m"
+    );
+    let gone = gone + "metrics = [{ metric = \"a\", selector = \"a\" }]\n";
+    let more = format!("{}[[monitor]]\nkind = \"host\"\n{gone}", monitor_of(&pool));
+    let checked = Team::new("local", &server.origin, &more).run(&["env", "check", "e"]);
+    let said = text(&checked.stdout);
+    assert_eq!(checked.status.code(), Some(1), "{said}");
+    for part in [
+        "ok      monitor      app: 1 value at the first look",
+        "ok      monitor      host: ",
+        "FAILED  monitor      gone: ",
+    ] {
+        assert!(said.contains(part), "{part} in {said}");
+    }
+    assert!(said.contains("is what its [[monitor]] in") && said.contains("ok      answer"), "{said}");
+}

@@ -17,7 +17,9 @@ use crate::cli::target::Site;
 use crate::cli::{Exit, causes, print_result};
 use crate::environment::Environment;
 use crate::guard::Decision;
-use crate::report::format::ms;
+use crate::monitor;
+use crate::monitor::settings::Settings;
+use crate::report::format::{counted, ms};
 use crate::thresholds::Thresholds;
 
 /// What of the door keeps out whoever only looks.
@@ -54,6 +56,7 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
     let mut tried = Tried::default();
     tried.files(&environment);
     if let Some(site) = tried.door(args, environment) {
+        tried.monitors(&site);
         tried.target(args, &site);
     }
     print_result(&tried.text)?;
@@ -110,6 +113,20 @@ impl Tried {
         (!is_out).then_some(site)
     }
 
+    /// One look of each.
+    fn monitors(&mut self, site: &Site) {
+        let Some(environment) = &site.environment else { return };
+        for settings in &environment.monitors {
+            let glance = looked(settings).map_err(|why| {
+                let file = environment.path.display();
+                anyhow!(
+                    "{why}; is what its [[monitor]] in {file} says right, and can it be reached from here?"
+                )
+            });
+            self.part("monitor", glance);
+        }
+    }
+
     fn target(&mut self, args: &CheckArgs, site: &Site) {
         let began = Instant::now();
         let reached = site.reached();
@@ -138,4 +155,12 @@ impl Tried {
             }
         }
     }
+}
+
+/// What a monitor sees, or why it does not.
+fn looked(settings: &Settings) -> Result<String, String> {
+    let name = &settings.name;
+    let glance = monitor::glance(settings).map_err(|why| format!("{name}: {why}"))?;
+    let seen = format!("{name}: {} at the first look", counted(glance.values as u64, "value"));
+    Ok(std::iter::once(seen).chain(glance.notes).collect::<Vec<_>>().join("; "))
 }

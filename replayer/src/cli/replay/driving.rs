@@ -19,6 +19,7 @@ use crate::cli::target::{Site, TargetArgs};
 use crate::drive::{Clock, DriveConfig, Late};
 use crate::guard::abort::AbortRules;
 use crate::guard::overseer::Orders;
+use crate::thresholds::Thresholds;
 
 const WAIT_MAX: Duration = Duration::from_hours(24);
 
@@ -58,8 +59,9 @@ pub(in crate::cli) struct DrivingArgs {
     #[command(flatten)]
     pub(in crate::cli) alert: AlertArgs,
     /// End the run when it hurts: errors>SHARE of the requests that ended, pNN>TIME of the latency, over the last
-    /// seconds, when it is surely so; or off [default: the environment's, else off]. Example: --abort
-    /// 'errors>10%,p95>20s'
+    /// seconds, when it is surely so; monitors=critical, when what a monitor sees stays above a critical level of the
+    /// thresholds for its window, or for two looks; or off [default: the environment's, else off]. Example: --abort
+    /// 'errors>10%,p95>20s,monitors=critical'
     #[arg(help_heading = "Guard", long, value_name = "RULES")]
     abort: Option<AbortRules>,
     /// Say what would be sent, and what the guard says of it, and send nothing. Exits with 0 when it is allowed, else 2.
@@ -74,9 +76,9 @@ impl DrivingArgs {
     }
 
     /// What may end a run before its time.
-    pub(in crate::cli) fn orders(&self, site: &Site) -> Orders {
+    pub(in crate::cli) fn orders(&self, site: &Site, thresholds: Thresholds) -> Orders {
         let rules = self.abort.clone().or_else(|| site.guard.rules.abort.clone()).unwrap_or_default();
-        Orders { rules, kill_file: site.guard.rules.kill_file.clone() }
+        Orders { rules, thresholds, kill_file: site.guard.rules.kill_file.clone() }
     }
 
     pub(in crate::cli) fn config(&self, site: &Site, is_model: bool) -> anyhow::Result<DriveConfig> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use kingtide_common::units::{Multiple, Seed};
 
 use super::driving::DrivingArgs;
@@ -135,6 +135,11 @@ impl<'a> Player<'a> {
         out: impl Fn(Seed) -> Option<PathBuf>,
     ) -> anyhow::Result<Self> {
         let monitors = course.driving.monitors.read(site.environment.as_ref())?;
+        ensure!(
+            !course.orders.rules.monitors_critical || !monitors.is_empty(),
+            "monitors=critical cannot end a run that no monitor watches: give --monitor FILE, or write a [[monitor]] \
+             table into the environment's file"
+        );
         let mut player =
             Self { course, traffic, monitors, site, config, turns: Vec::new(), accounts_held: None };
         for &seed in seeds {
@@ -248,7 +253,8 @@ impl<'a> Player<'a> {
         let planned = (!turn.plan.has_stays()).then_some(planned);
         let monitors = Monitors::start(&self.monitors)?;
         let display = Display::start(&turn.label, Arc::clone(&live), planned, planned_end);
-        let overseer = Overseer::start(orders, Arc::clone(&live), config.stop.clone())?;
+        let overseer =
+            Overseer::start(orders, Arc::clone(&live), monitors.last_looks(), config.stop.clone())?;
         let config = DriveConfig { stop: overseer.stop.clone(), ..config };
         let measured = drive::run(&turn.plan, store, &config, &live);
         display.finish();

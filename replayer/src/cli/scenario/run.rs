@@ -107,7 +107,7 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     let (traffic, planning) = args.traffic(&scenario)?;
     let seed = Seed(args.seed);
     check_routes("criteria", scenario.criteria.of_requests(), traffic.sessions(seed)?.outlines())?;
-    let of_guard = args.driving.orders(&site);
+    let of_guard = args.driving.orders(&site, args.thresholds.levels(site.thresholds())?);
     let orders = Orders { rules: scenario.stop.clone().and(&of_guard.rules), ..of_guard };
     if args.driving.dry_run {
         return dry_run::run(&args.driving, &planning, &orders, &site, &traffic, &[seed]);

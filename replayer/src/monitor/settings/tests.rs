@@ -77,8 +77,18 @@ fn a_variable_that_is_not_set_is_named_with_its_line() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "[[monitor]]\nkind = \"postgres\"\nurl = \"${NO_SUCH}\"\n").unwrap();
     let refused = read(file.path(), |_| None).unwrap_err().in_one_line();
-    assert!(refused.contains(":3: the variable NO_SUCH is not set"), "{refused}");
+    assert!(refused.contains(":3: monitor[0].url: the variable NO_SUCH is not set"), "{refused}");
     let read = read(file.path(), |_| Some("postgres://a:b%5Cc\"d@db/x".to_owned())).unwrap();
     let What::Postgres { url, .. } = &read[0].what else { panic!("{read:?}") };
     assert_eq!(url.to_string(), "postgres://a:…@db/x");
+}
+
+#[test]
+fn a_secret_that_stands_in_the_file_is_refused_and_not_repeated() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "[[monitor]]\nkind = \"postgres\"\nurl = \"postgres://u:hunter2@db/x\"\n")
+        .unwrap();
+    let refused = read(file.path(), |_| None).unwrap_err().in_one_line();
+    assert!(refused.contains(":3: monitor[0].url: a secret does not stand in a file"), "{refused}");
+    assert!(!refused.contains("hunter2"), "{refused}");
 }

@@ -8,7 +8,7 @@ const SECRET_WORDS: [&str; 9] =
     ["credential", "credentials", "key", "passwd", "password", "pin", "secret", "token", "webhook"];
 
 /// What a text says with its variables' values; `None` when it has none.
-pub(super) fn filled(
+pub fn filled(
     key: &str,
     text: &str,
     variable: impl Fn(&str) -> Option<String>,
@@ -55,7 +55,7 @@ fn value(inner: &str, is_secret: bool, variable: impl Fn(&str) -> Option<String>
 }
 
 /// Whether the last word of a key says that its text is a secret.
-pub(super) fn is_secret_key(key: &str) -> bool {
+pub fn is_secret_key(key: &str) -> bool {
     let last = key.rsplit('.').next().unwrap_or_default();
     let name = last.split('[').next().unwrap_or_default().to_ascii_lowercase();
     let word = name.rsplit(['_', '-']).next().unwrap_or_default();

@@ -8,11 +8,11 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub(super) const FILE: &str = ".env";
+pub const FILE: &str = ".env";
 
 /// The variables of a file; their values are not printed.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub(super) struct DotEnv(BTreeMap<String, String>);
+pub struct DotEnv(BTreeMap<String, String>);
 
 #[derive(Debug, thiserror::Error)]
 pub enum DotEnvError {
@@ -24,7 +24,7 @@ pub enum DotEnvError {
 
 impl DotEnv {
     /// Of the directory; none when it has no such file.
-    pub(super) fn in_directory(directory: &Path) -> Result<Self, DotEnvError> {
+    pub fn in_directory(directory: &Path) -> Result<Self, DotEnvError> {
         let path = directory.join(FILE);
         match std::fs::read_to_string(&path) {
             Ok(text) => Self::parse(&text).map_err(|line| DotEnvError::NoVariable { path, line }),
@@ -34,11 +34,11 @@ impl DotEnv {
     }
 
     /// Of the process, or of the file.
-    pub(super) fn of(&self, name: &str) -> Option<String> {
+    pub fn of(&self, name: &str) -> Option<String> {
         std::env::var(name).ok().or_else(|| self.get(name).map(str::to_owned))
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
