@@ -41,10 +41,9 @@ pub fn split(kept: &KeptSample) -> Option<Split> {
     let sample = &kept.sample;
     let is_hung = match sample.outcome {
         Outcome::Answered { worse: false, .. } => false,
-        // A refusal is quick whatever is full.
-        Outcome::Answered { .. } => return None,
         Outcome::Failed(failure) if failure.class.is_hang() => true,
-        Outcome::Failed(_) => return None,
+        // A refusal is quick whatever is full.
+        Outcome::Answered { .. } | Outcome::Failed(_) => return None,
     };
     let total_ms = sample.latency_ns() as f64 * MS_PER_NS;
     let stage_ms = |stage| sample.stage_ns(stage).unwrap_or_default() as f64 * MS_PER_NS;
