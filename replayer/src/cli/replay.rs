@@ -217,7 +217,7 @@ pub(super) fn exit_of(verdict: Verdict) -> Exit {
     match verdict {
         Verdict::Pass => Exit::Held,
         Verdict::Fail => Exit::Missed,
-        Verdict::Invalid => Exit::Invalid,
+        Verdict::Undecided | Verdict::Invalid => Exit::Invalid,
     }
 }
 

@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 use super::http::HttpArgs;
 use crate::drive::{DriveConfig, Marking, Target};
 use crate::environment::Environment;
-use crate::guard::{self, Decision, Guard, Kind, Load, Visit, overseer, smoke};
+use crate::guard::{self, Decision, Guard, Load, Visit, overseer, smoke};
 
 const REACH_TIMEOUT: Duration = Duration::from_secs(5);
 const HEADING: &str = "Guard";
@@ -77,10 +77,9 @@ impl TargetArgs {
     pub(super) fn look(&self) -> anyhow::Result<Site> {
         let environment = self.place.environment.as_deref().map(Environment::find).transpose()?;
         let target = self.target(environment.as_ref())?;
-        let mut guard = match &environment {
-            Some(environment) => environment.guard.clone(),
-            None => guard_of(target.host()),
-        };
+        let of_host = self.place.url.as_ref().map(|_| production_guard(target.host())).transpose()?.flatten();
+        let of_environment = || environment.as_ref().map(|of| of.guard.clone());
+        let mut guard = of_host.or_else(of_environment).unwrap_or_default();
         let GuardArgs { yes_this_is, kill_file, synthetic } = &self.guard;
         guard.rules.kill_file = kill_file.clone().or(guard.rules.kill_file);
         guard.rules.synthetic = synthetic.clone().or(guard.rules.synthetic);
@@ -103,10 +102,14 @@ impl TargetArgs {
     }
 }
 
-/// A host that some environment calls production is that however it is named.
-fn guard_of(host: &str) -> Guard {
-    let file = Environment::production_file(host);
-    Guard { kind: file.is_some().then_some(Kind::Production), ..Guard::default() }
+/// A host that some environment calls production is under its guard however it is named, also under another environment.
+fn production_guard(host: &str) -> anyhow::Result<Option<Guard>> {
+    let Some(path) = Environment::production_file(host) else { return Ok(None) };
+    let of_file = Environment::read(&path).with_context(|| {
+        let file = path.display();
+        format!("--target {host}: it is production by {file}, whose guard holds and cannot be read")
+    })?;
+    Ok(Some(of_file.guard))
 }
 
 impl Site {

@@ -226,6 +226,9 @@ fn rates(run: &RunReport) -> impl Iterator<Item = Part> {
 fn cautions(a: &Run, b: &Run, is_same_plan: bool) -> Vec<String> {
     let covered = if is_same_plan {
         "both played the same plan: intervals cover how these two runs went, not what another hour or machine changes"
+    } else if a.report.seed == b.report.seed {
+        "the runs went different ways though their seed is the same, as users who wait for their answers do: intervals cover the \
+         luck of that as far as these two runs show it; longer ones tell smaller differences"
     } else {
         "the plans differ: intervals cover the luck of the draw as far as these two runs show it; the same seed for both \
          tells smaller differences"

@@ -32,6 +32,8 @@ pub enum Verdict {
     Pass,
     /// The target failed its criteria.
     Fail,
+    /// Valid, and too few requests to say whether a scenario's criteria were met.
+    Undecided,
     /// The run cannot speak about the target: the generator was late, or a fidelity gate failed.
     Invalid,
 }

@@ -118,7 +118,7 @@ fn tone(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Pass => "pass",
         Verdict::Fail => "fail",
-        Verdict::Invalid => "invalid",
+        Verdict::Undecided | Verdict::Invalid => "invalid",
     }
 }
 
@@ -128,7 +128,7 @@ fn tone_of_all(runs: &[RunReport]) -> &'static str {
     match () {
         () if runs.is_empty() => "neutral",
         () if any(Verdict::Fail) => "fail",
-        () if any(Verdict::Invalid) => "invalid",
+        () if any(Verdict::Undecided) || any(Verdict::Invalid) => "invalid",
         () => "pass",
     }
 }

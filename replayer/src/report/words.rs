@@ -34,8 +34,9 @@ fn all_differ(names: &[String]) -> bool {
 pub fn headline(runs: &[RunReport]) -> String {
     let held = names_of(runs, Verdict::Pass).map(|list| format!("held at {list}"));
     let missed = names_of(runs, Verdict::Fail).map(|list| format!("missed at {list}"));
+    let undecided = names_of(runs, Verdict::Undecided).map(|list| format!("undecided at {list}"));
     let invalid = names_of(runs, Verdict::Invalid).map(|list| format!("cannot tell at {list}"));
-    let parts: Vec<String> = [held, missed, invalid].into_iter().flatten().collect();
+    let parts: Vec<String> = [held, missed, undecided, invalid].into_iter().flatten().collect();
     if parts.is_empty() { "What the capture holds".to_owned() } else { capitalised(&parts.join(", ")) }
 }
 
@@ -204,6 +205,7 @@ pub fn verdict_name(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Pass => "held",
         Verdict::Fail => "missed",
+        Verdict::Undecided => "undecided",
         Verdict::Invalid => "invalid",
     }
 }

@@ -132,10 +132,20 @@ fn of_limit(limit: &Limit, evidence: &Evidence<'_>) -> Judged {
         let why = "nothing looked at it: name a monitor of it in the environment";
         return undecided(criterion, limit.value, why);
     };
+    let blind = evidence.timeline.map_or(0, |timeline| blind_looks(timeline, &limit.metric));
+    if limit.holds(value) && blind > 0 {
+        let why = format!("{value} seen, and {blind} looks saw nothing: what it was then nobody knows");
+        return undecided(criterion, limit.value, &why);
+    }
     let standing = if limit.holds(value) { Standing::Pass } else { Standing::Fail };
     let most = if limit.is == Bound::AtMost { "at most" } else { "at least" };
     let text = format!("{criterion}: {value} seen, {most} {} allowed", limit.value);
     Judged { criterion, standing, value: Some(value), low: None, high: None, limit: limit.value, text }
+}
+
+fn blind_looks(timeline: &Timeline, metric: &str) -> usize {
+    let points = timeline.series.get(metric).map(Vec::as_slice).unwrap_or_default();
+    points.iter().filter(|point| point.value.is_none()).count()
 }
 
 fn worst(is: Bound, timeline: &Timeline, metric: &str) -> Option<f64> {
@@ -226,6 +236,16 @@ mod tests {
         ] {
             assert_eq!(one(text, &seen), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn a_monitor_that_was_blind_proves_no_limit() {
+        let points = [Some(12.0), None, Some(9.0)].map(|value| Point { at_s: 0.0, value });
+        let series = BTreeMap::from([("postgres.total".to_owned(), points.to_vec())]);
+        let timeline = Timeline { series, events: Vec::new() };
+        let seen = Evidence { timeline: Some(&timeline), ..evidence(&[]) };
+        assert_eq!(one("postgres.total<=20", &seen), Standing::Undecided);
+        assert_eq!(one("postgres.total<=10", &seen), Standing::Fail, "what was seen is enough to fail");
     }
 
     #[test]

@@ -15,7 +15,10 @@ pub(crate) fn interval(share: f64, n: f64, z: f64) -> (f64, f64) {
     let middle = share + z2 / (2.0 * n);
     let half = z * (share * (1.0 - share) / n + z2 / (4.0 * n * n)).sqrt();
     let scale = 1.0 + z2 / n;
-    (((middle - half) / scale).max(0.0), ((middle + half) / scale).min(1.0))
+    // At the ends the interval is closed, whatever rounding leaves.
+    let low = if share <= 0.0 { 0.0 } else { ((middle - half) / scale).max(0.0) };
+    let high = if share >= 1.0 { 1.0 } else { ((middle + half) / scale).min(1.0) };
+    (low, high)
 }
 
 #[cfg(test)]
@@ -36,5 +39,6 @@ mod tests {
             assert!((lower - low).abs() < 1e-4 && (upper - high).abs() < 1e-4, "{bad}/{n}: {lower} {upper}");
         }
         assert_eq!(interval(0.5, 0.0, Z_95), (0.0, 1.0));
+        assert_eq!((interval(0.0, 1183.0, Z_95).0, interval(1.0, 1183.0, Z_95).1), (0.0, 1.0));
     }
 }

@@ -28,11 +28,14 @@ pub struct Breach {
     pub severity: Severity,
     /// The level of that.
     pub limit: f64,
+    /// The first look that was above `limit`, and the last.
     pub from_s: f64,
-    /// The last look that was above.
     pub to_s: f64,
     /// The highest value, as a mean over the watch's window.
     pub worst: f64,
+    /// First and last look that was above what is critical.
+    #[serde(skip)]
+    critical_s: Option<(f64, f64)>,
 }
 
 /// Why a rule cannot be meant.
@@ -84,6 +87,9 @@ impl WatchRule {
                 None => {}
             }
             is_open = above.is_some();
+            if above.is_some_and(|value| value > self.critical) {
+                breaches.last_mut().expect("one is open").is_critical_at(point.at_s);
+            }
         }
         for breach in &mut breaches {
             breach.weigh(self);
@@ -107,7 +113,8 @@ impl WatchRule {
 impl Breach {
     fn begin(metric: &str, at_s: f64, value: f64) -> Self {
         let metric = metric.to_owned();
-        Self { metric, severity: Severity::Warning, limit: 0.0, from_s: at_s, to_s: at_s, worst: value }
+        let (severity, critical_s) = (Severity::Warning, None);
+        Self { metric, severity, limit: 0.0, from_s: at_s, to_s: at_s, worst: value, critical_s }
     }
 
     fn go_on(&mut self, at_s: f64, value: f64) {
@@ -115,10 +122,17 @@ impl Breach {
         self.worst = self.worst.max(value);
     }
 
+    fn is_critical_at(&mut self, at_s: f64) {
+        self.critical_s = Some((self.critical_s.map_or(at_s, |(from_s, _)| from_s), at_s));
+    }
+
+    /// Of one that became critical the time is that in which it was.
     fn weigh(&mut self, rule: &WatchRule) {
-        let is_critical = self.worst > rule.critical;
-        self.severity = if is_critical { Severity::Critical } else { Severity::Warning };
-        self.limit = if is_critical { rule.critical } else { rule.warning };
+        (self.severity, self.limit) = (Severity::Warning, rule.warning);
+        if let Some((from_s, to_s)) = self.critical_s {
+            (self.severity, self.limit) = (Severity::Critical, rule.critical);
+            (self.from_s, self.to_s) = (from_s, to_s);
+        }
     }
 }
 

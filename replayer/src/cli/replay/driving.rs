@@ -77,7 +77,9 @@ impl DrivingArgs {
 
     /// What may end a run before its time.
     pub(in crate::cli) fn orders(&self, site: &Site, thresholds: Thresholds) -> Orders {
-        let rules = self.abort.clone().or_else(|| site.guard.rules.abort.clone()).unwrap_or_default();
+        let of_guard = site.guard.rules.abort.clone().unwrap_or_default();
+        // Flags only tighten what a guard says.
+        let rules = self.abort.clone().map_or_else(|| of_guard.clone(), |flag| flag.and(&of_guard));
         Orders { rules, thresholds, kill_file: site.guard.rules.kill_file.clone() }
     }
 

@@ -92,7 +92,7 @@ impl Judge<'_> {
 /// What an invalid run shows decides nothing; one that hung, or was ended for the target's sake, has failed.
 fn overall(run: Verdict, criteria: Standing, ended: Option<&Ended>) -> Standing {
     match run {
-        Verdict::Invalid => Standing::Undecided,
+        Verdict::Undecided | Verdict::Invalid => Standing::Undecided,
         _ if ended.is_some_and(|ended| ended.by.cause.is_the_targets()) => Standing::Fail,
         Verdict::Fail => Standing::Fail,
         Verdict::Pass => criteria,
@@ -101,7 +101,8 @@ fn overall(run: Verdict, criteria: Standing, ended: Option<&Ended>) -> Standing 
 
 fn verdict(run: Verdict, standing: Standing) -> Verdict {
     match (run, standing) {
-        (Verdict::Invalid, _) | (_, Standing::Undecided) => Verdict::Invalid,
+        (Verdict::Invalid, _) => Verdict::Invalid,
+        (_, Standing::Undecided) => Verdict::Undecided,
         (_, Standing::Fail) => Verdict::Fail,
         (_, Standing::Pass) => Verdict::Pass,
     }
@@ -131,7 +132,7 @@ mod tests {
         let cases = [
             ("all met", Verdict::Pass, Standing::Pass, None, Verdict::Pass),
             ("one missed", Verdict::Pass, Standing::Fail, None, Verdict::Fail),
-            ("one undecided", Verdict::Pass, Standing::Undecided, None, Verdict::Invalid),
+            ("one undecided", Verdict::Pass, Standing::Undecided, None, Verdict::Undecided),
             ("a request hung", Verdict::Fail, Standing::Pass, None, Verdict::Fail),
             (
                 "ended for the target's sake",
