@@ -81,7 +81,7 @@ pub(super) fn assert_exit_says(verdict: Verdict, output: &Output) {
     let expected = match verdict {
         Verdict::Pass => 0,
         Verdict::Fail => 1,
-        Verdict::Invalid => 3,
+        Verdict::Undecided | Verdict::Invalid => 3,
     };
     assert_eq!(output.status.code(), Some(expected), "{}", text(&output.stderr));
 }

@@ -60,8 +60,8 @@ pub(in crate::cli) struct DrivingArgs {
     pub(in crate::cli) alert: AlertArgs,
     /// End the run when it hurts: errors>SHARE of the requests that ended, pNN>TIME of the latency, over the last
     /// seconds, when it is surely so; monitors=critical, when what a monitor sees stays above a critical level of the
-    /// thresholds for its window, or for two looks; or off [default: the environment's, else off]. Example: --abort
-    /// 'errors>10%,p95>20s,monitors=critical'
+    /// thresholds for its window, or for two looks. What the environment's guard says holds as well, of two limits the
+    /// lower [default: off]. Example: --abort 'errors>10%,p95>20s,monitors=critical'
     #[arg(help_heading = "Guard", long, value_name = "RULES")]
     abort: Option<AbortRules>,
     /// Say what would be sent, and what the guard says of it, and send nothing. Exits with 0 when it is allowed, else 2.
