@@ -208,7 +208,7 @@ mod tests {
             .collect();
         assert_eq!(
             told,
-            [(Severity::Critical, 18.0, 5.0, 15.0, 19.0), (Severity::Warning, 15.0, 25.0, 25.0, 16.0)]
+            [(Severity::Critical, 18.0, 10.0, 10.0, 19.0), (Severity::Warning, 15.0, 25.0, 25.0, 16.0)]
         );
         assert!(breaches("postgres.lock_waits", &[0.0, 0.0]).is_empty(), "none is none");
         assert_eq!(breaches("postgres.lock_waits", &[0.0, 1.0])[0].severity, Severity::Warning);
@@ -220,7 +220,7 @@ mod tests {
         // 15 s hold three looks.
         assert!(breaches("host.cpu_share", &[0.2, 0.2, 1.0, 0.2, 0.2]).is_empty());
         let busy = breaches("host.cpu_share", &[0.2, 0.8, 0.8, 0.8, 1.0, 1.0]);
-        assert_eq!((busy.len(), busy[0].from_s, busy[0].severity), (1, 15.0, Severity::Critical));
+        assert_eq!((busy.len(), busy[0].from_s, busy[0].severity), (1, 25.0, Severity::Critical));
     }
 
     #[test]
