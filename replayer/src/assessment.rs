@@ -13,7 +13,7 @@ pub use grown::Grown;
 
 use crate::compare::Run;
 use crate::monitor::timeline::Timeline;
-use crate::report::format::written;
+use crate::monitor::unit::written;
 use crate::report::table::{Align, Table};
 pub use crate::thresholds::breach::with_run as seen;
 use crate::thresholds::{Breach, Grade, Thresholds};

@@ -14,7 +14,7 @@ pub(crate) fn search(subject: &Subject, budget_s: u64) -> (Finding, f64) {
         match search.next() {
             Next::Done(found) => return (*found, rig.spent_s),
             Next::Trial(trial) => {
-                let mut watch = search.watch(&trial);
+                let mut watch = search.watch();
                 let late_above_ms = watch.late_above_ms();
                 let observed = rig.observe(&trial, late_above_ms, |live| watch.on_second(live));
                 search.on_trial(&trial, &observed);

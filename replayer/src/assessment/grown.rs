@@ -4,8 +4,9 @@ use serde::Serialize;
 
 use crate::measure::run::RunReport;
 use crate::monitor::timeline::Timeline;
-use crate::report::format::{seconds, share, written};
-use crate::statistics::{Interval, Trend};
+use crate::monitor::unit::written;
+use crate::report::format::{seconds, share};
+use crate::statistics::{Interval, Trend, median};
 use crate::thresholds::Thresholds;
 
 /// Shorter runs show pools and caches that fill, and call it a leak.
@@ -74,21 +75,21 @@ fn is_worth(metric: &str) -> bool {
 fn points(seen: &Timeline, metric: &str, end_s: f64) -> Vec<(f64, f64)> {
     let range = FILLING_SHARE * end_s..=end_s;
     let points: Vec<(f64, f64)> = seen.values(metric).filter(|(at_s, _)| range.contains(at_s)).collect();
-    if LATENCIES.contains(&metric) { points.chunks(WINDOW_S).map(median).collect() } else { points }
+    if LATENCIES.contains(&metric) { points.chunks(WINDOW_S).map(middle).collect() } else { points }
 }
 
-fn median(points: &[(f64, f64)]) -> (f64, f64) {
-    let mut values: Vec<f64> = points.iter().map(|(_, value)| *value).collect();
-    values.sort_by(f64::total_cmp);
+/// Of some neighbours: the mean of their times, and the median of their values.
+fn middle(points: &[(f64, f64)]) -> (f64, f64) {
     let at_s = points.iter().map(|(at_s, _)| at_s).sum::<f64>() / points.len() as f64;
-    (at_s, values[values.len() / 2])
+    (at_s, median(points.iter().map(|(_, value)| *value)).unwrap_or_default())
 }
 
 /// `None` of what does not surely grow, or hardly.
 fn judged(metric: &str, points: &[(f64, f64)], end_s: f64, thresholds: &Thresholds) -> Option<Grown> {
-    let trend = Trend::of(points).filter(|trend| trend.is_sure() && trend.slope > 0.0)?;
+    let is_sure = |trend: &Trend| trend.is_sure() && trend.interval.low > 0.0;
+    let trend = Trend::of(points).filter(is_sure)?;
     // The line that has as many points above as below.
-    let (_, offset) = median(&points.iter().map(|(x, y)| (*x, y - trend.slope * x)).collect::<Vec<_>>());
+    let offset = median(points.iter().map(|(x, y)| y - trend.slope * x))?;
     let [first, value] = [points.first()?.0, end_s].map(|at_s| offset + trend.slope * at_s);
     let growth_share = (value - first) / first.abs().max(f64::MIN_POSITIVE);
     let limit = thresholds.critical(metric);

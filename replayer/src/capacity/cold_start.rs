@@ -9,11 +9,10 @@ use serde::Serialize;
 
 use crate::measure::kept::KeptSample;
 use crate::measure::{Outcome, Sample};
+use crate::monitor::cold_start::is_cold;
 use crate::report::format::ms;
+use crate::statistics::median;
 
-/// So many times as long as usual, and so much longer, and longer than any later one.
-const TIMES_MIN: f64 = 3.0;
-const LONGER_MS_MIN: f64 = 500.0;
 /// Fewer later ones tell nothing of what is usual.
 const LATER_MIN: usize = 10;
 
@@ -42,21 +41,24 @@ pub fn cold_start<'a>(samples: impl Iterator<Item = &'a KeptSample>, labels: &[S
 
 /// When it was sent and when its answer ended.
 fn answered(sample: &Sample) -> Option<(u64, u64)> {
-    matches!(sample.outcome, Outcome::Answered { .. }).then_some((sample.sent_ns?, sample.ended_ns))
+    matches!(sample.outcome, Outcome::Answered { worse: false, .. })
+        .then_some((sample.sent_ns?, sample.ended_ns))
 }
 
 /// Of pairs in the order of sending.
 fn of_route(label: &str, answered: &[(u64, u64)]) -> Option<ColdStart> {
     let took_ms = |(sent_ns, ended_ns): (u64, u64)| ended_ns.saturating_sub(sent_ns) as f64 / 1e6;
     let first = *answered.first()?;
-    let mut later: Vec<f64> =
+    let later: Vec<f64> =
         answered.iter().filter(|(sent, _)| *sent > first.1).map(|pair| took_ms(*pair)).collect();
-    later.sort_by(f64::total_cmp);
-    let (first_ms, longest_ms) = (took_ms(first), *later.last()?);
-    let usual_ms = later[later.len() / 2];
-    let is_cold =
-        first_ms > longest_ms && first_ms >= TIMES_MIN * usual_ms && first_ms - usual_ms >= LONGER_MS_MIN;
-    (is_cold && later.len() >= LATER_MIN).then(|| ColdStart { route: label.to_owned(), first_ms, usual_ms })
+    let (first_ms, usual_ms) = (took_ms(first), median(later.iter().copied())?);
+    // Longer than any later one too: else it was one slow answer of several.
+    let is_first = later.len() >= LATER_MIN && later.iter().all(|later_ms| *later_ms < first_ms);
+    (is_first && is_cold(first_ms, usual_ms)).then(|| ColdStart {
+        route: label.to_owned(),
+        first_ms,
+        usual_ms,
+    })
 }
 
 impl ColdStart {

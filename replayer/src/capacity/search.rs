@@ -123,7 +123,7 @@ impl Search {
     }
 
     /// The rule that may stop the trial early.
-    pub fn watch(&self, _trial: &Trial) -> Watch {
+    pub fn watch(&self) -> Watch {
         Watch::new(&self.config.slo)
     }
 

@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::slo::Slo;
 use super::trial::{Failures, Observation};
 use super::watch::AbortCause;
+use crate::statistics::median;
 
 /// PASS, FAIL and INVALID as everywhere; UNDECIDED asks for a longer trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -319,17 +320,6 @@ fn failures(observed: &Observation, window: Window) -> Failures {
     let mut sum = Failures::default();
     observed.seconds[window.from_s..window.to_s].iter().for_each(|tick| sum.add(tick.failures));
     sum
-}
-
-pub(super) fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let mut sorted: Vec<f64> = values.collect();
-    sorted.sort_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    match sorted.len() {
-        0 => None,
-        even if even % 2 == 0 => Some(f64::midpoint(sorted[middle - 1], sorted[middle])),
-        _ => Some(sorted[middle]),
-    }
 }
 
 impl std::fmt::Display for Share {

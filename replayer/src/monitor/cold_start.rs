@@ -3,6 +3,7 @@
 use super::timeline::{Event, EventKind};
 use crate::measure::run::Second;
 use crate::report::format::{ms, seconds};
+use crate::statistics::median;
 
 /// So long nothing was sent or under way: before, a target is taken to be awake.
 const IDLE_S: u64 = 60;
@@ -21,7 +22,7 @@ pub fn cold_starts(series: &[Second]) -> Vec<Event> {
         let idle_s = awake_s.map(|awake_s| second.at_s.saturating_sub(awake_s));
         let was_idle = idle_s.is_none_or(|idle_s| idle_s >= IDLE_S);
         let first_ms = second.latency_ms_p95.filter(|_| was_idle && second.done > 0);
-        if let Some(first_ms) = first_ms.filter(|ms| *ms > usual_ms * TIMES && *ms > usual_ms + LONGER_MS) {
+        if let Some(first_ms) = first_ms.filter(|first_ms| is_cold(*first_ms, usual_ms)) {
             found.push(event(second.at_s, idle_s, first_ms, usual_ms));
         }
         // A request that is under way keeps it from sleeping, once it has answered one.
@@ -32,11 +33,15 @@ pub fn cold_starts(series: &[Second]) -> Vec<Event> {
     found
 }
 
+/// A first answer that is far above what is usual.
+pub fn is_cold(first_ms: f64, usual_ms: f64) -> bool {
+    first_ms > usual_ms * TIMES && first_ms > usual_ms + LONGER_MS
+}
+
 /// Median over the seconds of their medians.
 fn usual_ms(series: &[Second]) -> Option<f64> {
-    let mut medians: Vec<f64> = series.iter().filter_map(|second| second.latency_ms_p50).collect();
-    medians.sort_by(f64::total_cmp);
-    (medians.len() >= USUAL_MIN).then(|| medians[medians.len() / 2])
+    let medians: Vec<f64> = series.iter().filter_map(|second| second.latency_ms_p50).collect();
+    median(medians.iter().copied()).filter(|_| medians.len() >= USUAL_MIN)
 }
 
 fn event(at_s: u64, idle_s: Option<u64>, first_ms: f64, usual_ms: f64) -> Event {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::report::format::{UNKNOWN, number, seconds, share, size};
+use crate::report::format::{UNKNOWN, ms, number, seconds, share, size};
 
 /// See the module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -11,6 +11,8 @@ pub enum Unit {
     /// 0 to 1.
     Share,
     Seconds,
+    /// Also where a percentile follows: `latency_ms_p95`.
+    Milliseconds,
     Bytes,
     BytesPerS,
     PerS,
@@ -25,7 +27,9 @@ impl Unit {
             ("_share", Self::Share),
             ("_s", Self::Seconds),
         ];
-        ends.into_iter().find(|(end, _)| metric.ends_with(end)).map_or(Self::Count, |(_, unit)| unit)
+        let is_ms = metric.ends_with("_ms") || metric.contains("_ms_");
+        let by_end = ends.into_iter().find(|(end, _)| metric.ends_with(end)).map(|(_, unit)| unit);
+        if is_ms { Self::Milliseconds } else { by_end.unwrap_or(Self::Count) }
     }
 
     /// A value of it, for people.
@@ -35,11 +39,17 @@ impl Unit {
             Self::Count => number(value),
             Self::Share => share(known),
             Self::Seconds => seconds(value),
+            Self::Milliseconds => ms(value),
             Self::Bytes => size(Some(whole(known))),
             Self::BytesPerS => format!("{}/s", size(Some(whole(known)))),
             Self::PerS => format!("{}/s", number(value)),
         }
     }
+}
+
+/// A metric's value, for people.
+pub fn written(metric: &str, value: f64) -> String {
+    Unit::of(metric).told(Some(value))
 }
 
 #[expect(
@@ -64,6 +74,7 @@ mod tests {
             ("process.rss_bytes", 256e6, "256.00 MB"),
             ("host.network_sent_bytes_per_s", 1.4e6, "1.40 MB/s"),
             ("proxy.requests_per_s", 7.5, "7.5/s"),
+            ("run.latency_ms_p95", 812.0, "812 ms"),
         ] {
             assert_eq!(Unit::of(metric).told(Some(value)), told, "{metric}");
         }

@@ -116,26 +116,6 @@ pub fn rate(count: u64, duration_s: f64) -> String {
     }
 }
 
-/// The value of a metric, by what its name says of the unit: `_share`, `_ms`, `_s`, `_bytes`.
-pub fn written(metric: &str, value: f64) -> String {
-    match metric {
-        _ if metric.ends_with("_share") => share(value),
-        _ if metric.contains("_ms") => ms(Some(value)),
-        _ if metric.ends_with("_s") => seconds(Some(value)),
-        _ if metric.ends_with("_bytes") => size(Some(whole_bytes(value))),
-        _ => number(Some(value)),
-    }
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "not negative; a float beyond u64 saturates"
-)]
-fn whole_bytes(value: f64) -> u64 {
-    value.max(0.0).round() as u64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,13 +16,12 @@ use crate::capacity::slo::{Ask, Criterion};
 use crate::capacity::verdict::{Share, attained};
 use crate::measure::attainment::{Count, PlannedSecond};
 use crate::monitor::timeline::Timeline;
-use crate::statistics::student;
+use crate::statistics::{Interval, Spread};
 
 /// As for shares.
 const BATCH_S: usize = 5;
 /// Fewer batches have no variance to speak of.
 const BATCHES_MIN: usize = 3;
-const CONFIDENCE: f64 = 0.95;
 
 /// What is known of a run.
 #[derive(Debug, Clone, Copy)]
@@ -99,8 +98,12 @@ fn of_throughput(criterion: &Criterion, per_s: f64, good: &[u64]) -> Judged {
     if batches.len() < BATCHES_MIN {
         return undecided(criterion, per_s, "the load was at its peak for less than 15 s");
     }
-    let (mean, half) = mean_and_half_width(&batches);
-    let (low, high) = ((mean - half).max(0.0), mean + half);
+    let spread = Spread::of(batches, &(0.0..=f64::INFINITY));
+    let Some((mean, Interval { low, high })) =
+        spread.and_then(|spread| Some((spread.mean, spread.interval?)))
+    else {
+        return undecided(criterion, per_s, "nothing was counted");
+    };
     let standing = match (low >= per_s, high < per_s) {
         (true, _) => Standing::Pass,
         (_, true) => Standing::Fail,
@@ -111,14 +114,6 @@ fn of_throughput(criterion: &Criterion, per_s: f64, good: &[u64]) -> Judged {
     );
     let (value, low, high) = (Some(mean), Some(low), Some(high));
     Judged { criterion, standing, value, low, high, limit: per_s, text }
-}
-
-fn mean_and_half_width(batches: &[f64]) -> (f64, f64) {
-    let n = batches.len() as f64;
-    let mean = batches.iter().sum::<f64>() / n;
-    let variance = batches.iter().map(|rate| (rate - mean).powi(2)).sum::<f64>() / (n - 1.0);
-    let degrees = u32::try_from(batches.len() - 1).unwrap_or(u32::MAX);
-    (mean, student::two_sided(CONFIDENCE, degrees) * (variance / n).sqrt())
 }
 
 fn of_limit(limit: &Limit, evidence: &Evidence<'_>) -> Judged {

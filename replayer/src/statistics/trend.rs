@@ -7,8 +7,8 @@
 //! ranks of what is left without the slope. Of these the first ones are taken, up to the first that is not significant, and
 //! they never make the variance smaller.
 
-use super::Interval;
 use super::wilson::Z_95;
+use super::{Interval, median_of_sorted};
 
 /// Fewer say nothing: the variance of S is that of a normal distribution from so many on.
 const POINTS_MIN: usize = 10;
@@ -34,7 +34,7 @@ impl Trend {
         if points.len() < POINTS_MIN || slopes.is_empty() {
             return None;
         }
-        let slope = median(&slopes);
+        let slope = median_of_sorted(&slopes)?;
         let deviation = (kendall_variance(&points) * correction(&points, slope)).sqrt();
         Some(Self { slope, interval: interval(&slopes, deviation), z: z(kendall_s(&points), deviation) })
     }
@@ -54,7 +54,7 @@ impl Trend {
 /// The median of the slopes between all pairs that are more than `apart_min` apart in x.
 pub fn theil_sen(points: &[(f64, f64)], apart_min: f64) -> Option<f64> {
     let slopes = slopes(points, apart_min);
-    (!slopes.is_empty()).then(|| median(&slopes))
+    median_of_sorted(&slopes)
 }
 
 /// Ascending.
@@ -67,15 +67,6 @@ fn slopes(points: &[(f64, f64)], apart_min: f64) -> Vec<f64> {
 
 fn pairs<T>(points: &[T]) -> impl Iterator<Item = (&T, &T)> {
     points.iter().enumerate().flat_map(|(at, a)| points[at + 1..].iter().map(move |b| (a, b)))
-}
-
-fn median(sorted: &[f64]) -> f64 {
-    let middle = sorted.len() / 2;
-    if sorted.len().is_multiple_of(2) {
-        f64::midpoint(sorted[middle - 1], sorted[middle])
-    } else {
-        sorted[middle]
-    }
 }
 
 fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {

@@ -6,7 +6,8 @@ use serde::Serialize;
 use super::{Thresholds, WatchRule};
 use crate::measure::run::RunReport;
 use crate::monitor::timeline::{Point, Timeline};
-use crate::report::format::{seconds, written};
+use crate::monitor::unit::written;
+use crate::report::format::seconds;
 
 /// What the run itself is called among the monitors.
 const RUN: &str = "run";

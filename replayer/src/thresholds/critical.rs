@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::{Thresholds, WatchRule};
 use crate::monitor::timeline::Point;
-use crate::report::format::written;
+use crate::monitor::unit::written;
 
 /// What a run's monitors have seen lately, against the critical levels.
 #[derive(Debug)]

@@ -4,8 +4,9 @@
 //! a trial too short to show an overload of 3 % passes, while the answers that it and its neighbours got say 100 %.
 
 use super::super::finding::TrialRecord;
-use super::super::verdict::{FailureMode, Verdict, median};
+use super::super::verdict::{FailureMode, Verdict};
 use super::PROOF_S;
+use crate::statistics::median;
 use crate::statistics::spread::Spread;
 
 /// In multiples.

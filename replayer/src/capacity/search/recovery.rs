@@ -6,7 +6,8 @@
 
 use super::history::{History, same};
 use crate::capacity::trial::{Observation, Tick};
-use crate::capacity::verdict::{Verdict, median};
+use crate::capacity::verdict::Verdict;
+use crate::statistics::median;
 
 const WINDOW_S: usize = 5;
 const WINDOWS: usize = 3;

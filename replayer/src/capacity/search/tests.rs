@@ -135,7 +135,7 @@ fn search(config: Config, mut target: Target) -> Finding {
         match search.next() {
             Next::Done(found) => return *found,
             Next::Trial(trial) => {
-                let observed = target.observe(&trial, &mut search.watch(&trial));
+                let observed = target.observe(&trial, &mut search.watch());
                 search.on_trial(&trial, &observed);
             }
         }
@@ -324,7 +324,7 @@ fn an_interrupted_search_says_what_it_knows() {
     let mut target = target(620.0);
     for _ in 0..3 {
         let Next::Trial(trial) = search.next() else { panic!("an end") };
-        let observed = target.observe(&trial, &mut search.watch(&trial));
+        let observed = target.observe(&trial, &mut search.watch());
         search.on_trial(&trial, &observed);
     }
     assert_eq!(search.finding().verdict, Outcome::Interrupted);

@@ -121,7 +121,7 @@ fn search(mut search: Search, field: &mut Field<'_>) -> anyhow::Result<Searched>
             break search.finding();
         }
         progress.begins(&trial);
-        let played = field.play(&trial, search.watch(&trial), &mut |second| progress.second(second))?;
+        let played = field.play(&trial, search.watch(), &mut |second| progress.second(second))?;
         played.measured.iter().for_each(|measured| http.add_run(&measured.recorder.http));
         if played.is_interrupted {
             progress.ends(None);

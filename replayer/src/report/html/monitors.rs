@@ -139,6 +139,7 @@ impl Group {
             (Unit::Count, Counts::Waits) => format!("{monitor}: waits"),
             (Unit::Share, _) => "Shares".to_owned(),
             (Unit::Seconds, _) => "Times".to_owned(),
+            (Unit::Milliseconds, _) => "Times in milliseconds".to_owned(),
             (Unit::Bytes, _) => "Sizes".to_owned(),
             (Unit::BytesPerS, _) => "Transfer".to_owned(),
             (Unit::PerS, _) => "Rates".to_owned(),
@@ -151,7 +152,7 @@ impl Group {
             (Unit::Count, Counts::Trouble) => "going on at each look",
             (Unit::Count, Counts::Waits) => "what active connections wait for",
             (Unit::Share, _) => "of what there is",
-            (Unit::Seconds | Unit::Bytes, _) => "at each look",
+            (Unit::Seconds | Unit::Milliseconds | Unit::Bytes, _) => "at each look",
             (Unit::BytesPerS | Unit::PerS, _) => "between two looks",
         }
     }
