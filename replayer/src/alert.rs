@@ -7,13 +7,19 @@ mod post;
 
 use std::fmt;
 use std::io;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use url::Url;
 
 /// Words that may wait.
 const QUEUE_WORDS: usize = 32;
+/// At the end what still waits has so long in all.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// Where words go; a secret.
 #[derive(Clone)]
@@ -22,10 +28,14 @@ pub struct Webhook {
 }
 
 /// The thread that sends them; ends, when it is dropped, with what waits.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Alerts {
     sender: Option<SyncSender<String>>,
     thread: Option<JoinHandle<()>>,
+    /// By when the last word must be out; unset while the run lasts.
+    until: Arc<OnceLock<Instant>>,
+    /// Words that the queue had no room for.
+    left_out: AtomicU64,
 }
 
 impl Webhook {
@@ -57,17 +67,24 @@ impl fmt::Debug for Webhook {
 impl Alerts {
     /// None goes anywhere without a webhook.
     pub fn start(webhook: Option<Webhook>) -> io::Result<Self> {
-        let Some(webhook) = webhook else { return Ok(Self { sender: None, thread: None }) };
+        let Some(webhook) = webhook else { return Ok(Self::default()) };
         let (sender, words) = sync_channel(QUEUE_WORDS);
-        let thread =
-            thread::Builder::new().name("alerts".to_owned()).spawn(move || send(&webhook, &words))?;
-        Ok(Self { sender: Some(sender), thread: Some(thread) })
+        let until = Arc::new(OnceLock::new());
+        let is_over = {
+            let until = Arc::clone(&until);
+            move || until.get().is_some_and(|until| Instant::now() >= *until)
+        };
+        let thread = thread::Builder::new()
+            .name("alerts".to_owned())
+            .spawn(move || send(&webhook, &words, is_over))?;
+        Ok(Self { sender: Some(sender), thread: Some(thread), until, left_out: AtomicU64::new(0) })
     }
 
-    /// Never waits; what the queue has no room for is left out.
+    /// Never waits; what the queue has no room for is left out, and counted.
     pub fn tell(&self, words: &str) {
-        if let Some(sender) = &self.sender {
-            let _ = sender.try_send(format!("kingtide: {words}"));
+        let Some(sender) = &self.sender else { return };
+        if sender.try_send(format!("kingtide: {words}")).is_err() {
+            self.left_out.fetch_add(1, Relaxed);
         }
     }
 }
@@ -75,17 +92,27 @@ impl Alerts {
 impl Drop for Alerts {
     fn drop(&mut self) {
         drop(self.sender.take());
+        self.until.get_or_init(|| Instant::now() + LAST_WORDS);
         if let Some(thread) = self.thread.take() {
             // One that has panicked has told so.
             let _ = thread.join();
+        }
+        let left_out = self.left_out.load(Relaxed);
+        if left_out > 0 {
+            eprintln!("warning: {left_out} words were too many for the webhook, and were left out");
         }
     }
 }
 
 /// Until nobody can send any more. After a failure the rest is tried all the same: a start may fail and the end arrive.
-fn send(webhook: &Webhook, words: &Receiver<String>) {
+fn send(webhook: &Webhook, words: &Receiver<String>, is_over: impl Fn() -> bool) {
     let mut has_failed = false;
+    let mut untold = 0;
     for words in words {
+        if is_over() {
+            untold += 1;
+            continue;
+        }
         if let Err(error) = post::post(&webhook.url, &body(&words)) {
             if !has_failed {
                 eprintln!(
@@ -95,6 +122,9 @@ fn send(webhook: &Webhook, words: &Receiver<String>) {
             }
             has_failed = true;
         }
+    }
+    if untold > 0 {
+        eprintln!("warning: the webhook at {} was too slow: {untold} words were not told", host(webhook));
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::{ClientConnection, StreamOwned};
 use url::{Position, Url};
@@ -12,6 +12,8 @@ use crate::drive::public_tls;
 
 /// To connect, and for each read and write.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// For the answer in all: one that drips is no answer.
+const ANSWER_TIME: Duration = Duration::from_secs(10);
 /// An answer's first line is shorter.
 const HEAD_BYTES_MAX: u64 = 8 << 10;
 
@@ -65,7 +67,8 @@ fn exchange(mut stream: impl Read + Write, request: &str) -> io::Result<u16> {
     let mut head = Vec::new();
     let mut limited = stream.take(HEAD_BYTES_MAX);
     let mut byte = [0];
-    while !head.ends_with(b"\n") && limited.read(&mut byte)? > 0 {
+    let until = Instant::now() + ANSWER_TIME;
+    while !head.ends_with(b"\n") && Instant::now() < until && limited.read(&mut byte)? > 0 {
         head.push(byte[0]);
     }
     let line = String::from_utf8_lossy(&head);

@@ -203,7 +203,7 @@ impl CapacityArgs {
     fn drive_config(&self, site: &Site, is_model: bool) -> anyhow::Result<DriveConfig> {
         let timeout = self.timeout.0;
         ensure!(!timeout.is_zero(), "--timeout 0s: no answer comes in no time; write 60s");
-        let stop = stop::on_signals_or(site.guard.rules.kill_file.clone())?;
+        let stop = stop::on_signals_or(site.kill_files.clone())?;
         let mut config = DriveConfig::new(site.target.clone(), timeout, stop);
         self.users.apply(&mut config, site)?;
         site.apply(&mut config);

@@ -14,7 +14,8 @@ use time::OffsetDateTime;
 use super::http::HttpArgs;
 use crate::drive::{DriveConfig, Marking, Target};
 use crate::environment::Environment;
-use crate::guard::{self, Decision, Guard, Load, Visit, overseer, smoke};
+use crate::guard::overseer::KillFiles;
+use crate::guard::{self, Decision, Guard, Load, Visit, smoke};
 
 const REACH_TIMEOUT: Duration = Duration::from_secs(5);
 const HEADING: &str = "Guard";
@@ -52,8 +53,8 @@ struct GuardArgs {
     /// its host, once more. On a terminal it is asked for.
     #[arg(help_heading = HEADING, long, value_name = "HOST")]
     yes_this_is: Option<String>,
-    /// While this file is there nothing is begun, and what runs is ended within a second [default: the environment's].
-    /// Example: --kill-file /tmp/kingtide-stop
+    /// While this file is there nothing is begun, and what runs is ended within a second; that of the environment holds as
+    /// well. Example: --kill-file /tmp/kingtide-stop
     #[arg(help_heading = HEADING, long, value_name = "FILE")]
     kill_file: Option<PathBuf>,
     /// Header on every request, by which the target can tell it from others: a name, or a name and value; or off
@@ -68,6 +69,8 @@ pub(super) struct Site {
     pub(super) target: Target,
     pub(super) environment: Option<Environment>,
     pub(super) guard: Guard,
+    /// Of the flag, and of the guard.
+    pub(super) kill_files: KillFiles,
     http: HttpArgs,
     word: Option<String>,
 }
@@ -81,9 +84,10 @@ impl TargetArgs {
         let of_environment = || environment.as_ref().map(|of| of.guard.clone());
         let mut guard = of_host.or_else(of_environment).unwrap_or_default();
         let GuardArgs { yes_this_is, kill_file, synthetic } = &self.guard;
-        guard.rules.kill_file = kill_file.clone().or(guard.rules.kill_file);
+        let kill_files = kill_file.iter().chain(&guard.rules.kill_file).cloned().collect();
         guard.rules.synthetic = synthetic.clone().or(guard.rules.synthetic);
-        Ok(Site { target, environment, guard, http: self.http, word: yes_this_is.clone() })
+        let (http, word, kill_files) = (self.http, yes_this_is.clone(), KillFiles(kill_files));
+        Ok(Site { target, environment, guard, kill_files, http, word })
     }
 
     fn target(&self, environment: Option<&Environment>) -> anyhow::Result<Target> {
@@ -122,7 +126,9 @@ impl Site {
             None => target,
         };
         let guard = environment.guard.clone();
-        Ok(Self { target, environment: Some(environment), guard, http: HttpArgs::default(), word })
+        let kill_files = KillFiles(guard.rules.kill_file.iter().cloned().collect());
+        let http = HttpArgs::default();
+        Ok(Self { target, environment: Some(environment), guard, kill_files, http, word })
     }
 
     /// The environment's file of thresholds.
@@ -132,14 +138,13 @@ impl Site {
 
     /// What the guard says before the first connection.
     pub(super) fn at_the_door(&self) -> Vec<Decision> {
-        let kill_file = self.guard.rules.kill_file.as_ref();
         self.guard.at_the_door(&Visit {
             host: self.target.host(),
             authority: self.target.authority(),
             is_private: self.target.is_private(),
             word: self.word.as_deref(),
             now: OffsetDateTime::now_utc(),
-            kill_file: kill_file.filter(|path| overseer::is_thrown(path)),
+            kill_file: self.kill_files.thrown(),
         })
     }
 
@@ -237,7 +242,7 @@ mod tests {
         assert_eq!(site.guard.rules.kill_file, Some(directory.path().join("stop")));
         let site = look("--synthetic off --kill-file /x --target http://127.0.0.1:8");
         assert_eq!(site.guard.rules.synthetic, Some(Marking::Off));
-        assert_eq!(site.guard.rules.kill_file, Some("/x".into()));
+        assert_eq!(site.kill_files.0, [PathBuf::from("/x"), directory.path().join("stop")], "the team's too");
         assert_eq!(site.target.origin(), "http://127.0.0.1:8");
         let refused: Vec<_> =
             site.at_the_door().into_iter().filter(|decision| !decision.is_allowed).collect();

@@ -15,7 +15,8 @@ use crate::thresholds::Thresholds;
 /// See the module.
 #[derive(Debug, Args)]
 pub(super) struct ThresholdsArgs {
-    /// Grade the run by the thresholds that are shipped (configs/thresholds.toml), and say when they were breached.
+    /// Grade the run by the thresholds of the environment, else by those that are shipped (configs/thresholds.toml), and say
+    /// when they were breached.
     #[arg(long)]
     grade: bool,
     /// Grade by the thresholds in this file.
@@ -47,10 +48,14 @@ impl ThresholdsArgs {
         Ok(self.of_file(of_environment)?.unwrap_or_default())
     }
 
+    /// That of the flag goes before the environment's.
     fn of_file(&self, of_environment: Option<&Path>) -> anyhow::Result<Option<Thresholds>> {
-        let file = self.thresholds.as_deref().or(of_environment.filter(|_| !self.grade));
+        let (place, file) = match &self.thresholds {
+            Some(file) => ("--thresholds", Some(file.as_path())),
+            None => ("thresholds of the environment", of_environment),
+        };
         let of_file = file.map(Thresholds::read).transpose();
-        of_file.map_err(|error| anyhow!("--thresholds: {}", error.in_one_line()))
+        of_file.map_err(|error| anyhow!("{place}: {}", error.in_one_line()))
     }
 }
 

@@ -4,8 +4,8 @@
 //! variable, without a default: a default would stand in the file.
 
 /// Last words of keys whose texts are secrets.
-const SECRET_WORDS: [&str; 9] =
-    ["credential", "credentials", "key", "passwd", "password", "pin", "secret", "token", "webhook"];
+const SECRET_WORDS: [&str; 10] =
+    ["apikey", "credential", "credentials", "key", "passwd", "password", "pin", "secret", "token", "webhook"];
 
 /// What a text says with its variables' values; `None` when it has none.
 pub fn filled(
@@ -57,9 +57,18 @@ fn value(inner: &str, is_secret: bool, variable: impl Fn(&str) -> Option<String>
 /// Whether the last word of a key says that its text is a secret.
 pub fn is_secret_key(key: &str) -> bool {
     let last = key.rsplit('.').next().unwrap_or_default();
-    let name = last.split('[').next().unwrap_or_default().to_ascii_lowercase();
+    let name = last.split('[').next().unwrap_or_default();
     let word = name.rsplit(['_', '-']).next().unwrap_or_default();
-    SECRET_WORDS.contains(&word)
+    SECRET_WORDS.contains(&word.to_ascii_lowercase().as_str())
+        || SECRET_WORDS.contains(&last_hump(word).to_ascii_lowercase().as_str())
+}
+
+/// `Key` of `apiKey`.
+fn last_hump(word: &str) -> &str {
+    let is_start = |(at, c): &(usize, char)| {
+        c.is_ascii_uppercase() && word[..*at].ends_with(|before: char| before.is_ascii_lowercase())
+    };
+    word.char_indices().rfind(is_start).map_or(word, |(at, _)| &word[at..])
 }
 
 /// What a template makes up (`{mint}`), or takes from a variable (`env:NAME`), is none.
@@ -146,6 +155,8 @@ mod tests {
             ("alert.webhook", "https://hooks.example/hunter2"),
             ("monitor[0].url", "postgres://u:hunter2@db/x"),
             ("monitor[0].url", "postgres://db/x?sslmode=require&password=hunter2"),
+            ("monitor[0].url", "http://h/metrics?apiKey=hunter2"),
+            ("monitor[0].url", "http://h/metrics?client-secret=hunter2"),
             ("monitor[0].url", "postgres://u:${SET:-hunter2}@db/x"),
             ("identities.columns.password", "${SET:-hunter2}"),
         ] {

@@ -31,8 +31,12 @@ pub struct Orders {
     /// What is critical to a monitor.
     pub thresholds: Thresholds,
     /// Ends every run that it is there for.
-    pub kill_file: Option<PathBuf>,
+    pub kill_files: KillFiles,
 }
+
+/// Each of them ends every run that it is there for: the team's, and the user's own.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KillFiles(pub Vec<PathBuf>);
 
 /// See the module; [`Overseer::finish`] ends it.
 #[derive(Debug)]
@@ -47,7 +51,7 @@ struct Shift {
     live: Arc<Live>,
     user: channel::Receiver<Stop>,
     stop: channel::Sender<Stop>,
-    kill_file: Option<PathBuf>,
+    kill_files: KillFiles,
     watch: Watch,
     looks: LastLooks,
     /// Where a rule is about monitors.
@@ -72,14 +76,14 @@ impl Overseer {
         looks: LastLooks,
         user: channel::Receiver<Stop>,
     ) -> io::Result<Self> {
-        let Orders { rules, thresholds, kill_file } = orders.clone();
+        let Orders { rules, thresholds, kill_files } = orders.clone();
         let (stop, stopped) = channel::channel(*user.borrow());
         let (finish, finished) = mpsc::channel();
         let shift = Shift {
             live,
             user,
             stop,
-            kill_file,
+            kill_files,
             critical: rules.monitors_critical.then(|| CriticalWatch::new(thresholds)),
             watch: Watch::new(rules),
             looks,
@@ -110,6 +114,14 @@ impl Shift {
                 self.aborted = self.look();
                 self.end();
             }
+            // Who waits for answers is to be quiet all the same.
+            if self.quiet_at.is_none()
+                && wish.max(*self.stop.borrow()) > Stop::Run
+                && self.kill_files.thrown().is_some()
+            {
+                eprintln!("a kill file is there: what is in flight is waited for {} s", KILL_DRAIN.as_secs());
+                self.quiet_at = Some(Instant::now() + KILL_DRAIN);
+            }
             if self.quiet_at.is_some_and(|at| Instant::now() >= at) {
                 self.ask(Stop::Now);
             }
@@ -120,7 +132,7 @@ impl Shift {
     fn look(&mut self) -> Option<Aborted> {
         let passed_s = self.live.zero().and_then(|zero| Instant::now().checked_duration_since(zero));
         let passed_s = passed_s.map_or(0, |since| since.as_secs());
-        if let Some(path) = self.kill_file.as_deref().filter(|path| is_thrown(path)) {
+        if let Some(path) = self.kill_files.thrown() {
             return Some(killed(path, passed_s));
         }
         while self.seconds < passed_s {
@@ -156,9 +168,15 @@ impl Shift {
     }
 }
 
-/// Whether the file is there, whatever it is.
-pub fn is_thrown(kill_file: &Path) -> bool {
-    kill_file.symlink_metadata().is_ok()
+impl KillFiles {
+    /// One that is there, whatever it is.
+    pub fn thrown(&self) -> Option<&PathBuf> {
+        self.0.iter().find(|path| path.symlink_metadata().is_ok())
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 fn killed(path: &Path, at_s: u64) -> Aborted {
@@ -192,7 +210,7 @@ mod tests {
     fn a_kill_file_ends_it_before_the_first_second() {
         let directory = tempfile::tempdir().unwrap();
         let kill_file = directory.path().join("stop");
-        let orders = Orders { kill_file: Some(kill_file.clone()), ..Orders::default() };
+        let orders = Orders { kill_files: KillFiles(vec![kill_file.clone()]), ..Orders::default() };
         let (_user, wishes) = channel::channel(Stop::Run);
         let mut overseer = Overseer::start(&orders, Arc::default(), LastLooks::default(), wishes).unwrap();
         std::fs::write(&kill_file, "").unwrap();

@@ -13,7 +13,7 @@ use url::Url;
 
 use super::json::Pointer;
 use super::prometheus::Selector;
-use crate::configs::secret;
+use crate::configs::secret::{self, is_secret_key};
 
 pub const INTERVAL: Duration = Duration::from_secs(5);
 /// A query that runs longer is slow.
@@ -288,10 +288,9 @@ impl fmt::Display for Address {
             // Fails only where there can be no password.
             let _ = shown.set_password(Some("…"));
         }
-        let is_secret = |key: &str| key.contains("password") || key.contains("token") || key.contains("key");
         let query: Vec<(String, String)> = shown.query_pairs().into_owned().collect();
-        if query.iter().any(|(key, _)| is_secret(key)) {
-            let query = query.iter().map(|(key, value)| (key, if is_secret(key) { "…" } else { value }));
+        if query.iter().any(|(key, _)| is_secret_key(key)) {
+            let query = query.iter().map(|(key, value)| (key, if is_secret_key(key) { "…" } else { value }));
             shown.query_pairs_mut().clear().extend_pairs(query);
         }
         f.write_str(shown.as_str().replace("%E2%80%A6", "…").as_str())

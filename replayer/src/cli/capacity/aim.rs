@@ -1,7 +1,5 @@
 //! What a search is to find, and how far it may go: by its flags, by the environment, and by the guard.
 
-use std::path::PathBuf;
-
 use anyhow::ensure;
 use kingtide_common::units::Multiple;
 
@@ -11,6 +9,7 @@ use crate::capacity::slo::Slo;
 use crate::cli::criteria::check_routes;
 use crate::cli::target::Site;
 use crate::guard;
+use crate::guard::overseer::KillFiles;
 
 /// Where neither a flag nor an environment says one.
 const SLO: &str = "p95<10s,errors<5%";
@@ -21,7 +20,7 @@ pub(super) struct Aim {
     pub(super) multiple_min: f64,
     pub(super) multiple_max: f64,
     /// Ends the search while it is there.
-    pub(super) kill_file: Option<PathBuf>,
+    pub(super) kill_files: KillFiles,
 }
 
 impl Aim {
@@ -36,7 +35,7 @@ impl Aim {
             "--min {multiple_min} is above --max {multiple_max}: no load lies between them"
         );
         guard::admit(&site.on_search(args.budget.0))?;
-        Ok(Self { slo, multiple_min, multiple_max, kill_file: site.guard.rules.kill_file.clone() })
+        Ok(Self { slo, multiple_min, multiple_max, kill_files: site.kill_files.clone() })
     }
 }
 

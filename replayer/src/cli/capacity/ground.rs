@@ -99,7 +99,7 @@ impl<'a> Ground<'a> {
                 .into_iter()
                 .chain(self.foretold.clone())
                 .chain(http.caution())
-                .chain(aim.kill_file.as_deref().and_then(stop::killed_by))
+                .chain(stop::killed_by(&aim.kill_files))
                 .collect(),
             http,
             interrupted: field.is_stopped(),

@@ -80,7 +80,7 @@ impl DrivingArgs {
         let of_guard = site.guard.rules.abort.clone().unwrap_or_default();
         // Flags only tighten what a guard says.
         let rules = self.abort.clone().map_or_else(|| of_guard.clone(), |flag| flag.and(&of_guard));
-        Orders { rules, thresholds, kill_file: site.guard.rules.kill_file.clone() }
+        Orders { rules, thresholds, kill_files: site.kill_files.clone() }
     }
 
     pub(in crate::cli) fn config(&self, site: &Site, is_model: bool) -> anyhow::Result<DriveConfig> {

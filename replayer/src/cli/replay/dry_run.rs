@@ -65,8 +65,8 @@ fn table<'a>(decisions: impl Iterator<Item = &'a Decision>) -> String {
 }
 
 fn told(orders: &Orders, site: &Site) -> String {
-    let kill_file =
-        orders.kill_file.as_ref().map_or_else(|| "none".to_owned(), |path| path.display().to_string());
+    let kill_files = orders.kill_files.0.iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
+    let kill_file = if kill_files.is_empty() { "none".to_owned() } else { kill_files.join(" or ") };
     let marking = site.guard.rules.synthetic.clone().unwrap_or(Marking::Off);
     format!("ended by {}; kill file: {kill_file}; marked by: {marking}\n", orders.rules)
 }

@@ -1,7 +1,6 @@
 //! Ctrl-C and SIGTERM as the user's wish to stop: first drain, then at once.
 
 use std::io;
-use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
@@ -10,22 +9,22 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::drive::Stop;
-use crate::guard::overseer::is_thrown;
+use crate::guard::overseer::KillFiles;
 
 /// Between two looks for a kill file.
 const LOOK: Duration = Duration::from_millis(200);
 
 /// Listens for signals from now on, until the program ends.
 pub(in crate::cli) fn on_signals() -> io::Result<watch::Receiver<Stop>> {
-    on_signals_or(None)
+    on_signals_or(KillFiles::default())
 }
 
 /// The same, and a kill file that appears is like the first signal.
-pub(in crate::cli) fn on_signals_or(kill_file: Option<PathBuf>) -> io::Result<watch::Receiver<Stop>> {
+pub(in crate::cli) fn on_signals_or(kill_files: KillFiles) -> io::Result<watch::Receiver<Stop>> {
     let (sender, receiver) = watch::channel(Stop::Run);
-    if let Some(path) = kill_file {
+    if !kill_files.is_empty() {
         let sender = sender.clone();
-        thread::Builder::new().name("kill file".to_owned()).spawn(move || look_for(&path, &sender))?;
+        thread::Builder::new().name("kill file".to_owned()).spawn(move || look_for(&kill_files, &sender))?;
     }
     let runtime = Builder::new_current_thread().enable_io().build()?;
     thread::Builder::new().name("signals".to_owned()).spawn(move || listen(&runtime, &sender))?;
@@ -64,19 +63,19 @@ fn listen(runtime: &Runtime, stop: &watch::Sender<Stop>) {
     }
 }
 
-fn look_for(kill_file: &Path, stop: &watch::Sender<Stop>) {
-    while !is_thrown(kill_file) {
+fn look_for(kill_files: &KillFiles, stop: &watch::Sender<Stop>) {
+    while kill_files.thrown().is_none() {
         thread::sleep(LOOK);
     }
-    if let Some(sentence) = killed_by(kill_file) {
+    if let Some(sentence) = killed_by(kill_files) {
         eprintln!("stopping: {sentence}");
     }
     stop.send_modify(|stop| *stop = Stop::Drain.max(*stop));
 }
 
 /// That a kill file is there, for people.
-pub(in crate::cli) fn killed_by(kill_file: &Path) -> Option<String> {
-    is_thrown(kill_file).then(|| format!("the kill file {} is there", kill_file.display()))
+pub(in crate::cli) fn killed_by(kill_files: &KillFiles) -> Option<String> {
+    kill_files.thrown().map(|path| format!("the kill file {} is there", path.display()))
 }
 
 fn ask_for_more(stop: &mut Stop) {
