@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn the_shipped_file_is_read() {
         let Thresholds { grades, watches } = Thresholds::default();
-        assert_eq!((grades.len(), watches.len()), (6, 9));
+        assert_eq!((grades.len(), watches.len()), (6, 10));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What `kingtide capacity` says in the end: the finding, and what its units mean for this capture.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::cold_start::ColdStart;
 use super::finding::{Capacity, Finding, Safe, TrialRecord};
@@ -41,8 +41,11 @@ pub struct Answer {
     pub cautions: Vec<String>,
 }
 
+/// Units of the same load differ by what sessions are drawn, and by no more than this.
+const LIKE: f64 = 0.05;
+
 /// What 1× means: the capture's means.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Unit {
     pub requests_per_s: f64,
     /// `None` where users of a model begin again and again.
@@ -73,6 +76,12 @@ impl Unit {
     /// Of so many users of a model, who make so many requests a second; these sessions are theirs.
     pub fn of_users(users: usize, sessions: &Outlines, requests_per_s: f64) -> Self {
         Self { users: users as f64, sessions_per_s: None, ..Self::of(sessions, requests_per_s) }
+    }
+
+    /// Whether so many times the one is so many times the other.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let near = |one: f64, other: f64| (one - other).abs() <= LIKE * one.max(other);
+        near(self.requests_per_s, other.requests_per_s) && near(self.users, other.users)
     }
 
     pub fn sentence(&self) -> String {

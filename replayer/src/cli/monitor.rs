@@ -1,7 +1,7 @@
 //! `kingtide monitor`: looks at a target's parts without sending anything, and says what was seen.
 
 mod sources;
-mod text;
+pub(super) mod text;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

@@ -24,6 +24,7 @@ use self::driving::DrivingArgs;
 use self::player::{Course, Planning, Played, Player};
 use self::several::SettleArgs;
 use super::gates::GatesArgs;
+use super::monitor::text::happened;
 use super::seeds::SeedsArgs;
 use super::share::Share;
 use super::source::SourceArgs;
@@ -172,7 +173,7 @@ fn single(
     grading: &Grading,
     alerts: &Alerts,
 ) -> anyhow::Result<Exit> {
-    let Played { run, kept, .. } = player.play(&player.turns[0])?;
+    let Played { run, watched, kept, .. } = player.play(&player.turns[0])?;
     let exit = exit_of(run.verdict);
     // Told whatever became of the file: nobody wants to repeat an hour for a full disk.
     print_result(&if args.json { json_of(&run)? } else { table(run.clone(), args.gates.told()) })?;
@@ -181,7 +182,7 @@ fn single(
     let assessment = grading.assess(args.out.as_deref(), &run)?;
     assessment.breaches.iter().for_each(|breach| alerts.tell(&breach.sentence()));
     if !args.json {
-        print_result(&assessment.render())?;
+        print_result(&(assessment.render() + &happened(&watched)))?;
     }
     Ok(exit)
 }

@@ -9,6 +9,7 @@ use super::judge::{self, Verdict};
 use super::{Findings, Relevant};
 use crate::bottleneck::split::CLIENT;
 use crate::bottleneck::{Confidence, Suspect};
+use crate::capacity::answer::Unit as OneTimes;
 use crate::capacity::finding::{Bound, Capacity, Outcome};
 use crate::report::words::spoken;
 use crate::seeds::Unit;
@@ -21,6 +22,8 @@ pub(super) struct Found {
     pub(super) target: String,
     pub(super) started: String,
     pub(super) slo: String,
+    /// Of older files unknown.
+    pub(super) unit: Option<OneTimes>,
     pub(super) verdict: Outcome,
     pub(super) capacity: Option<Capacity>,
     pub(super) interrupted: bool,

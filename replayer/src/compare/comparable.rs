@@ -7,7 +7,7 @@ use super::Kind;
 use super::input::{Input, Result};
 use crate::capacity::finding::Outcome;
 use crate::measure::run::{RunReport, Verdict};
-use crate::report::format::multiple;
+use crate::report::format::{multiple, seconds};
 
 /// In sentences; none where they can be compared.
 pub(super) fn objections(a: &Input, b: &Input) -> Vec<String> {
@@ -47,6 +47,7 @@ fn settings(a: &Result, b: &Result) -> Vec<Option<String>> {
         (Result::Run(a), Result::Run(b)) => {
             let (a, b) = (&a.report, &b.report);
             vec![
+                differs("scenario", &scenario(a), &scenario(b)),
                 captures(&a.capture, &b.capture),
                 differs("multiple", &multiple(a.multiple), &multiple(b.multiple)),
                 differs("mode", &a.mode, &b.mode),
@@ -62,10 +63,24 @@ fn settings(a: &Result, b: &Result) -> Vec<Option<String>> {
             differs("uplink", &a.uplink, &b.uplink),
         ],
         (Result::Capacity(a), Result::Capacity(b)) => {
-            vec![captures(&a.capture, &b.capture), differs("SLO", &a.slo, &b.slo)]
+            let units = a.unit.zip(b.unit).filter(|(ours, theirs)| !ours.is_like(theirs));
+            let units = units
+                .and_then(|(ours, theirs)| differs("load that 1× is", &ours.sentence(), &theirs.sentence()));
+            vec![captures(&a.capture, &b.capture), differs("SLO", &a.slo, &b.slo), units]
         }
         _ => Vec::new(),
     }
+}
+
+/// What was asked of a run beside its sessions; nothing of a plain replay.
+fn scenario(run: &RunReport) -> String {
+    run.scenario.as_ref().map_or_else(
+        || "none".to_owned(),
+        |scenario| {
+            let peak = scenario.unit.tell(scenario.peak);
+            format!("{} ({peak} for {})", scenario.name, seconds(Some(scenario.planned_s)))
+        },
+    )
 }
 
 /// The same capture may be written in several ways: its directory's name tells.

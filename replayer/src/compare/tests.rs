@@ -132,11 +132,15 @@ fn what_differs_in_what_was_asked_is_not_compared_unless_wanted() {
         change(&mut run);
         run
     };
-    let cases: [(Change, &str); 5] = [
+    let cases: [(Change, &str); 6] = [
         (|run| run.report.multiple = 2.0, "the multiple differs: A has 1×, B has 2×"),
         (|run| run.report.mode = "tempo".to_owned(), "the mode differs: A has crowd, B has tempo"),
         (|run| run.report.capture = "captures/friday".to_owned(), "the captures differ"),
         (|run| run.report.uplink = "3g".to_owned(), "the uplink differs"),
+        (
+            |run| run.report.scenario = Some(crate::report::tests::scenario()),
+            "the scenario differs: A has none, B has ",
+        ),
         (|run| run.report.verdict = crate::measure::run::Verdict::Invalid, "B is INVALID"),
     ];
     for (change, said) in cases {

@@ -389,7 +389,7 @@ fn gates_that_are_ok_are_counted_and_the_worst_come_first() {
 }
 
 /// Ended at 62 of 100 users.
-fn scenario() -> ScenarioReport {
+pub(crate) fn scenario() -> ScenarioReport {
     let judged = |criterion: &str, standing, value: Option<f64>| Judged {
         criterion: criterion.to_owned(),
         standing,

@@ -18,6 +18,9 @@ pub struct Overrides {
     pub duration: Option<Duration>,
 }
 
+/// Each is a session in memory before the first request.
+const USERS_MAX: usize = 100_000;
+
 /// What does not go together, and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -35,6 +38,9 @@ impl Overrides {
     fn of_users(&self, load: &Load) -> Result<Load, OverrideError> {
         if self.multiple.is_some() {
             return refuse("-x multiplies a capture; of a model say --users");
+        }
+        if self.users.is_some_and(|users| users.get() > USERS_MAX) {
+            return refuse("--users: at most 100,000 are held from here");
         }
         let users = self.users.map(|users| users.get() as f64);
         let shape = match (load, users, self.duration) {
@@ -81,6 +87,9 @@ impl Overrides {
         match (shape.phases.as_slice(), self.spawn_per_s) {
             ([phase], None) => {
                 let over = phase.over.mul_f64(users / phase.level);
+                if self.users.is_some() && over >= whole {
+                    return late(&format!("--users {users}"), users, over, whole);
+                }
                 let hold = shape.duration().saturating_sub(over);
                 Ok(Shape { phases: vec![Phase { level: users, over, hold }] }.lasting(whole))
             }
@@ -98,12 +107,16 @@ fn risen(users: f64, rate: f64, whole: Duration) -> Result<Shape, OverrideError>
     };
     match whole.checked_sub(over).filter(|hold| !hold.is_zero()) {
         Some(hold) => Ok(Shape { phases: vec![Phase { level: users, over, hold }] }),
-        None => Err(OverrideError(format!(
-            "--spawn-per-s {rate}: the last of {users} users comes after {}, when it is over ({}); raise it, or --duration",
-            Span(over),
-            Span(whole)
-        ))),
+        None => late(&format!("--spawn-per-s {rate}"), users, over, whole),
     }
+}
+
+fn late(flag: &str, users: f64, over: Duration, whole: Duration) -> Result<Shape, OverrideError> {
+    Err(OverrideError(format!(
+        "{flag}: the last of {users} users comes after {}, when it is over ({}); raise --spawn-per-s, or --duration",
+        Span(over),
+        Span(whole)
+    )))
 }
 
 fn refuse<T>(why: &str) -> Result<T, OverrideError> {

@@ -92,7 +92,7 @@ impl Grade {
         match (self.best, self.worst) {
             (Some(best), Some(worst)) if best == worst => best.name().to_owned(),
             (Some(best), Some(worst)) => format!("{} to {}: undecided", best.name(), worst.name()),
-            _ => "undecided: no interval without samples".to_owned(),
+            _ => "undecided: no interval, for want of samples or of enough of them".to_owned(),
         }
     }
 }

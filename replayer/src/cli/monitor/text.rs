@@ -1,6 +1,6 @@
 //! What monitors saw, in lines.
 
-use crate::monitor::timeline::{Event, Point, Timeline};
+use crate::monitor::timeline::{Event, EventKind, Point, Timeline};
 use crate::monitor::unit::Unit;
 use crate::report::format::count;
 use crate::report::table::Table;
@@ -8,6 +8,27 @@ use crate::report::table::Table;
 /// `12 s  postgres  lock wait: …`
 pub(super) fn line(event: &Event) -> String {
     format!("{:>7.1} s  {}  {}: {}", event.at_s, event.monitor, event.kind.words(), event.text)
+}
+
+/// For the end of a run: of what happened several times the first, and how often it did.
+pub(in crate::cli) fn happened(timeline: &Timeline) -> String {
+    let mut told: Vec<(&Event, usize)> = Vec::new();
+    for event in timeline.events.iter().filter(|event| event.kind != EventKind::Note) {
+        let is_same = |of: &Event| of.monitor == event.monitor && of.kind == event.kind;
+        match told.iter_mut().find(|(first, _)| is_same(first)) {
+            Some((_, times)) => *times += 1,
+            None => told.push((event, 1)),
+        }
+    }
+    let again = |times: usize| {
+        if times > 1 { format!(" ({} times in all)", count(times as u64)) } else { String::new() }
+    };
+    let lines: Vec<String> = told.iter().map(|(event, times)| line(event) + &again(*times)).collect();
+    if lines.is_empty() {
+        String::new()
+    } else {
+        format!("\nwhat monitors saw happen:\n{}\n", lines.join("\n"))
+    }
 }
 
 /// Each metric over the time, then what happened.
@@ -52,7 +73,6 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::monitor::timeline::EventKind;
     use crate::report::format::UNKNOWN;
 
     fn timeline() -> Timeline {
@@ -69,6 +89,16 @@ mod tests {
             ("host.cpu_share".to_owned(), vec![point(0.0, None)]),
         ]);
         Timeline { series, events: vec![event] }
+    }
+
+    #[test]
+    fn what_happened_again_and_again_is_told_once() {
+        let mut timeline = timeline();
+        timeline.events.extend(timeline.events.clone());
+        timeline.events.push(Event { kind: EventKind::Note, ..timeline.events[0].clone() });
+        let told = happened(&timeline);
+        assert!(told.ends_with("it cannot look: refused (2 times in all)\n"), "{told}");
+        assert_eq!(happened(&Timeline::default()), "");
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::cli::capture::{Recorded, RulesArgs};
 use crate::cli::criteria::check_routes;
 use crate::cli::gates::GatesArgs;
 use crate::cli::model::Modelled;
+use crate::cli::monitor::text::happened;
 use crate::cli::replay::driving::DrivingArgs;
 use crate::cli::replay::player::{Course, Planning, Played, Player};
 use crate::cli::replay::{dry_run, ended, exit_of, table};
@@ -31,6 +32,7 @@ use crate::drive::DriveConfig;
 use crate::guard::overseer::Orders;
 use crate::measure::run::RunReport;
 use crate::model::Model;
+use crate::monitor::settings::Settings;
 use crate::plan::Mode;
 use crate::report::{folder, scenario as told};
 use crate::scenario::overrides::Overrides;
@@ -112,6 +114,12 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     if args.driving.dry_run {
         return dry_run::run(&args.driving, &planning, &orders, &site, &traffic, &[seed]);
     }
+    let monitors = args.driving.monitors.read(site.environment.as_ref())?;
+    for metric in unseen(&scenario, &monitors) {
+        eprintln!(
+            "warning: no monitor is named after {metric}: that criterion will be UNDECIDED (--monitor, or --env)"
+        );
+    }
     let site = site.entered()?;
     let config = args.config(&site, &scenario)?;
     let out = args.out.clone().unwrap_or_else(|| folder_of(&scenario.name, &site));
@@ -130,6 +138,18 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     ended.inspect_err(|error| alerts.tell(&format!("the scenario broke off: {error:#}")))
 }
 
+/// Metrics of criteria that no monitor has the name of.
+fn unseen<'a>(scenario: &'a Scenario, monitors: &[Settings]) -> Vec<&'a str> {
+    let is_seen =
+        |metric: &str| monitors.iter().any(|monitor| metric.split('.').next() == Some(&monitor.name));
+    scenario
+        .criteria
+        .of_monitors()
+        .map(|limit| limit.metric.as_str())
+        .filter(|metric| !is_seen(metric))
+        .collect()
+}
+
 impl RunArgs {
     fn play(
         &self,
@@ -143,6 +163,7 @@ impl RunArgs {
             .play_and(&player.turns[0], |run, measured, watched| judge.complete(run, measured, watched))?;
         let Played { run, watched, kept, .. } = played;
         let exit = exit_of(run.verdict);
+        let happened = happened(&watched);
         let written = folder::write(out, &run, watched);
         // Told whatever became of the files: nobody wants to repeat an hour for a full disk.
         print_result(&if self.json { json_of(&run)? } else { self.text(&run) })?;
@@ -152,7 +173,7 @@ impl RunArgs {
         let assessment = grading.assess(Some(out), &run)?;
         assessment.breaches.iter().for_each(|breach| alerts.tell(&breach.sentence()));
         if !self.json {
-            print_result(&assessment.render())?;
+            print_result(&(assessment.render() + &happened))?;
         }
         eprintln!("results in {}", out.display());
         Ok(exit)

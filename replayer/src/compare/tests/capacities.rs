@@ -99,6 +99,23 @@ fn another_slo_is_another_capacity() {
 }
 
 #[test]
+fn another_1x_is_another_capacity() {
+    let unit = |requests_per_s: f64, users: f64| {
+        let mut found = found(4.0, 3.9, 4.1, "estimate", None);
+        found["unit"] = json!({"requests_per_s": requests_per_s, "sessions_per_s": null, "bytes_per_s": 1e6, "users": users});
+        found
+    };
+    let refused = compared(unit(4.0, 20.0), unit(10.0, 50.0));
+    assert_eq!(refused.verdict, Verdict::NotComparable);
+    assert!(
+        refused.not_comparable[0].contains("the load that 1× is differs"),
+        "{:?}",
+        refused.not_comparable
+    );
+    assert_ne!(compared(unit(4.0, 20.0), unit(4.1, 20.0)).verdict, Verdict::NotComparable, "drawn anew");
+}
+
+#[test]
 fn several_searches_are_their_mean() {
     let first = found(2.0, 1.9, 2.1, "estimate", Some("store"));
     let several = json!({
